@@ -136,9 +136,7 @@ class MailingTotals:
     @property
     def open(self) -> int:
         """Recipients that have no outcome yet."""
-        return self.accepted - (
-            self.delivered + self.bounced + self.expired + self.suppressed + self.cancelled
-        )
+        return self.accepted - (self.delivered + self.bounced + self.expired + self.suppressed + self.cancelled)
 
 
 class Spool(Protocol):
@@ -164,7 +162,9 @@ class Spool(Protocol):
         """All waiting recipients by lane, for the start. Reads the index only."""
         ...
 
-    async def pull(self, lane: Lane, after: Cursor, until: int, limit: int) -> tuple[list[Recipient], Cursor, int | None]:
+    async def pull(
+        self, lane: Lane, after: Cursor, until: int, limit: int
+    ) -> tuple[list[Recipient], Cursor, int | None]:
         """Up to `limit` recipients with due <= until behind the cursor, in (due, id) order; the new cursor; and
         the next due behind it (None: nothing). Recipients of one batch share one Batch object, also with those
         pulled earlier as long as they live.
