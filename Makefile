@@ -1,0 +1,51 @@
+# make demo  - the main job on this machine, from nothing: install, keys, receiver, engine, 20,000 recipients
+# make test  - everything that needs only PyPI packages
+# make lint  - ruff and mypy
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test lint coverage lock clean
+
+demo: $(VENV)/run.stamp
+	$(BIN)/python -m bench demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Each pure floor must be covered whole by its own test files, not by luck through others.
+coverage: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.floor_coverage
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Sokutatsu needs Python 3.11 or newer; found: $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.stamp
+
+# After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
+LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --strip-extras --no-header
+lock:
+	$(LOCK) -o requirements.lock pyproject.toml build.in
+	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml build.in
+
+clean:
+	rm -rf $(VENV) demo-run bench-run build *.egg-info
