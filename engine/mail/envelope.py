@@ -35,6 +35,8 @@ class Batch:
     expires: int
     closed: str | None = None
     """None, or why nothing of this batch may start any more: "cancelled" or "expired"."""
+    compiled: object = None
+    """The compiled content, once loaded; it lives as long as a batch that needs it is in memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +56,12 @@ class Recipient:
     """Suppression epoch of the last decision."""
     who: bytes = b""
     """The suppression identity of the address (suppression.identify), made once."""
+    basis: str = ""
+    """Legal basis of the last decision; it stands in the journal beside the delivery."""
+    lane: int = -1
+    """The spool's number of the lane that it was pulled from."""
+    cancelled: bool = False
+    """This one recipient was cancelled while in memory."""
 
     @property
     def domain(self) -> str:
