@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class Priority(IntEnum):
@@ -58,8 +59,8 @@ class Recipient:
     """The suppression identity of the address (suppression.identify), made once."""
     basis: str = ""
     """Legal basis of the last decision; it stands in the journal beside the delivery."""
-    lane: int = -1
-    """The spool's number of the lane that it was pulled from."""
+    lane: Any = None
+    """The spool's lane that it was pulled from; passed through."""
     cancelled: bool = False
     """This one recipient was cancelled while in memory."""
 

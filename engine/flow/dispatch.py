@@ -1,0 +1,339 @@
+"""Delivery: routes to paths, judges what came back, and hands the outcome to settle.
+
+One Path per site; recipients enter by `push` and leave through settle. What a reply means is decided in
+policy/outcome; this file only carries facts there and the ruling onwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.flow.counts import Counts
+from engine.flow.letters import Letter, Letters
+from engine.flow.path import Path
+from engine.flow.report import record_of, response_of
+from engine.flow.settle import RECORD_TYPES, Settle
+from engine.journal import Peer
+from engine.mail.envelope import Recipient
+from engine.net.connection import Connection
+from engine.net.negotiate import Refused
+from engine.net.resolver import ResolveFailure, Resolver, Route
+from engine.policy.backoff import Ladder
+from engine.policy.classify import Rules
+from engine.policy.outcome import Attempt, Kind, PathWord, Ruling, rule, rule_connect
+from engine.policy.shaping import Shaping
+from engine.smtp.reply import Reply
+from engine.smtp.session import Phase
+from engine.spool.port import Outcome
+from suppression import Suppression
+from suppression.decision import Verdict
+
+log = logging.getLogger(__name__)
+
+OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Kind.EXPIRED: Outcome.EXPIRED}
+UNMAKE_AFTER = 60.0
+"""Pauses longer than this give signed letters back to ready."""
+
+
+class Opener(Protocol):
+    """Opens one connection on a path: engine.net, with the daemon's TLS contexts and names."""
+
+    def __call__(self, path: Path) -> Awaitable[Connection | Refused | ResolveFailure]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who we are on the wire and in the journal."""
+
+    node: str
+    source: str
+    """Name of the egress source."""
+
+
+class Dispatch:
+    """Implements the paths' Desk."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        resolver: Resolver,
+        shaping: Shaping,
+        letters: Letters,
+        settle: Settle,
+        suppression: Suppression,
+        rules: Rules,
+        counts: Counts,
+        opener: Opener,
+        clock: Callable[[], float],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._identity = identity
+        self._resolver = resolver
+        self._shaping = shaping
+        self._letters = letters
+        self._settle = settle
+        self._suppression = suppression
+        self._rules = rules
+        self._counts = counts
+        self._opener = opener
+        self._clock = clock
+        self._draw = draw
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._ladders: dict[str, Ladder] = {}
+        self.paths: dict[str, Path] = {}
+        self.closing = False
+        self.on_drained: Callable[[str], None] = lambda _site: None
+        self.on_fault: Callable[[BaseException], None] = lambda _error: None
+
+    # -- promote's side ------------------------------------------------------------------------------------
+
+    def path_to(self, domain: str) -> Path | None:
+        """The path that carries this domain's mail; None if nothing routes there."""
+        route = self._resolver.route(domain)
+        if route is None:
+            return None
+        path = self.paths.get(route.site)
+        if path is None:
+            path = self.paths[route.site] = self._new_path(route, domain)
+        return path
+
+    def _new_path(self, route: Route, domain: str) -> Path:
+        limits = self._shaping.limits(route.site, domain)
+        return Path(route, limits, letters=self._letters, desk=self, clock=self._clock, loop=self._loop)
+
+    def unroutable(self, recipient: Recipient, now: float) -> None:
+        """No route names the domain: the operator may add one, so the recipient waits by the default ladder."""
+        attempt = Attempt(Phase.CONNECT, Reply(451, "4.4.4", "local: no route for this domain"), "", *_ages(recipient))
+        self._conclude(recipient, self._rule(attempt, now, self._ladder(None)), now, reply=attempt.reply, phase="ROUTE")
+
+    # -- the paths' desk -----------------------------------------------------------------------------------
+
+    def may_leave(self, recipient: Recipient, now: float) -> bool:
+        batch = recipient.batch
+        if batch.closed or recipient.cancelled:
+            cancelled = recipient.cancelled or batch.closed == "cancelled"
+            self.close_recipient(recipient, Outcome.CANCELLED if cancelled else Outcome.EXPIRED, now)
+            return False
+        if now >= batch.expires:
+            self.close_recipient(recipient, Outcome.EXPIRED, now)
+            return False
+        if recipient.epoch != self._suppression.epoch:
+            return self._still_allowed(recipient, now)
+        return True
+
+    def _still_allowed(self, recipient: Recipient, now: float) -> bool:
+        batch = recipient.batch
+        epoch = self._suppression.epoch
+        decision = self._suppression.decide_one(batch.sender, batch.topic, batch.category, recipient.who)
+        self._counts.rechecked += 1
+        if decision.verdict is Verdict.SEND:
+            recipient.epoch, recipient.basis = epoch, decision.basis
+            return True
+        self.suppress(recipient, decision.reason, now)
+        return False
+
+    def suppress(self, recipient: Recipient, reason: str, now: float) -> None:
+        recipient.epoch = self._suppression.epoch
+        counts = self._counts.suppressed_by_reason
+        counts[reason] = counts.get(reason, 0) + 1
+        record = record_of("Suppressed", recipient, now=now, node=self._identity.node, reason=reason)
+        self._settle.settled(recipient, Outcome.SUPPRESSED, record)
+
+    def close_recipient(self, recipient: Recipient, outcome: Outcome, now: float) -> None:
+        """Cancelled or expired without a further attempt."""
+        record = record_of(RECORD_TYPES[outcome], recipient, now=now, node=self._identity.node)
+        self._settle.settled(recipient, outcome, record)
+
+    def started(self, recipient: Recipient, now: float) -> None:
+        self._counts.attempts += 1
+        if recipient.attempts == 0 and not recipient.in_doubt:
+            batch = recipient.batch
+            self._counts.first_attempt[batch.priority].observe(now - max(batch.accepted_at, batch.not_before))
+
+    def finished(
+        self, path: Path, connection: Connection, letter: Letter, phase: Phase, reply: Reply | None, error: str
+    ) -> None:
+        now = self._clock()
+        recipient = letter.recipient
+        ruling = self._rule(Attempt(phase, reply, error, *_ages(recipient)), now, self._ladder(path))
+        self._heed(path, connection, ruling, now)
+        self._conclude(
+            recipient,
+            ruling,
+            now,
+            reply=reply or Reply(0, "", error),
+            phase=phase.name,
+            path=path,
+            letter=letter,
+            connection=connection,
+        )
+
+    def _heed(self, path: Path, connection: Connection, ruling: Ruling, now: float) -> None:
+        """What the ruling says about session and path."""
+        word = ruling.path
+        if word is PathWord.SUCCESS:
+            path.pool.window.success(len(path.pool.connections))
+        elif word is PathWord.FAILURE:
+            path.pool.window.failure()
+        elif word is PathWord.PAUSE:
+            path.pool.pause(now, ruling.pause_seconds)
+            path.bind = "pause"
+            if ruling.pause_seconds > UNMAKE_AFTER:
+                self._loop.call_soon(path.unmake)
+            self._loop.call_soon(path.pump)
+        if ruling.close_session:
+            connection.quit()
+
+    def _conclude(
+        self,
+        recipient: Recipient,
+        ruling: Ruling,
+        now: float,
+        *,
+        reply: Reply | None,
+        phase: str,
+        path: Path | None = None,
+        letter: Letter | None = None,
+        connection: Connection | None = None,
+    ) -> None:
+        bounce_class = "" if ruling.bounce_class is None else str(ruling.bounce_class)
+        kind = ruling.kind
+        outcome = OUTCOMES.get(kind)
+        if outcome is None and recipient.batch.closed:
+            # It was cancelled or expired while on the wire, and did not arrive: no further attempt.
+            outcome = Outcome.CANCELLED if recipient.batch.closed == "cancelled" else Outcome.EXPIRED
+        record = record_of(
+            RECORD_TYPES[outcome] if outcome else "TransientFailure",
+            recipient,
+            now=now,
+            node=self._identity.node,
+            source=self._identity.source,
+            site=path.site if path else "",
+            envelope_from=letter.envelope_from if letter else "",
+            size=len(letter.payload) if letter else 0,
+            response=response_of(reply, phase) if reply else None,
+            peer=connection.journal_peer if connection else Peer("", ""),
+            session_id=connection.session_id if connection else "",
+            tls=connection.tls if connection else "",
+            bounce_class=bounce_class,
+            in_doubt=ruling.in_doubt,
+        )
+        counts = self._counts
+        if bounce_class:
+            counts.replies_by_class[bounce_class] = counts.replies_by_class.get(bounce_class, 0) + 1
+        if ruling.in_doubt:
+            counts.in_doubt += 1
+        if outcome is Outcome.DELIVERED:
+            counts.bytes_sent += record.size
+            counts.resent_in_doubt += recipient.in_doubt
+        if path is not None:
+            path.counts.note(outcome)
+        if outcome is not None:
+            self._settle.settled(recipient, outcome, record)
+        else:
+            self._settle.deferred(
+                recipient,
+                ruling.due,
+                counted=ruling.counted,
+                in_doubt=ruling.in_doubt or recipient.in_doubt,
+                record=record,
+            )
+        if ruling.suppress:
+            self._settle.suppress_bounced(recipient, ruling.suppress)
+
+    def drained(self, path: Path) -> None:
+        self.on_drained(path.site)
+
+    def open(self, path: Path) -> None:
+        opening = self._loop.create_task(self._open(path))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._opening.discard(opening)
+        if not opening.cancelled() and (error := opening.exception()):
+            self.on_fault(error)
+
+    async def _open(self, path: Path) -> None:
+        result = await self._opener(path)
+        now = self._clock()
+        if isinstance(result, Connection):
+            path.pool.opened(result)
+            if self.closing:
+                result.quit()
+            else:
+                result.kick()
+                path.pump()
+            return
+        ruling = rule_connect(result, now=now)
+        path.pool.refused(now, error=result.text, pause_seconds=ruling.pause_seconds)
+        path.bind = "connection"
+        log.warning("site=%s connection refused: %s (%d in a row)", path.site, result.text, path.pool.failures)
+        path.unmake()
+        path.pump()
+
+    # -- helpers of judgement ------------------------------------------------------------------------------
+
+    def _rule(self, attempt: Attempt, now: float, ladder: Ladder) -> Ruling:
+        return rule(attempt, now=now, u=self._draw(), ladder=ladder, rules=self._rules)
+
+    def _ladder(self, path: Path | None) -> Ladder:
+        site = path.site if path else ""
+        ladder = self._ladders.get(site)
+        if ladder is None:
+            limits = path.limits if path else self._shaping.default
+            ladder = self._ladders[site] = limits.ladder()
+        return ladder
+
+    # -- cancelling, stopping, looking ---------------------------------------------------------------------
+
+    def recall_closed(self, now: float) -> int:
+        """Settles what is in memory, not on the wire, and was cancelled or has expired."""
+        count = 0
+        for path in self.paths.values():
+            for recipient in path.recall(lambda r: r.cancelled or r.batch.closed is not None):
+                self.may_leave(recipient, now)
+                count += 1
+        return count
+
+    def tidy(self) -> None:
+        """Ends connections that had nothing to do for their path's idle_timeout."""
+        now = self._loop.time()
+        for path in self.paths.values():
+            for connection in path.pool.idle():
+                if connection.idle_since is not None and now - connection.idle_since >= path.limits.idle_timeout:
+                    connection.quit()
+
+    async def close(self, seconds: float) -> None:
+        """No new work; transactions on the wire finish. What takes longer than `seconds` is cut off: its fate is
+        then unknown and says so.
+        """
+        self.closing = True
+        for path in self.paths.values():
+            path.close()
+        deadline = self._loop.time() + seconds
+        while any(path.pool.connections for path in self.paths.values()) and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for opening in self._opening:
+            opening.cancel()
+        for path in self.paths.values():
+            for connection in list(path.pool.connections):
+                connection.abort()
+
+    def places(self) -> tuple[int, int]:
+        """(ready, in flight up to settle)."""
+        ready = sum(len(path.ready) for path in self.paths.values())
+        return ready, sum(path.in_flight for path in self.paths.values())
+
+
+def _ages(recipient: Recipient) -> tuple[int, float, float]:
+    return recipient.attempts, recipient.batch.accepted_at, recipient.batch.expires
+
+

@@ -1,0 +1,173 @@
+"""From a recipient to a letter: compose, record the intent, sign.
+
+A sheet is a small batch of letters on their way through the signer. While the signatures are made, the spool
+records the intent to send (a crash then knows exactly who is in doubt); a letter may leave when both are done. The
+number of signatures under way is bounded, and a path that found no room is called again in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from engine.mail.compose import Compiled, Draft, Facts, SenderIdentity
+from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
+from engine.mail.message import decode
+from engine.mail.template import compile_message
+from engine.mail.verp import make_verp
+from engine.signer.client import KeyInfo, SignerClient
+from engine.spool.port import Spool
+
+SHEET = 16
+"""Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
+MOST_UNDER_WAY = 192
+"""Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
+
+
+@dataclass(slots=True, eq=False)
+class Letter:
+    """One recipient's message as it goes to the wire."""
+
+    recipient: Recipient
+    envelope_from: str
+    payload: bytes
+    eightbit: bool
+    utf8: bool
+
+
+class Sender(Protocol):
+    """What the configuration knows of a sender, as far as letters need it."""
+
+    @property
+    def identity(self) -> SenderIdentity: ...
+
+    def cancel_url(self, recipient_id: int, address: str, topic: str) -> str: ...
+
+
+class Letters:
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        signer: SignerClient,
+        senders: dict[str, Sender],
+        verp_secret: bytes,
+        clock: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._signer = signer
+        self._senders = senders
+        self._verp_secret = verp_secret
+        self._clock = clock
+        self._compiled: WeakValueDictionary[tuple[int, str], Compiled] = WeakValueDictionary()
+        self._under_way = 0
+        self._starved: deque[Callable[[], None]] = deque()
+        self._second = -1
+        self._date = ""
+
+    async def load(self, batch: Batch) -> None:
+        """Makes the batch's content ready; reads the spool once per message, however many batches name it."""
+        name = (batch.message, batch.sender)
+        compiled = self._compiled.get(name)
+        if compiled is None:
+            content = await self._spool.content(batch.message)
+            compiled = compile_message(decode(content), self._senders[batch.sender].identity)
+            self._compiled[name] = compiled
+        batch.compiled = compiled
+
+    def room(self, call_again: Callable[[], None]) -> bool:
+        """False when enough is being signed; then `call_again` is called, once, when there is room."""
+        if self._under_way < MOST_UNDER_WAY:
+            return True
+        self._starved.append(call_again)
+        return False
+
+    def write(self, recipients: Sequence[Recipient], done: Callable[[list[Letter]], None]) -> None:
+        """Composes now; calls `done` with the signed letters, in order, when they may leave. If the spool or the
+        signer fails for good, `done` is not called: the daemon is stopping and the spool still has them.
+        """
+        now = self._clock()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._date = formatdate(now, localtime=False)
+        sheet = _Sheet(recipients, done, self._finished)
+        requests: list[tuple[int, bytes]] = []
+        for recipient in recipients:
+            draft, envelope_from, keys = self._compose(recipient)
+            sheet.drafts.append((draft, envelope_from, keys))
+            requests += [(key.index, draft.digest(key, self._second)) for key in keys]
+        self._under_way += len(recipients)
+        urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
+        signatures = self._signer.sign(requests, urgent=urgent)
+        signatures.add_done_callback(sheet.signed)
+        intent = asyncio.ensure_future(self._spool.intend([recipient.id for recipient in recipients]))
+        intent.add_done_callback(sheet.intended)
+
+    def _compose(self, recipient: Recipient) -> tuple[Draft, str, tuple[KeyInfo, ...]]:
+        batch = recipient.batch
+        sender = self._senders[batch.sender]
+        identity = sender.identity
+        envelope_from = make_verp(recipient.id, self._verp_secret, identity.return_path_domain)
+        compiled = batch.compiled
+        assert isinstance(compiled, Compiled), "promote loads the content before a recipient becomes ready"
+        facts = Facts(
+            recipient_id=recipient.id,
+            address=recipient.address,
+            fields=recipient.fields,
+            date_text=self._date,
+            cancel_url=sender.cancel_url(recipient.id, recipient.address, batch.topic),
+            envelope_from=envelope_from,
+            message_id=f"{recipient_text(recipient.id)}@{identity.message_id_domain}",
+        )
+        return compiled.compose(facts), envelope_from, self._signer.keys[identity.domain]
+
+    def _finished(self, count: int) -> None:
+        self._under_way -= count
+        while self._starved and self._under_way < MOST_UNDER_WAY:
+            self._starved.popleft()()
+
+
+class _Sheet:
+    __slots__ = ("_done", "_released", "_signatures", "_waiting", "drafts", "recipients")
+
+    def __init__(
+        self,
+        recipients: Sequence[Recipient],
+        done: Callable[[list[Letter]], None],
+        released: Callable[[int], None],
+    ) -> None:
+        self.recipients = recipients
+        self.drafts: list[tuple[Draft, str, tuple[KeyInfo, ...]]] = []
+        self._done = done
+        self._released = released
+        self._signatures: list[bytes] = []
+        self._waiting = 2
+
+    def signed(self, signatures: asyncio.Future[list[bytes]]) -> None:
+        if not signatures.cancelled() and signatures.exception() is None:
+            self._signatures = signatures.result()
+            self._step()
+
+    def intended(self, intent: asyncio.Future[None]) -> None:
+        if not intent.cancelled() and intent.exception() is None:
+            self._step()
+
+    def _step(self) -> None:
+        self._waiting -= 1
+        if self._waiting:
+            return
+        letters: list[Letter] = []
+        at = 0
+        for recipient, (draft, envelope_from, keys) in zip(self.recipients, self.drafts, strict=True):
+            signatures = list(zip(keys, self._signatures[at : at + len(keys)], strict=True))
+            at += len(keys)
+            letters.append(
+                Letter(recipient, envelope_from, draft.finish(signatures), draft.eightbit, utf8=draft.utf8)
+            )
+        self._released(len(letters))
+        self._done(letters)

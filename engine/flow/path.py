@@ -1,0 +1,285 @@
+"""One path: what is ready for one site from one source, the letters being made, the connections that carry them.
+
+All decisions are synchronous and event-driven: a path that cannot go now holds no task and is not looked at until
+its one timer fires or something changes. `pump` is that look: open connections, make letters, wake idle ones.
+Limits are asked in the last moment, in `next_transaction`, and so is suppression when its epoch has moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.flow.letters import SHEET, Letter, Letters
+from engine.mail.envelope import Priority, Recipient
+from engine.net.connection import Connection
+from engine.net.pool import Pool
+from engine.net.resolver import Route
+from engine.policy.shaping import Limits
+from engine.policy.throttle import Throttle
+from engine.queue.ready import Ready
+from engine.smtp.reply import Reply
+from engine.smtp.session import Closed, Phase, Transaction
+from engine.spool.port import Outcome
+
+LETTERS_PER_CONNECTION = 4
+"""Made ahead, so that the next message is there when a dot's reply comes."""
+
+
+class Desk(Protocol):
+    """What a path asks of dispatch: judgement and bookkeeping."""
+
+    def may_leave(self, recipient: Recipient, now: float) -> bool:
+        """Cancelled, expired, or suppressed since it was promoted: settled, and False."""
+        ...
+
+    def started(self, recipient: Recipient, now: float) -> None: ...
+
+    def finished(
+        self, path: Path, connection: Connection, letter: Letter, phase: Phase, reply: Reply | None, error: str
+    ) -> None:
+        """An attempt ended; `reply` None if the wire broke."""
+        ...
+
+    def open(self, path: Path) -> None: ...
+
+    def drained(self, path: Path) -> None:
+        """Ready has room again."""
+        ...
+
+
+@dataclass(slots=True)
+class PathCounts:
+    delivered: int = 0
+    deferred: int = 0
+    failed: int = 0
+    """Bounced, expired or cancelled after an attempt."""
+    throttled: int = 0
+
+    def note(self, outcome: Outcome | None) -> None:
+        if outcome is Outcome.DELIVERED:
+            self.delivered += 1
+        elif outcome is None:
+            self.deferred += 1
+        else:
+            self.failed += 1
+
+
+class Path:
+    """Implements the connection's owner."""
+
+    def __init__(
+        self,
+        route: Route,
+        limits: Limits,
+        *,
+        letters: Letters,
+        desk: Desk,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.route = route
+        self.site = route.site
+        self.limits = limits
+        self.ready = Ready(limits.max_ready)
+        self.pool = Pool(limits)
+        self.counts = PathCounts()
+        self.closing = False
+        self.in_flight = 0
+        """Taken from ready and not yet handed to settle."""
+        self.bind = ""
+        """What limits this path now, for operators."""
+        self._throttle = Throttle(limits.max_message_rate) if limits.max_message_rate else None
+        self._letters = letters
+        self._desk = desk
+        self._clock = clock
+        self._loop = loop
+        self._prepared: tuple[deque[Letter], deque[Letter]] = (deque(), deque())
+        self._preparing = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._starved = False
+        self._hungry = False
+
+    @property
+    def prepared(self) -> int:
+        return len(self._prepared[0]) + len(self._prepared[1])
+
+    # -- filling -------------------------------------------------------------------------------------------
+
+    def push(self, recipients: Iterable[Recipient]) -> None:
+        self.ready.push(recipients)
+        self.pump()
+
+    def want_more(self) -> None:
+        """Promote left recipients in the spool because ready is full: tell it when there is room."""
+        self._hungry = True
+
+    def pump(self) -> None:
+        if self.closing:
+            return
+        now = self._clock()
+        waiting = len(self.ready) + self._preparing + self.prepared
+        if not waiting:
+            return
+        count, wait = self.pool.assign(now, waiting)
+        for _ in range(count):
+            self._desk.open(self)
+        if wait > 0.0:
+            self._call_at(now + wait)
+        self._prepare()
+        if self.prepared:
+            for connection in self.pool.idle():
+                connection.kick()
+
+    def _prepare(self) -> None:
+        """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming."""
+        lines = len(self.pool.connections) + self.pool.opening
+        while self.ready and lines:
+            wanted = lines * LETTERS_PER_CONNECTION - self._preparing - self.prepared
+            urgent = bool(self.ready.queues[Priority.TRANSACTIONAL])
+            if urgent:
+                # A transactional mail does not queue behind the letters already made for bulk.
+                wanted = max(wanted, len(self.ready.queues[Priority.TRANSACTIONAL]))
+            if wanted < 1 or (not urgent and not self._room()):
+                return
+            if not urgent and wanted < min(SHEET // 2, len(self.ready)) and self._preparing + self.prepared:
+                return  # wait for a fuller sheet
+            queue = self.ready.queues[Priority.TRANSACTIONAL if urgent else Priority.BULK]
+            taken = self.ready.take(min(wanted, SHEET, len(queue)))
+            self.in_flight += len(taken)
+            now = self._clock()
+            sheet = [recipient for recipient in taken if self._desk.may_leave(recipient, now)]
+            self.in_flight -= len(taken) - len(sheet)
+            if sheet:
+                self._preparing += len(sheet)
+                self._letters.write(sheet, self._signed)
+            self._feed()
+
+    def _room(self) -> bool:
+        if self._starved:
+            return False
+        self._starved = not self._letters.room(self._fed)
+        return not self._starved
+
+    def _fed(self) -> None:
+        self._starved = False
+        self.pump()
+
+    def _feed(self) -> None:
+        if self._hungry and len(self.ready) <= self.limits.max_ready // 2:
+            self._hungry = False
+            self._desk.drained(self)
+
+    def _signed(self, letters: list[Letter]) -> None:
+        self._preparing -= len(letters)
+        for letter in letters:
+            self._prepared[letter.recipient.batch.priority].append(letter)
+        self.pump()
+
+    # -- the connection's owner ----------------------------------------------------------------------------
+
+    def next_transaction(self, connection: Connection) -> Transaction | None:
+        now = self._clock()
+        if self.closing or now < self.pool.paused_until:
+            return None
+        if connection.transactions >= self.limits.max_deliveries_per_connection:
+            connection.quit()
+            return None
+        while letter := self._next_letter():
+            if not self._desk.may_leave(letter.recipient, now):
+                self.in_flight -= 1
+                continue
+            wait = self._throttle.take(now) if self._throttle else 0.0
+            if wait > 0.0:
+                self._prepared[letter.recipient.batch.priority].appendleft(letter)
+                self.counts.throttled += 1
+                self.bind = "max_message_rate"
+                self._call_at(now + wait)
+                return None
+            self._desk.started(letter.recipient, now)
+            if self.prepared < LETTERS_PER_CONNECTION * len(self.pool.connections) // 2:
+                self._prepare()
+            return Transaction(
+                letter.envelope_from, letter.recipient.address, letter.payload, letter.eightbit, letter.utf8, letter
+            )
+        if self.ready:
+            self._prepare()
+        return None
+
+    def _next_letter(self) -> Letter | None:
+        urgent, bulk = self._prepared
+        if urgent:
+            return urgent.popleft()
+        return bulk.popleft() if bulk else None
+
+    def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None:
+        letter = transaction.context
+        assert isinstance(letter, Letter)
+        self.in_flight -= 1
+        self._desk.finished(self, connection, letter, phase, reply, "")
+
+    def closed(self, connection: Connection, event: Closed) -> None:
+        """The first unresolved transaction was the one that the session died in; those in DOT may have arrived;
+        what was only queued behind goes back to the front, no attempt counted.
+        """
+        self.pool.lost(connection)
+        back: list[Recipient] = []
+        for number, (transaction, phase) in enumerate(event.unresolved):
+            letter = transaction.context
+            assert isinstance(letter, Letter)
+            self.in_flight -= 1
+            if number == 0 or phase is Phase.DOT:
+                self._desk.finished(self, connection, letter, phase, None if phase is Phase.DOT else event.reply, event.error)
+            else:
+                back.append(letter.recipient)
+        self.ready.put_back(back)
+        if event.unresolved:
+            self.pool.window.failure()
+        self._loop.call_soon(self.pump)
+
+    # -- stopping and cancelling ---------------------------------------------------------------------------
+
+    def recall(self, unwanted: Callable[[Recipient], bool]) -> list[Recipient]:
+        """Takes out of ready and of the made letters what must not go; what is on the wire ends by itself."""
+        removed = self.ready.remove(unwanted)
+        for queue in self._prepared:
+            out = [letter for letter in queue if unwanted(letter.recipient)]
+            kept = [letter for letter in queue if not unwanted(letter.recipient)] if out else ()
+            if out:
+                queue.clear()
+                queue.extend(kept)
+                self.in_flight -= len(out)
+                removed += [letter.recipient for letter in out]
+        return removed
+
+    def close(self) -> None:
+        """No new transaction; open ones finish, then QUIT. What is ready stays in the spool."""
+        self.closing = True
+        if self._timer:
+            self._timer.cancel()
+        for connection in list(self.pool.connections):
+            connection.quit()
+
+    def unmake(self) -> None:
+        """A paused path keeps no letters: their Date and signature would grow old."""
+        for queue in self._prepared:
+            letters = list(queue)
+            queue.clear()
+            self.in_flight -= len(letters)
+            self.ready.put_back(letter.recipient for letter in letters)
+
+    def _call_at(self, when: float) -> None:
+        if self._timer and self._timer_at <= when:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_later(max(0.001, when - self._clock()), self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.pump()

@@ -1,0 +1,147 @@
+"""The end of an attempt: outcome -> journal, spool, timeline, suppression, counts. The only writer of state.
+
+Outcomes are gathered for a moment (`linger_seconds`) and written as one group: first the journal, synced, then the
+spool, synced. In this order a crash in between leaves a delivery that is proved but still queued; the start finds
+it in the journal's tail and settles it instead of sending it again. What a crash leaves in doubt is therefore
+bounded by the transactions on the wire plus one unwritten group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from engine.journal import Record
+from engine.mail.envelope import Recipient
+from engine.flow.counts import Counts
+from engine.queue.timeline import Timeline
+from engine.spool.port import Cursor, Deferred, Lane, Outcome, Settled, Spool
+
+log = logging.getLogger(__name__)
+
+RECORD_TYPES = {
+    Outcome.DELIVERED: "Delivery",
+    Outcome.BOUNCED: "Bounce",
+    Outcome.EXPIRED: "Expiration",
+    Outcome.SUPPRESSED: "Suppressed",
+    Outcome.CANCELLED: "Cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SettleSettings:
+    linger_seconds: float = 0.02
+    """How long outcomes wait for company before they are synced; bounds the duplicates of a crash."""
+    group: int = 1000
+    """Most outcomes in one commit."""
+    backlog: int = 20_000
+    """Unwritten outcomes at which dispatch pauses: back-pressure instead of loss."""
+
+
+class Settle:
+    """One task (`run`) writes; everybody else calls the sync methods. Nothing is lost by cancelling `run` after
+    `drain`.
+    """
+
+    def __init__(
+        self,
+        settings: SettleSettings,
+        *,
+        spool: Spool,
+        append: Callable[[Sequence[Record]], Awaitable[None]],
+        timeline: Timeline[Lane, Cursor],
+        counts: Counts,
+        roster: dict[int, Recipient],
+        hard_bounce: Callable[[Sequence[tuple[Recipient, str]]], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._append = append
+        self._timeline = timeline
+        self._counts = counts
+        self._roster = roster
+        self._hard_bounce = hard_bounce
+        self._changes: list[Settled | Deferred] = []
+        self._records: list[Record] = []
+        self._bounced: list[tuple[Recipient, str]] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.on_deferred: Callable[[], None] = lambda: None
+        self.on_drained: Callable[[], None] = lambda: None
+
+    @property
+    def backlog(self) -> int:
+        return len(self._changes)
+
+    @property
+    def full(self) -> bool:
+        return len(self._changes) >= self._settings.backlog
+
+    def settled(self, recipient: Recipient, outcome: Outcome, record: Record) -> None:
+        self._changes.append(Settled(recipient, outcome))
+        self._note(record)
+
+    def deferred(self, recipient: Recipient, due: int, *, counted: bool, in_doubt: bool, record: Record | None) -> None:
+        """`due` in Unix seconds. Without a record nothing was tried (put back, held)."""
+        self._changes.append(Deferred(recipient, due, counted, in_doubt))
+        self._note(record)
+
+    def note(self, record: Record) -> None:
+        """A journal record that changes nobody's state (Reception)."""
+        self._note(record)
+
+    def suppress_bounced(self, recipient: Recipient, reason: str) -> None:
+        """The receiver says that nobody has this address: nothing more goes there."""
+        self._bounced.append((recipient, reason))
+
+    def _note(self, record: Record | None) -> None:
+        if record is not None:
+            self._records.append(record)
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            if len(self._changes) < self._settings.group:
+                await asyncio.sleep(self._settings.linger_seconds)
+            self._wake.clear()
+            while self._changes or self._records:
+                await self._write()
+            self._idle.set()
+            self.on_drained()
+
+    async def drain(self) -> None:
+        """Returns when everything noted so far is on disk."""
+        await self._idle.wait()
+
+    async def _write(self) -> None:
+        most = self._settings.group
+        changes, self._changes = self._changes[:most], self._changes[most:]
+        records, self._records = self._records, []
+        bounced, self._bounced = self._bounced, []
+        if records:
+            await self._append(records)
+        if bounced:
+            await self._hard_bounce(bounced)
+        if changes:
+            await self._spool.settle(changes)
+            self._committed(changes)
+
+    def _committed(self, changes: Sequence[Settled | Deferred]) -> None:
+        counts, roster = self._counts, self._roster
+        later = False
+        for change in changes:
+            recipient = change.recipient
+            roster.pop(recipient.id, None)
+            if isinstance(change, Settled):
+                counts.outcomes[change.outcome] += 1
+            else:
+                later = True
+                counts.deferrals += 1
+                self._timeline.add(recipient.lane, 1, change.due)
+        if later:
+            self.on_deferred()

@@ -1,0 +1,100 @@
+"""Cancel and expiry, in every state.
+
+Both are one mechanism: the batch is marked closed, in the spool and in memory; what is in memory is recalled from
+its path; what waits in the spool is swept away in id order. What is on the wire ends by itself and is not tried
+again. A second look each second finds the batches whose expiry has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from engine.flow.dispatch import Dispatch
+from engine.flow.settle import Settle
+from engine.mail.envelope import Recipient
+from engine.queue.timeline import Timeline
+from engine.spool.port import Cursor, Lane, Outcome, Spool
+
+CHUNK = 500
+EXPIRED_AT_ONCE = 100
+TIDY_SECONDS = 60.0
+
+
+class Sweep:
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        timeline: Timeline[Lane, Cursor],
+        dispatch: Dispatch,
+        settle: Settle,
+        roster: dict[int, Recipient],
+        clock: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._timeline = timeline
+        self._dispatch = dispatch
+        self._settle = settle
+        self._roster = roster
+        self._clock = clock
+        self._closed: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
+
+    def cancel_batches(self, batches: Sequence[int]) -> None:
+        """The spool has closed them, durably: from here on nothing of them starts. The recipients' records follow
+        within moments.
+        """
+        self._dispatch.recall_closed(self._clock())
+        for batch in batches:
+            self._closed.put_nowait((batch, Outcome.CANCELLED))
+
+    async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
+        """How many were taken out; those on the wire are not among them. Returns after the sync."""
+        in_memory = [self._roster[recipient.id] for _, recipient in found if recipient.id in self._roster]
+        for recipient in in_memory:
+            recipient.cancelled = True
+        count = self._dispatch.recall_closed(self._clock()) if in_memory else 0
+        count += self._settle_waiting(found, Outcome.CANCELLED)
+        await self._settle.drain()
+        return count
+
+    async def run(self) -> None:
+        """Sweeps what was closed, and looks for expired batches each second."""
+        tidied = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(1.0):
+                    batch, outcome = await self._closed.get()
+                await self._sweep(batch, outcome)
+                continue
+            except TimeoutError:
+                now = self._clock()
+            for batch in await self._spool.expired_batches(now, EXPIRED_AT_ONCE):
+                self._closed.put_nowait((batch, Outcome.EXPIRED))
+            if not self._closed.empty():
+                self._dispatch.recall_closed(now)
+            self._dispatch.tidy()
+            if now - tidied > TIDY_SECONDS:
+                tidied = now
+                await self._spool.tidy(now)
+
+    async def _sweep(self, batch: int, outcome: Outcome) -> None:
+        after = -1
+        while found := await self._spool.sweep(batch, after, CHUNK):
+            after = found[-1][1].id
+            self._settle_waiting(found, outcome)
+            await self._settle.drain()
+
+    def _settle_waiting(self, found: Sequence[tuple[Lane, Recipient]], outcome: Outcome) -> int:
+        """Those that only the spool holds. They enter the roster first: promote must not meet them again."""
+        now = self._clock()
+        count = 0
+        for lane, recipient in found:
+            if recipient.id in self._roster:
+                continue
+            recipient.lane = lane
+            self._roster[recipient.id] = recipient
+            self._timeline.remove(lane, 1)
+            self._dispatch.close_recipient(recipient, outcome, now)
+            count += 1
+        return count

@@ -1,0 +1,139 @@
+"""Every Prometheus metric: its name, help, kind and labels, in one list; and how a scrape is written.
+
+The engine counts in plain integers; a scrape turns what `observe` found into families, so that the hot path pays
+nothing. No label holds an address or anything else without a bound: sites are the busiest ones and "other".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+
+class Buckets:
+    """A histogram in plain integers. `observe` costs a bisection of a short tuple."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """Upper bound of the bucket that holds the q-quantile; infinity behind the last bound, 0.0 when empty."""
+        wanted = q * self.count
+        if not wanted:
+            return 0.0
+        seen = 0
+        for count, bound in zip(self.counts, (*self.bounds, float("inf")), strict=True):
+            seen += count
+            if seen >= wanted:
+                return bound
+        return float("inf")
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        seen = 0
+        rows: list[tuple[str, float]] = []
+        for count, bound in zip(self.counts, (*map(str, self.bounds), "+Inf"), strict=True):
+            seen += count
+            rows.append((bound, seen))
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    """Without "sokutatsu_"; counters without "_total"."""
+    kind: str
+    """counter, gauge or histogram."""
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("recipients_accepted", "counter", "Recipients accepted and synced to disk since the start."),
+    Metric("recipients_recovered", "gauge", "Recipients found in the spool at the start."),
+    Metric("recipients_refused", "counter", "Recipients refused one by one at accept."),
+    Metric("outcomes", "counter", "Recipients whose stay ended, by outcome.", ("outcome",)),
+    Metric("deferrals", "counter", "Attempts that ended in another attempt later."),
+    Metric("attempts", "counter", "Transactions started."),
+    Metric("queue_recipients", "gauge", "Recipients without an outcome, by the place that holds them.", ("place",)),
+    Metric("suppressed", "counter", "Recipients stopped by suppression, by reason code.", ("reason",)),
+    Metric("rechecks", "counter", "Suppression decisions repeated just before MAIL because the epoch had moved."),
+    Metric("replies", "counter", "Failed attempts by class of the reply.", ("class",)),
+    Metric("first_attempt_seconds", "histogram", "From acceptance (or not-before) to the first attempt.", ("priority",)),
+    Metric("in_doubt", "counter", "Attempts whose fate at the receiver is unknown (lost after the final dot)."),
+    Metric("recovered_in_doubt", "gauge", "Recipients that the last crash left between sent and synced."),
+    Metric("resent_in_doubt", "counter", "Deliveries that may be duplicates of an attempt in doubt."),
+    Metric("sent_bytes", "counter", "Bytes of delivered messages."),
+    Metric("connections", "gauge", "Open SMTP connections, by site (the busiest, and other).", ("site",)),
+    Metric("connections_opened", "counter", "SMTP connections opened."),
+    Metric("connections_refused", "counter", "SMTP connections that could not be opened."),
+    Metric("site_recipients", "gauge", "Recipients ready or in flight, by site (the busiest, and other).", ("site",)),
+    Metric("paused_sites", "gauge", "Sites that are paused after refusals."),
+    Metric("signatures", "counter", "Signatures made, by backend.", ("backend",)),
+    Metric("signer_backlog", "gauge", "Signatures asked for and not yet had."),
+    Metric("signer_restarts", "counter", "Signer processes that died and were started again."),
+    Metric("spool_commits", "counter", "Synced commits of the spool."),
+    Metric("spool_commit_seconds", "counter", "Seconds spent in synced commits of the spool."),
+    Metric("journal_records", "counter", "Journal records written and synced."),
+    Metric("journal_bytes", "counter", "Compressed bytes written to the journal."),
+    Metric("settle_backlog", "gauge", "Outcomes not yet synced."),
+    Metric("suppression_epoch", "gauge", "Changes of the suppression index since its beginning."),
+    Metric("suppression_entries", "gauge", "Addresses known to the suppression index."),
+    Metric("credit_recipients", "gauge", "Recipients that the engine would take now."),
+    Metric("disk_free_ratio", "gauge", "Free share of the spool's file system."),
+    Metric("event_loop_lag_seconds", "gauge", "How late the event loop ran its last timer, worst since the last scrape."),
+)
+
+Value = float | Buckets
+Observed = Mapping[str, Value | Mapping[str, Value]]
+"""Metric name -> its value, or label value -> value for a metric with a label."""
+
+
+class _Scrape(Collector):
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        for metric in METRICS:
+            found = self._observed[metric.name]
+            values = found if isinstance(found, Mapping) else {None: found}
+            family = _family(metric)
+            for label, value in values.items():
+                labels = [] if label is None else [label]
+                if isinstance(value, Buckets):
+                    family.add_metric(labels, value.cumulative(), value.total)
+                else:
+                    family.add_metric(labels, value)
+            yield family
+
+
+def _family(metric: Metric) -> Any:
+    kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+    return kinds[metric.kind](f"sokutatsu_{metric.name}", metric.help, labels=metric.labels)
+
+
+def exposition(observed: Observed) -> bytes:
+    """The text format for a scrape; every metric of METRICS must have been observed (KeyError otherwise: our bug)."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape(observed))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return generate_latest(registry)

@@ -1,0 +1,79 @@
+"""The connections of one path: how many may be open, which is free, when the next may be tried.
+
+`assign` decides, synchronously, from numbers; opening and closing happen elsewhere. A path's pool never holds more
+than the concurrency window allows (slow open, Postfix's feedback), never opens faster than `max_connection_rate`,
+and after failed connections waits longer each time.
+"""
+
+from __future__ import annotations
+
+from engine.net.connection import Connection
+from engine.policy.shaping import Limits
+from engine.policy.throttle import Throttle
+
+MESSAGES_PER_CONNECTION = 10
+"""Waiting messages that justify one more connection: a round trip each is cheaper than a handshake."""
+LONGEST_PAUSE = 1800.0
+
+
+class Pool:
+    __slots__ = (
+        "closed_total", "connections", "failures", "last_error", "opened_total", "opening", "paused_until",
+        "refused_total", "window", "_limits", "_throttle",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._throttle = Throttle(limits.max_connection_rate) if limits.max_connection_rate else None
+        self.window = limits.window()
+        self.connections: set[Connection] = set()
+        self.opening = 0
+        self.paused_until = 0.0
+        self.failures = 0
+        """Connections refused in a row."""
+        self.last_error = ""
+        self.opened_total = 0
+        self.refused_total = 0
+        self.closed_total = 0
+
+    def assign(self, now: float, waiting: int) -> tuple[int, float]:
+        """How many connections to open now for `waiting` messages, and the seconds until asking again makes sense
+        (0.0: nothing to wait for but events). The caller opens as many and reports each by `opened` or `refused`.
+        """
+        if now < self.paused_until:
+            return 0, self.paused_until - now
+        self.window.revive()  # a dead site is tried with one connection once its pause is over
+        most = 1 if self.failures else self.window.size
+        wanted = min(most, -(-waiting // MESSAGES_PER_CONNECTION))
+        count = 0
+        while len(self.connections) + self.opening < wanted:
+            wait = self._throttle.take(now) if self._throttle else 0.0
+            if wait > 0.0:
+                return count, wait
+            self.opening += 1
+            count += 1
+        return count, 0.0
+
+    def opened(self, connection: Connection) -> None:
+        self.opening -= 1
+        self.opened_total += 1
+        self.failures = 0
+        self.connections.add(connection)
+
+    def refused(self, now: float, *, error: str, pause_seconds: float) -> None:
+        self.opening -= 1
+        self.refused_total += 1
+        self.failures += 1
+        self.last_error = error
+        self.window.failure()
+        self.pause(now, min(LONGEST_PAUSE, pause_seconds * 2 ** min(self.failures - 1, 10)))
+
+    def lost(self, connection: Connection) -> None:
+        self.closed_total += 1
+        self.connections.discard(connection)
+
+    def pause(self, now: float, seconds: float) -> None:
+        self.paused_until = max(self.paused_until, now + seconds)
+
+    def idle(self) -> list[Connection]:
+        return [connection for connection in self.connections if connection.idle_since is not None]
