@@ -20,7 +20,6 @@ from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.reply import Reply, ReplyError, ReplyReader, shown
 
-
 __all__ = ["Closed", "Event", "Finished", "Phase", "Session", "Transaction"]
 
 # Reading a member from the class costs more than the whole comparison.
