@@ -176,9 +176,8 @@ class _Dialogue:
         self._smtp = aiosmtplib.SMTP(hostname=target.host, local_hostname=ehlo_name, start_tls=False)
 
     def transport(self) -> asyncio.Transport:
-        transport = self._smtp.transport
-        assert isinstance(transport, asyncio.Transport)
-        return transport
+        assert self._tap is not None
+        return self._tap.transport
 
     def tls_name(self) -> str:
         if not self._is_tls:

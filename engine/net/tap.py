@@ -8,6 +8,7 @@ has the same strict grammar as the session behind it (smtp.reply), and bytes tha
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import aiosmtplib
 
@@ -18,9 +19,10 @@ class Tap(asyncio.Protocol):
     """Sees every reply before aiosmtplib does. `expected` counts the replies that we have asked for."""
 
     def __init__(self, smtp: aiosmtplib.SMTP) -> None:
-        assert isinstance(smtp.transport, asyncio.Transport)
+        assert smtp.transport is not None
         assert smtp.protocol is not None
-        self.transport = smtp.transport
+        # uvloop's transports are no asyncio.Transport by inheritance.
+        self.transport = cast("asyncio.Transport", smtp.transport)
         self._inner = smtp.protocol
         self._reader = ReplyReader()
         self.expected = 0
