@@ -1,0 +1,233 @@
+"""One session on one socket: asyncio.Protocol around smtp.session (which holds the dialogue), with timers.
+
+Bytes in, bytes out, nothing decided: the owner (flow) is asked for the next transaction and told every outcome.
+In steady state one read leads to one write. The timeouts of RFC 5321 4.5.3.2 are kept by a deadline and a single
+timer that is re-armed only when it must ring earlier; a reply that drips in byte by byte does not move the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.extensions import Extensions
+from engine.smtp.reply import Reply
+from engine.smtp.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, one per phase and in the order of Phase, which indexes them."""
+
+    connect: float = Phase.CONNECT.timeout
+    banner: float = Phase.GREETING.timeout
+    ehlo: float = Phase.EHLO.timeout
+    starttls: float = Phase.STARTTLS.timeout
+    auth: float = Phase.AUTH.timeout
+    mail_from: float = Phase.MAIL.timeout
+    rcpt_to: float = Phase.RCPT.timeout
+    data: float = Phase.DATA.timeout
+    data_dot: float = Phase.DOT.timeout
+    rset: float = Phase.RSET.timeout
+    quit: float = Phase.QUIT.timeout
+
+    def by_phase(self) -> tuple[float, ...]:
+        return dataclasses.astuple(self)
+
+
+class Owner(Protocol):
+    """Who lends the connection out. Every call is made on the event loop and must not block."""
+
+    def next_transaction(self, connection: Connection) -> Transaction | None:
+        """What to send now; None: nothing, kick() will be called. May call quit() and abort()."""
+        ...
+
+    def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None: ...
+
+    def closed(self, connection: Connection, closed: Closed) -> None:
+        """Exactly once, and last."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Made by negotiate.open_connection. Does nothing before attach()."""
+
+    __slots__ = (
+        "_busy", "_closed", "_deadline", "_loop", "_owner", "_paused", "_rings_at", "_seconds", "_session", "_timer",
+        "_transport", "extensions", "idle_since", "peer", "session_id", "tls", "transactions",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        extensions: Extensions,
+        *,
+        peer: tuple[str, str],
+        tls: str = "",
+        session_id: str = "",
+        timeouts: Timeouts | None = None,
+        pipelining: bool = True,
+    ) -> None:
+        """Takes the transport over: bytes that arrive from here on belong to the session."""
+        self.extensions = extensions
+        self.peer = peer
+        """(host name, address)"""
+        self.tls = tls
+        """Empty, or "TLSv1.3/TLS_AES_256_GCM_SHA384"."""
+        self.session_id = session_id
+        self.transactions = 0
+        """Begun so far."""
+        self.idle_since: float | None = asyncio.get_running_loop().time()
+        """Loop time; None while anything is awaited."""
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(extensions, pipelining=pipelining)
+        self._seconds = (timeouts or Timeouts()).by_phase()
+        self._owner: Owner | None = None
+        self._closed: Closed | None = None
+        self._paused = False
+        self._busy = False
+        self._deadline = math.inf
+        self._rings_at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport = transport
+        transport.set_protocol(self)
+
+    @property
+    def phase(self) -> Phase | None:
+        """What is awaited now; None when idle."""
+        return self._session.phase
+
+    @property
+    def is_closed(self) -> bool:
+        return self._session.is_closed
+
+    def attach(self, owner: Owner) -> None:
+        """The owner is told at once if the connection has ended meanwhile. Follow with kick()."""
+        assert self._owner is None
+        self._owner = owner
+        if self._closed is not None:
+            owner.closed(self, self._closed)
+
+    def kick(self) -> None:
+        """The owner has work, or has had: asks next_transaction() as long as the session wants one."""
+        if not self._busy:
+            self._advance()
+
+    def quit(self) -> None:
+        """The running transaction ends, then QUIT. Ends in closed(), at the latest by the timer."""
+        self._session.quit()
+        self.kick()
+
+    def abort(self, error: str = "aborted") -> None:
+        """Gives the connection up now; closed() is called before this returns."""
+        self._deliver(self._session.receive_eof(error))
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        session = self._session
+        before = session.replies
+        events = session.receive_data(data)
+        if events:
+            self._deliver(events)
+        if session.replies != before and not self._busy:
+            self._advance()
+
+    def eof_received(self) -> None:
+        self._deliver(self._session.receive_eof())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        error = "connection closed by the peer" if exc is None else f"connection lost: {exc!r}"
+        self._deliver(self._session.receive_eof(error))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.kick()
+
+    # The one loop
+
+    def _advance(self) -> None:
+        """Begins what may begin, then writes everything at once."""
+        session, owner = self._session, self._owner
+        if owner is not None:
+            self._busy = True
+            try:
+                while session.wants_next and not self._paused:
+                    transaction = owner.next_transaction(self)
+                    if transaction is None:
+                        break
+                    self.transactions += 1
+                    refused = session.begin(transaction)
+                    if refused is not None:
+                        owner.finished(self, *refused)
+            finally:
+                self._busy = False
+        out = session.data_to_send()
+        if out:
+            self._transport.write(b"".join(out))
+        self._watch()
+
+    def _deliver(self, events: list[Event]) -> None:
+        was_busy, self._busy = self._busy, True
+        try:
+            for event in events:
+                if type(event) is Finished:
+                    assert self._owner is not None
+                    self._owner.finished(self, *event)
+                elif type(event) is Closed:
+                    self._end(event)
+        finally:
+            self._busy = was_busy
+
+    def _end(self, closed: Closed) -> None:
+        self._closed = closed
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if closed.phase is Phase.QUIT and closed.reply is not None:
+            self._transport.close()
+        else:
+            # What is still in the buffer must not go out any more: its transaction is reported as unresolved.
+            self._transport.abort()
+        if self._owner is not None:
+            self._owner.closed(self, closed)
+
+    # Time
+
+    def _watch(self) -> None:
+        """Sets the deadline of the reply that is awaited now."""
+        phase = self._session.phase
+        now = self._loop.time()
+        if phase is None:
+            self._deadline = math.inf
+            if self.idle_since is None:
+                self.idle_since = now
+            return
+        self.idle_since = None
+        self._deadline = deadline = now + self._seconds[phase]
+        if deadline < self._rings_at:
+            self._arm(deadline)
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = when
+        self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._rings_at = math.inf
+        phase = self._session.phase
+        if phase is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._arm(self._deadline)
+        else:
+            self.abort(f"no reply to {phase.name} within {self._seconds[phase]:g} seconds")

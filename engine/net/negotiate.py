@@ -1,0 +1,264 @@
+"""Opens a connection: connect, greeting, EHLO, STARTTLS, AUTH by aiosmtplib, then hands the transport to Connection.
+
+RFC 5321 4.1.4 and 4.3.1, RFC 3207, RFC 4954. Whatever the server does is a value (`Refused`); only our own bugs
+raise. aiosmtplib throws away bytes that nobody asked for, and reads replies loosely; so a tap between transport and
+aiosmtplib holds every reply to our grammar and aborts when a server speaks out of turn, above all before the TLS
+handshake (command injection, RFC 3207 6 and CVE-2011-0411). What was learnt in plain text is forgotten after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+import aiosmtplib
+
+from engine.net.connection import Connection, Timeouts
+from engine.net.resolver import Target, TlsMode
+from engine.net.tap import Tap
+from engine.smtp import command
+from engine.smtp.event import Phase
+from engine.smtp.extensions import Extensions, parse_extensions
+from engine.smtp.reply import Reply, ReplyError, make_reply
+
+AUTH_REPLIES = 6
+"""At most: aiosmtplib tries three mechanisms of up to two replies."""
+IP_BIND_ADDRESS_NO_PORT = 24
+"""linux/in.h: the port is chosen at connect, so that 64k ports serve each destination."""
+LOCAL_ERRORS = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """For smart hosts (RFC 4954). Only used when the server offers AUTH; never written to a log."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, ...)"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsContexts:
+    """Built once and shared: loading the trust store costs tens of milliseconds."""
+
+    verified: ssl.SSLContext
+    unverified: ssl.SSLContext
+
+    @staticmethod
+    def load(cafile: str | None = None) -> TlsContexts:
+        """`cafile`: PEM file of the authorities to trust in Required; None: those of the system."""
+        verified = ssl.create_default_context(cafile=cafile)
+        unverified = ssl.create_default_context()
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
+        for context in (verified, unverified):
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return TlsContexts(verified, unverified)
+
+    def of(self, mode: TlsMode) -> ssl.SSLContext:
+        return self.verified if mode is TlsMode.REQUIRED else self.unverified
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No connection: the server's reply, or what broke."""
+
+    phase: Phase
+    reply: Reply | None
+    error: str
+    """Empty if the reply says it."""
+    tls_failed: bool = False
+    """TLS was offered or demanded and could not be had: with Opportunistic, plain text may be tried."""
+    is_local: bool = False
+    """Our own shortage (file descriptors, ports, memory): no fault of the site."""
+
+
+async def open_connection(
+    target: Target,
+    *,
+    ehlo_name: str,
+    tls: TlsMode,
+    contexts: TlsContexts,
+    timeouts: Timeouts | None = None,
+    credentials: Credentials | None = None,
+    source_address: str | None = None,
+    pipelining: bool = True,
+) -> Connection | Refused:
+    """Bounded by the timeouts of its phases. Cancelled: the socket is closed. Raises CommandError for a bad name."""
+    command.ehlo(ehlo_name)
+    timeouts = timeouts or Timeouts()
+    opened = await _open_socket(target, source_address, timeouts.connect)
+    if isinstance(opened, Refused):
+        return opened
+    dialogue = _Dialogue(
+        opened,
+        target,
+        ehlo_name=ehlo_name,
+        tls=tls,
+        contexts=contexts,
+        timeouts=timeouts,
+        credentials=credentials,
+    )
+    agreed: Extensions | Refused | None = None
+    try:
+        agreed = await dialogue.run()
+    finally:
+        if not isinstance(agreed, Extensions):
+            dialogue.abort()
+    if isinstance(agreed, Refused):
+        return agreed
+    return Connection(
+        dialogue.transport(),
+        agreed,
+        peer=(target.host, target.address),
+        tls=dialogue.tls_name(),
+        session_id=os.urandom(8).hex(),
+        timeouts=timeouts,
+        pipelining=pipelining,
+    )
+
+
+async def _open_socket(target: Target, source_address: str | None, timeout: float) -> socket.socket | Refused:  # noqa: ASYNC109 - the refusal names the seconds
+    sock: socket.socket | None = None
+    connected = False
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in target.address else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        if source_address is not None:
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source_address, 0))
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
+        connected = True
+    except TimeoutError as error:
+        # The kernel's own ETIMEDOUT is a TimeoutError too.
+        return Refused(Phase.CONNECT, None, str(error) or f"no connection within {timeout:g} seconds")
+    except OSError as error:
+        return Refused(Phase.CONNECT, None, str(error), is_local=error.errno in LOCAL_ERRORS)
+    finally:
+        if sock is not None and not connected:
+            sock.close()
+    return sock
+
+
+class _Dialogue:
+    """The lock-step part of one session. `phase` is where it is, for the refusal."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        target: Target,
+        *,
+        ehlo_name: str,
+        tls: TlsMode,
+        contexts: TlsContexts,
+        timeouts: Timeouts,
+        credentials: Credentials | None,
+    ) -> None:
+        self._sock = sock
+        self._target = target
+        self._tls = tls
+        self._context = contexts.of(tls)
+        self._seconds = timeouts.by_phase()
+        self._credentials = credentials
+        self._phase = Phase.GREETING
+        self._tap: Tap | None = None
+        self._is_tls = False
+        self._smtp = aiosmtplib.SMTP(hostname=target.host, local_hostname=ehlo_name, start_tls=False)
+
+    def transport(self) -> asyncio.Transport:
+        assert self._tap is not None
+        return self._tap.transport
+
+    def tls_name(self) -> str:
+        if not self._is_tls:
+            return ""
+        name, version, _ = self.transport().get_extra_info("cipher")
+        return f"{version}/{name}"
+
+    def abort(self) -> None:
+        if self._tap is not None:
+            self._tap.transport.abort()
+        else:
+            self._sock.close()
+
+    async def run(self) -> Extensions | Refused:
+        try:
+            return await self._negotiate()
+        except aiosmtplib.SMTPTimeoutError:
+            return self._refused(f"no reply within {self._seconds[self._phase]:g} seconds")
+        except aiosmtplib.SMTPResponseException as error:
+            if not 200 <= error.code < 600:
+                return self._refused(error.message)
+            return Refused(self._phase, make_reply(error.code, error.message), "", self._phase is Phase.STARTTLS)
+        except (aiosmtplib.SMTPException, OSError, ReplyError) as error:
+            return self._refused(str(error) or repr(error))
+
+    def _refused(self, error: str) -> Refused:
+        if self._tap is not None and self._tap.error:
+            # Not tls_failed: a server that was tampered with is no reason to go on in plain text.
+            return Refused(self._phase, None, self._tap.error)
+        return Refused(self._phase, None, error, self._phase is Phase.STARTTLS)
+
+    async def _negotiate(self) -> Extensions | Refused:
+        await self._smtp.connect(sock=self._sock, timeout=self._seconds[Phase.GREETING])
+        assert self._smtp.protocol is not None
+        if self._smtp.protocol._buffer:  # noqa: SLF001 - what came behind the greeting, before there was a tap
+            return self._refused("the server speaks out of turn behind its greeting")
+        self._tap = Tap(self._smtp)
+        extensions = await self._ehlo()
+        if self._tls is not TlsMode.DISABLED:
+            if extensions.starttls:
+                extensions = await self._starttls()
+            elif self._tls.is_required:
+                return Refused(Phase.STARTTLS, None, "TLS is required and STARTTLS is not offered", tls_failed=True)
+        if self._credentials is not None:
+            return await self._login(extensions, self._credentials)
+        return extensions
+
+    async def _ehlo(self) -> Extensions:
+        """EHLO, or HELO where it is not known (RFC 5321 3.2)."""
+        self._ask(Phase.EHLO)
+        try:
+            response = await self._smtp.ehlo(timeout=self._seconds[Phase.EHLO])
+        except aiosmtplib.SMTPHeloError as error:
+            if error.code not in (500, 501, 502, 504, 550):
+                raise
+            self._ask(Phase.EHLO)
+            await self._smtp.helo(timeout=self._seconds[Phase.EHLO])
+            return Extensions()
+        return parse_extensions(response.message)
+
+    async def _starttls(self) -> Extensions:
+        self._ask(Phase.STARTTLS)
+        await self._smtp.starttls(
+            server_hostname=self._target.host, tls_context=self._context, timeout=self._seconds[Phase.STARTTLS]
+        )
+        self._is_tls = True
+        self._tap = Tap(self._smtp)
+        return await self._ehlo()
+
+    async def _login(self, extensions: Extensions, credentials: Credentials) -> Extensions | Refused:
+        self._ask(Phase.AUTH, AUTH_REPLIES)
+        if not (self._is_tls or _is_loopback(self._target.address)):
+            return self._refused("the password is not sent in plain text: set the route's TLS mode to Required")
+        await self._smtp.login(credentials.username, credentials.password, timeout=self._seconds[Phase.AUTH])
+        return extensions
+
+    def _ask(self, phase: Phase, replies: int = 1) -> None:
+        assert self._tap is not None
+        self._phase = phase
+        self._tap.expected = replies
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback

@@ -1,0 +1,159 @@
+"""What a refusal is about: reply -> Class, by the rules of rules.toml; and the hint when to come back.
+
+Rules are asked in the order of their file, the first that matches decides: providers' words, common words, enhanced
+codes (RFC 3463), bare codes (RFC 5321 4.2); enhanced codes alone lie. Texts come from hostile servers: words are
+found one after the other as plain substrings of at most 1 KiB, so that the cost is linear whatever is written in
+rule or reply. Our own replies ("local: ...") match no rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from engine.policy.duration import SECONDS
+from engine.smtp.reply import Reply
+from engine.smtp.session import Phase
+
+
+class Class(StrEnum):
+    """What a refusal is about. The consequences stand in outcome.py."""
+
+    UNKNOWN_USER = "unknown_user"
+    INACTIVE_USER = "inactive_user"
+    """The mailbox is closed or disabled: nobody reads it."""
+    OWNER_CHANGED = "owner_changed"
+    """The address belongs to somebody else now (RFC 7293)."""
+    BAD_ADDRESS = "bad_address"
+    """The receiver does not accept the address's form."""
+    UNKNOWN_HOST = "unknown_host"
+    MAILBOX_FULL = "mailbox_full"
+    MAILBOX_RATE = "mailbox_rate"
+    """This one mailbox gets too much at the moment."""
+    GREYLIST = "greylist"
+    FILTERED = "filtered"
+    """The reader's or carrier's filter refused; the address may well live. Never a reason to suppress."""
+    RATE = "rate"
+    """We send too much for now."""
+    CONNECTIONS = "connections"
+    """Too many sessions, or too many messages over one."""
+    REPUTATION = "reputation"
+    BLOCK = "block"
+    """Our address or network is on a block list."""
+    POLICY = "policy"
+    AUTH = "auth"
+    """SPF, DKIM, DMARC, reverse name: our configuration."""
+    TLS = "tls"
+    SENDER = "sender"
+    """The envelope sender or its domain is refused."""
+    CONTENT = "content"
+    SIZE = "size"
+    RELAY = "relay"
+    TOO_MANY_RECIPIENTS = "too_many_recipients"
+    PROTOCOL = "protocol"
+    SYSTEM = "system"
+    """The receiver has trouble of its own."""
+    NETWORK = "network"
+    """No reply: connection refused, lost or timed out."""
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    bounce_class: Class
+    codes: frozenset[int]
+    """Reply codes; a single digit stands for all codes that begin with it."""
+    enhanced: tuple[str, ...]
+    """Beginnings of "5.1.1."; none: any."""
+    phases: frozenset[Phase]
+    words: tuple[tuple[bool, tuple[str, ...]], ...]
+    """Alternatives: (whether the first word must open the text, words in this order); none: any text."""
+    temporary: bool
+    """A 5xx that is to be tried again all the same."""
+    pause: float | None
+    """Seconds for the path, in place of the class's own."""
+
+    def matches(self, phase: Phase, enhanced: str, text: str) -> bool:
+        """`enhanced` ends with a dot, so that "5.1.1." does not begin "5.1.10."; `text` is normalised."""
+        return (
+            phase in self.phases
+            and (not self.enhanced or enhanced.startswith(self.enhanced))
+            and (not self.words or any(_found(opens, words, text) for opens, words in self.words))
+        )
+
+
+class Rules:
+    """Compiled rules, by reply code."""
+
+    __slots__ = ("_by_code", "rules")
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules: Final = tuple(rules)
+        self._by_code: Final = {
+            code: tuple(rule for rule in self.rules if code in rule.codes or code // 100 in rule.codes)
+            for code in range(400, 600)
+        }
+
+    def match(self, phase: Phase, reply: Reply) -> Rule | None:
+        """The first rule that the reply matches. Cost: about 0.1 µs a rule of that code."""
+        text = normalise(reply)
+        if text.startswith("local:"):
+            return None
+        enhanced = reply.enhanced + "."
+        for rule in self._by_code.get(reply.code, ()):
+            if rule.matches(phase, enhanced, text):
+                return rule
+        return None
+
+    def classify(self, phase: Phase, reply: Reply) -> Class:
+        rule = self.match(phase, reply)
+        return Class.OTHER if rule is None else rule.bounce_class
+
+
+def normalise(reply: Reply) -> str:
+    """One line of lower case, without the enhanced code that servers repeat on each line."""
+    text = reply.text[:1024].lower()
+    if reply.enhanced:
+        text = ("\n" + text).replace("\n" + reply.enhanced, "\n")
+    return " ".join(text.split())
+
+
+def _found(opens: bool, words: tuple[str, ...], text: str) -> bool:
+    """Leftmost first is exact here: words may stand anywhere behind one another."""
+    if opens and not text.startswith(words[0]):
+        return False
+    position = 0
+    for word in words:
+        position = text.find(word, position)
+        if position < 0:
+            return False
+        position += len(word)
+    return True
+
+
+_UNIT: Final = "(" + "|".join(sorted(SECONDS, key=len, reverse=True)) + r")\b"
+# Every repetition is of one character class and bounded: at most some fifty steps from each position.
+_HINT: Final = re.compile(
+    r"(?:again|back|retry|wait|greylist|graylist|defer|delay|later)[^0-9]{0,40}"
+    rf"(?:([0-9]{{1,2}}):([0-9]{{2}}):([0-9]{{2}})|([0-9]{{1,6}}) ?{_UNIT}(?:,? (?:and )?([0-9]{{1,6}}) ?{_UNIT})?)"
+)
+
+
+def retry_hint(text: str) -> float | None:
+    """Seconds that the reply asks us to stay away, 1 to 86400; None when it names no time.
+
+    Real ones: "Greylisted, please try again in 300 seconds", "come back in 00:05:00", "retry in 1 hour 30 minutes".
+    """
+    match = _HINT.search(text[:1024].lower())
+    if match is None:
+        return None
+    hours, minutes, seconds, first, unit, second, second_unit = match.groups()
+    if first is None:
+        told = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    else:
+        told = int(first) * SECONDS[unit] + int(second or 0) * SECONDS[second_unit or "s"]
+    return float(min(told, 86400)) if told else None
