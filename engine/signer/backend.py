@@ -2,13 +2,12 @@
 
 `cryptography` (OpenSSL) signs everything one by one: PKCS#1 v1.5 over a SHA-256 digest (RFC 6376 3.3.1), and Ed25519
 over the 32 bytes of the digest itself (RFC 8463 3). crypto_mb (multibuffer.py) signs eight RSA digests in one call
-where the processor can. `choose` decides, and says why in one line for the start-up log.
+where the processor can; choice.py decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -55,19 +54,3 @@ class OpensslBackend:
         if isinstance(key, RSAPrivateKey):
             return key.sign(digest, PADDING, PREHASHED)
         return key.sign(digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    backend: Backend
-    reason: str
-
-
-def choose(wanted: str, keys: Sequence[PrivateKey]) -> Choice:
-    """`wanted` is one of settings.BACKENDS. Raises BackendUnavailable when crypto_mb is demanded and cannot run."""
-    plain = OpensslBackend(keys)
-    if wanted == "cryptography":
-        return Choice(plain, "as configured")
-    if wanted == "crypto_mb":
-        raise BackendUnavailable("signer backend crypto_mb is not available; take auto")
-    return Choice(plain, "crypto_mb is not available")

@@ -18,7 +18,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from engine.signer.backend import Backend, BackendUnavailable, Choice, choose
+from engine.signer.backend import Backend, BackendUnavailable
+from engine.signer.choice import Choice, choose
 from engine.signer.frames import ANSWER, DIGEST_SIZE, GREETING_LIMIT, LENGTH, REQUEST, key_indexes
 from engine.signer.keys import KeyFileError, PrivateKey, algorithm_of, public_text, read_key, signature_size
 
