@@ -1,0 +1,259 @@
+"""The core's side of signing: batches of digests out, signatures back, private keys never here.
+
+Batches go to the worker that owes least, urgent and bulk alike; urgent ones overtake inside the worker. A worker
+that dies is replaced and what it owed is given to another, which is safe because signing twice changes nothing. A
+batch that took three workers down with it fails alone. When no worker can be started any more, `failed` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+
+from engine.signer.frames import BATCH_LIMIT, DIGEST_SIZE, request_head
+from engine.signer.process import Counts, Owed, SigningProcess, start_process
+from engine.signer.settings import BACKEND_VARIABLE, BACKENDS, KeyInfo, SignerSettings
+
+log = logging.getLogger(__name__)
+
+DEATHS_OF_A_BATCH = 3
+START_ATTEMPTS = 6
+"""Attempts to replace a worker before it is given up; waits between them double from RESTART_WAIT."""
+RESTART_WAIT = 0.1
+CLOSE_SECONDS = 5.0
+
+
+class SignerFailed(Exception):  # noqa: N818 - the signer's state, not one call's error
+    """Nothing can be signed; the text is one line with the remedy."""
+
+
+class SignerClient:
+    """Start it once on the loop that uses it. Not thread-safe."""
+
+    def __init__(self, settings: SignerSettings) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self.keys: dict[str, tuple[KeyInfo, ...]] = {}
+        """By domain, in the order of the settings."""
+        self.backend = ""
+        self.failed: asyncio.Future[None]
+        """Gets a SignerFailed when the last worker is gone for good."""
+        self._publics: tuple[str, ...] = ()
+        self._sizes: tuple[int, ...] = ()
+        self._workers: list[SigningProcess] = []
+        self._unplaced: list[Owed] = []
+        """Owed while no worker is alive."""
+        self._next = 0
+        self._revivals: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self._closing = False
+
+    @property
+    def backlog(self) -> int:
+        """Signatures asked for and not given yet."""
+        return sum(worker.load for worker in self._workers) + sum(batch.count for batch in self._unplaced)
+
+    @property
+    def workers(self) -> int:
+        return len(self._workers)
+
+    async def start(self) -> None:
+        """Returns when all workers have read their keys. Raises SignerFailed; then nothing is left behind."""
+        self.failed = asyncio.get_running_loop().create_future()
+        wanted = self.settings.workers or len(os.sched_getaffinity(0))
+        results = await asyncio.gather(*(self._start_one() for _ in range(wanted)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                await self.close()
+                raise result
+        self._watch = asyncio.create_task(self._watch_stalls(), name="signer watch")
+
+    async def _start_one(self) -> None:
+        told: dict[str, object] = {
+            "keys": [str(key.file) for key in self.settings.keys],
+            "backend": self._wanted_backend(),
+            "nice": self.settings.nice,
+        }
+        worker = await start_process(told, self.counts, self._ended)
+        try:
+            greeting = await asyncio.wait_for(worker.greeting, self.settings.start_seconds)
+        except asyncio.CancelledError:
+            worker.close()
+            worker.process.kill()
+            worker.process.wait()
+            raise
+        except (TimeoutError, ConnectionError) as error:
+            worker.close()
+            status = await worker.reaped(0.0 if isinstance(error, TimeoutError) else 2.0)
+            raise SignerFailed(
+                f"a signing worker did not start ({_status_text(status)}); its error output says why"
+            ) from None
+        try:
+            self._accept_greeting(greeting)
+        except SignerFailed:
+            worker.close()
+            await worker.reaped(2.0)
+            raise
+        self._workers.append(worker)
+        self._place_unplaced()
+
+    def _wanted_backend(self) -> str:
+        wanted = os.environ.get(BACKEND_VARIABLE) or self.settings.backend
+        if wanted not in BACKENDS:
+            raise SignerFailed(f"signer backend {ascii(wanted)[:80]} is unknown; take one of {', '.join(BACKENDS)}")
+        return wanted
+
+    def _accept_greeting(self, greeting: dict[str, object]) -> None:
+        if "error" in greeting:
+            raise SignerFailed(str(greeting["error"]))
+        described = greeting["keys"]
+        assert isinstance(described, list)
+        publics = tuple(str(key["public"]) for key in described)
+        if not self.backend:
+            self._learn(described)
+            self._publics = publics
+            self.backend = str(greeting["backend"])
+            log.info("signer backend=%s reason=%r keys=%d", self.backend, greeting["reason"], len(publics))
+        elif publics != self._publics:
+            # Mail would leave signed by two keys under one selector; which one DNS shows is not known here.
+            raise SignerFailed("a DKIM key file has changed since the start; restart the engine to take it into use")
+
+    def _learn(self, described: list[dict[str, object]]) -> None:
+        keys: dict[str, tuple[KeyInfo, ...]] = {}
+        for index, (file, key) in enumerate(zip(self.settings.keys, described, strict=True)):
+            info = KeyInfo(
+                index=index,
+                domain=file.domain,
+                selector=file.selector,
+                algorithm=str(key["algorithm"]),
+                size=int(str(key["size"])),
+                public=str(key["public"]),
+            )
+            keys[file.domain] = (*keys.get(file.domain, ()), info)
+        self.keys = keys
+        self._sizes = tuple(int(str(key["size"])) for key in described)
+
+    def sign(self, digests: Sequence[tuple[int, bytes]], *, urgent: bool = False) -> asyncio.Future[list[bytes]]:
+        """(key index, 32 bytes) each; the future gives the signatures in the same order, or SignerFailed.
+
+        Best in batches of 8 to 32. Cancelling the future forgets the answer, not the work.
+        """
+        indexes, parts = zip(*digests, strict=True)
+        count = len(indexes)
+        body = b"".join(parts)
+        sizes = self._sizes
+        if len(body) != count * DIGEST_SIZE or max(indexes) >= len(sizes) or count > BATCH_LIMIT:
+            raise ValueError(f"{count} digests with {len(body)} bytes, highest key {max(indexes)} of {len(sizes)}")
+        id_ = self._next
+        self._next = (id_ + 1) & 0xFFFFFFFF
+        frame = request_head(count).pack(id_, count, urgent, *indexes) + body
+        future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+        batch = Owed(id_, frame, [sizes[index] for index in indexes], future, urgent=urgent)
+        self._place(batch)
+        return future
+
+    def _place(self, batch: Owed) -> None:
+        workers = self._workers
+        if not workers:
+            self._hold(batch)
+            return
+        least = workers[0]
+        for worker in workers:
+            if worker.load < least.load:
+                least = worker
+        least.give(batch)
+
+    def _hold(self, batch: Owed) -> None:
+        if self.failed.done() or self._closing:
+            batch.future.set_exception(SignerFailed("the signer is closed or has no worker left"))
+        else:
+            self._unplaced.append(batch)
+
+    def _place_unplaced(self) -> None:
+        held, self._unplaced = self._unplaced, []
+        for batch in held:
+            self._place(batch)
+
+    def _ended(self, worker: SigningProcess) -> None:
+        """A worker's socket is gone: what it owed goes elsewhere at once, then it is replaced."""
+        if worker not in self._workers:
+            return  # it never came up; _start_one tells
+        self._workers.remove(worker)
+        owed = list(worker.owed.values())
+        worker.owed.clear()
+        if self._closing:
+            for batch in owed:
+                batch.future.cancel()
+            return
+        self.counts.restarts += 1
+        for batch in owed:
+            self._resubmit(batch)
+        revival = asyncio.get_running_loop().create_task(self._revive(worker), name="signer revival")
+        self._revivals.add(revival)
+        revival.add_done_callback(self._revivals.discard)
+
+    def _resubmit(self, batch: Owed) -> None:
+        batch.deaths += 1
+        if batch.future.done():
+            return
+        if batch.deaths >= DEATHS_OF_A_BATCH:
+            batch.future.set_exception(SignerFailed(f"{batch.deaths} signing workers died over the same batch"))
+            return
+        self.counts.resubmitted += 1
+        self._place(batch)
+
+    async def _revive(self, dead: SigningProcess) -> None:
+        status = await dead.reaped(2.0)
+        log.error("signer worker ended status=%s restarts=%d", _status_text(status), self.counts.restarts)
+        wait = RESTART_WAIT
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                await self._start_one()
+            except SignerFailed as error:
+                log.error("signer worker not replaced attempt=%d error=%s", attempt, error)  # noqa: TRY400
+                failure = error
+            else:
+                return
+            await asyncio.sleep(wait)
+            wait *= 2
+        if not self._workers and not self.failed.done():
+            self._give_up(failure)
+
+    def _give_up(self, failure: SignerFailed) -> None:
+        self.failed.set_exception(failure)
+        for batch in self._unplaced:
+            if not batch.future.done():
+                batch.future.set_exception(failure)
+        self._unplaced.clear()
+
+    async def _watch_stalls(self) -> None:
+        """Kills a worker that owes something and has answered nothing for a whole interval."""
+        seen: dict[SigningProcess, int] = {}
+        while True:
+            await asyncio.sleep(self.settings.stall_seconds)
+            for worker in self._workers:
+                if worker.load and seen.get(worker) == worker.reads:
+                    log.error("signer worker gave nothing seconds=%g owed=%d", self.settings.stall_seconds, worker.load)
+                    worker.process.kill()
+            seen = {worker: worker.reads for worker in self._workers if worker.load}
+
+    async def close(self) -> None:
+        """Ends the workers. Await your signatures before: what is owed now is cancelled."""
+        self._closing = True
+        ending = [work for work in (self._watch, *self._revivals) if work is not None]
+        for work in ending:
+            work.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        workers = list(self._workers)
+        for worker in workers:
+            worker.close()
+        for batch in self._unplaced:
+            batch.future.cancel()
+        self._unplaced.clear()
+        await asyncio.gather(*(worker.reaped(CLOSE_SECONDS) for worker in workers))
+
+
+def _status_text(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit {status}"

@@ -1,0 +1,131 @@
+"""The signer as the core meets it: real processes, real keys, verified by the public half."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from engine.signer.client import SignerClient, SignerFailed
+from engine.signer.keys import generate_key, key_pem
+from engine.signer.settings import KeyFile, KeyInfo, SignerSettings
+
+DIGESTS = [hashlib.sha256(str(number).encode()).digest() for number in range(64)]
+
+
+def write_key(folder: Path, algorithm: str = "rsa", mode: int = 0o600) -> Path:
+    file = folder / f"{algorithm}.pem"
+    file.write_bytes(key_pem(generate_key(algorithm)))
+    file.chmod(mode)
+    return file
+
+
+@pytest.fixture(scope="module")
+def both_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyFile, ...]:
+    folder = tmp_path_factory.mktemp("keys")
+    return (
+        KeyFile("example.jp", "r1", write_key(folder, "rsa")),
+        KeyFile("example.jp", "e1", write_key(folder, "ed25519")),
+    )
+
+
+def with_client(settings: SignerSettings, body: Callable[[SignerClient], Awaitable[None]], *, uv: bool = True) -> None:
+    async def run() -> None:
+        client = SignerClient(settings)
+        await client.start()
+        try:
+            async with asyncio.timeout(20):
+                await body(client)
+        finally:
+            await client.close()
+
+    (uvloop.run if uv else asyncio.run)(run())
+
+
+def check(info: KeyInfo, digest: bytes, signature: bytes) -> None:
+    """Raises InvalidSignature."""
+    raw = base64.b64decode(info.public)
+    if info.algorithm == "ed25519-sha256":
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, digest)
+    else:
+        public = load_der_public_key(raw)
+        assert isinstance(public, RSAPublicKey)
+        public.verify(signature, digest, PKCS1v15(), Prehashed(SHA256()))
+
+
+@pytest.mark.parametrize("uv", [True, False])
+def test_signatures_of_both_kinds_come_in_order_and_verify(both_keys: tuple[KeyFile, ...], uv: bool) -> None:
+    async def body(client: SignerClient) -> None:
+        rsa, ed25519 = client.keys["example.jp"]
+        assert (rsa.algorithm, rsa.size, rsa.selector) == ("rsa-sha256", 256, "r1")
+        assert (ed25519.algorithm, ed25519.size, ed25519.selector) == ("ed25519-sha256", 64, "e1")
+        asked = [(number % 2, digest) for number, digest in enumerate(DIGESTS[:20])]
+        pending = [client.sign(asked), client.sign(asked[:3], urgent=True)]
+        assert client.backlog == 23
+        for signatures in await asyncio.gather(*pending):
+            for (index, digest), signature in zip(asked, signatures, strict=False):
+                check((rsa, ed25519)[index], digest, signature)
+        assert client.backlog == 0
+        assert (client.counts.signatures, client.counts.batches, client.counts.restarts) == (23, 2, 0)
+
+    with_client(SignerSettings(keys=both_keys, workers=2), body, uv=uv)
+
+
+def test_urgent_overtakes_bulk(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        done: list[str] = []
+        bulk = [client.sign([(0, digest) for digest in DIGESTS]) for _ in range(8)]
+        for future in bulk:
+            future.add_done_callback(lambda _: done.append("bulk"))
+        await bulk[0]
+        urgent = client.sign([(0, DIGESTS[0])], urgent=True)
+        urgent.add_done_callback(lambda _: done.append("urgent"))
+        await asyncio.gather(urgent, *bulk)
+        assert done.index("urgent") < len(bulk) - 2, done
+
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_killed_workers_are_replaced_and_nothing_is_lost(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        pending = [client.sign([(0, digest) for digest in DIGESTS[:32]]) for _ in range(10)]
+        for worker in client._workers:
+            worker.process.kill()
+        results = await asyncio.gather(*pending)
+        assert all(len(signatures) == 32 for signatures in results)
+        assert client.counts.restarts == 2
+        assert client.counts.resubmitted >= 10
+        await asyncio.gather(*client._revivals)
+        assert client.workers == 2
+
+    with_client(SignerSettings(keys=both_keys, workers=2), body)
+
+
+def test_signals_of_the_group_do_not_stop_a_worker(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(client._workers[0].process.pid, number)
+        assert len(await client.sign([(0, DIGESTS[0])])) == 1
+        assert client.counts.restarts == 0
+
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_a_key_that_others_may_read_stops_the_start(tmp_path: Path) -> None:
+    file = write_key(tmp_path, mode=0o644)
+    with pytest.raises(SignerFailed) as caught:
+        with_client(SignerSettings(keys=(KeyFile("example.jp", "r1", file),), workers=2), lambda _: asyncio.sleep(0))
+    assert str(file) in str(caught.value)
+    assert "chmod 600" in str(caught.value)
+    assert "\n" not in str(caught.value)
