@@ -1,0 +1,203 @@
+"""One recipient's mail out of a compiled message: header and body joined, digests to sign, the payload at the end.
+
+compose() renders body and header and hashes the body; digest() gives what one key has to sign; finish() puts the
+signatures in and joins the payload for DATA: lines of CRLF, dots stuffed, no final dot. Everything that is the same for
+all recipients was made at compile time, the hash states of the static beginnings included. Nothing here fails on a
+value; a missing merge field or an address that was never parsed is our own bug and raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from engine.mail.body import Body
+from engine.mail.dkim import Key, SignatureField, fold_signature, signed_names
+from engine.mail.envelope import recipient_text
+from engine.mail.header import FieldTemplate
+from engine.mail.slots import FieldUse
+
+_MAX_KEYS = 64
+
+
+@dataclass(slots=True)
+class Facts:
+    """What one recipient's mail is made of."""
+
+    recipient_id: int
+    address: str
+    """Address.wire."""
+    fields: Mapping[str, str]
+    date_text: str
+    """RFC 5322 3.3, by date_text()."""
+    cancel_url: str
+    """Empty when the sender has none."""
+    envelope_from: str
+    """For the transaction; nothing in the mail repeats it."""
+    message_id: str
+    """Without angle brackets, by make_message_id()."""
+
+
+def date_text(now: float) -> str:
+    """RFC 5322 3.3, UTC. Slow: keep it for the second."""
+    return formatdate(int(now)).replace("-0000", "+0000")
+
+
+def make_message_id(recipient_id: int, domain: str) -> str:
+    """The same at every attempt (RFC 5322 3.6.4), without angle brackets."""
+    return f"{recipient_text(recipient_id)}@{domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Which fields each recipient gets of their own, and whether they are there at all."""
+
+    date: bool = True
+    message_id: bool = True
+    to: bool = True
+    unsubscribe: bool = False
+    free: tuple[FieldTemplate, ...] = ()
+    """Fields with merge fields in them."""
+
+    @property
+    def names(self) -> list[str]:
+        standing = (
+            ("Date", self.date),
+            ("Message-ID", self.message_id),
+            ("To", self.to),
+            ("List-Unsubscribe", self.unsubscribe),
+        )
+        return [name for name, there in standing if there] + [field.name for field in self.free]
+
+    def formats(self) -> tuple[str, str]:
+        """Of date, message id, address and link: for the wire, and canonical. `%.0s` shows nothing of its argument."""
+        wire = "Date: %s\r\n" if self.date else "%.0s"
+        wire += "Message-ID: <%s>\r\n" if self.message_id else "%.0s"
+        wire += "To: %s\r\n" if self.to else "%.0s"
+        wire += "List-Unsubscribe: <%s>\r\n" if self.unsubscribe else "%.0s"
+        canonical = wire.replace(": ", ":")
+        for name in ("Date", "Message-ID", "To", "List-Unsubscribe"):
+            canonical = canonical.replace(f"{name}:", f"{name.lower()}:")
+        return wire, canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Fields that are the same for everybody."""
+
+    wire: bytes
+    names: Sequence[str]
+    """Of the signed ones, in the order of `canonical`."""
+    canonical: bytes
+
+
+class Compiled:
+    """A message, compiled for a sender. One thread at a time."""
+
+    __slots__ = (
+        "_body",
+        "_canonical",
+        "_eightbit",
+        "_names",
+        "_own",
+        "_signatures",
+        "_state",
+        "_static",
+        "_utf8",
+        "_wire",
+        "use",
+    )
+
+    def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:
+        self.use = use
+        self._static = static.wire + b"\r\n"
+        self._own = own
+        self._body = body
+        self._eightbit = eightbit
+        self._utf8 = utf8
+        self._wire, self._canonical = own.formats()
+        self._names = signed_names((*static.names, *own.names))
+        self._state = hashlib.sha256(static.canonical)
+        self._signatures: dict[int, SignatureField] = {}
+
+    def compose(self, facts: Facts) -> Draft:
+        """Raises KeyError (a field that check_fields() would have missed) and ValueError (an unparsed address)."""
+        address, url = facts.address, facts.cancel_url
+        if not address.isprintable() or not url.isprintable() or (self._own.unsubscribe and not url):
+            raise ValueError(f"recipient {facts.recipient_id}: address {address[:80]!a} or link {url[:80]!a} cannot be")
+        own = (facts.date_text, facts.message_id, address, url)
+        wire = (self._wire % own).encode()
+        canonical = (self._canonical % own).encode()
+        for field in self._own.free:
+            field_wire, field_canonical = field.render(facts.fields)
+            wire += field_wire
+            canonical += field_canonical
+        lead, rest, body_hash = self._body.render(facts.fields, url)
+        ascii_only = address.isascii()
+        return Draft(
+            self,
+            (wire, self._static, lead, rest),
+            canonical,
+            body_hash,
+            eightbit=self._eightbit or not ascii_only,
+            utf8=self._utf8 or not ascii_only,
+        )
+
+    def header_state(self) -> hashlib._Hash:
+        """SHA-256 of the static fields, a copy."""
+        return self._state.copy()
+
+    def signature_field(self, key: Key) -> SignatureField:
+        field = self._signatures.get(id(key))
+        if field is None:
+            if len(self._signatures) >= _MAX_KEYS:
+                self._signatures.clear()
+            # The field holds the key, so its id is not given to another one.
+            field = self._signatures[id(key)] = SignatureField(key, self._names)
+        return field
+
+
+class Draft:
+    """A mail that waits for its signatures."""
+
+    __slots__ = ("_body_hash", "_canonical", "_compiled", "_pieces", "_signatures", "eightbit", "utf8")
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        pieces: tuple[bytes, ...],
+        canonical: bytes,
+        body_hash: bytes,
+        *,
+        eightbit: bool,
+        utf8: bool,
+    ) -> None:
+        self.eightbit = eightbit
+        """The payload needs 8BITMIME."""
+        self.utf8 = utf8
+        """The payload, or the recipient, needs SMTPUTF8."""
+        self._compiled = compiled
+        self._pieces = pieces
+        self._canonical = canonical
+        self._body_hash = body_hash
+        self._signatures: dict[int, bytes] = {}
+
+    def digest(self, key: Key, now: float) -> bytes:
+        """The SHA-256 that this key has to sign (RFC 6376 3.7; RFC 8463 3 signs the same one)."""
+        field = self._compiled.signature_field(key)
+        field.at(int(now))
+        self._signatures[id(key)] = field.wire
+        state = self._compiled.header_state()
+        state.update(self._canonical + field.canonical + self._body_hash + b"; b=")
+        return state.digest()
+
+    def finish(self, signatures: Iterable[tuple[Key, bytes]]) -> bytes:
+        """The payload, signed by these keys, which have had their digest(); the first one's field comes first."""
+        pieces: list[bytes] = []
+        for key, signature in signatures:
+            head = self._signatures[id(key)]
+            pieces += (head, self._body_hash, b";\r\n\tb=", fold_signature(signature), b"\r\n")
+        pieces += self._pieces
+        return b"".join(pieces)
