@@ -1,0 +1,160 @@
+"""The spool's file: folder, lock, SQLite's settings, tables.
+
+One folder holds one spool.db and belongs to one engine: the folder is locked with flock(2) and SQLite keeps the
+file exclusively, so no other program's older SQLite can touch the write-ahead log. Refuses SQLite before 3.51.3
+(a WAL reset could lose commits), a folder that others may write to, a file of another layout.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+OLDEST_SQLITE = (3, 51, 3)
+LAYOUT = 1
+APPLICATION_ID = 0x534F4B55  # "SOKU", as `file spool.db` shows it
+COUNTER_BITS = 48
+CACHE_KIB = 32 * 1024
+
+
+class SpoolUnusable(Exception):  # noqa: N818 - a start that cannot be, not a bug
+    """The folder cannot be opened as a spool; the text names the thing and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    folder: Path
+    node: int = 0
+    """This machine's number, 0 to 32767: the upper bits of every recipient's id."""
+    disk_floor: float = 0.10
+    """Share of the file system that must stay free, else submits are refused."""
+    key_seconds: int = 72 * 3600
+    content_grace_seconds: int = 3600
+    totals_seconds: int = 90 * 86400
+
+
+# No auto_vacuum: pages of settled rows go to SQLite's free list and the next rows take them, without moving pages
+# on the hot path; the file stays as large as the longest queue was (the floor counts its free pages as free).
+# AUTOINCREMENT where a number must not come back: live objects and compiled templates are kept by it.
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lane (
+  id INTEGER PRIMARY KEY, domain TEXT NOT NULL, priority INTEGER NOT NULL, UNIQUE (domain, priority)) STRICT;
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 BLOB NOT NULL UNIQUE, touched REAL NOT NULL,
+  content BLOB NOT NULL) STRICT;
+CREATE TABLE mailing (
+  id INTEGER PRIMARY KEY, sender TEXT NOT NULL, name TEXT NOT NULL,
+  accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, bounced INTEGER NOT NULL DEFAULT 0,
+  expired INTEGER NOT NULL DEFAULT 0, suppressed INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+  first_accepted_at REAL NOT NULL, last_change_at REAL NOT NULL, cancelled_at REAL, UNIQUE (sender, name)) STRICT;
+CREATE TABLE batch (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE, digest BLOB NOT NULL, mailing INTEGER NOT NULL,
+  category TEXT NOT NULL, topic TEXT NOT NULL, message INTEGER NOT NULL, priority INTEGER NOT NULL,
+  accepted_at REAL NOT NULL, not_before INTEGER NOT NULL, expires INTEGER NOT NULL, closed TEXT,
+  first INTEGER NOT NULL, count INTEGER NOT NULL, remaining INTEGER NOT NULL, refused BLOB NOT NULL) STRICT;
+CREATE INDEX batch_mailing ON batch (mailing);
+CREATE INDEX batch_message ON batch (message) WHERE remaining > 0;
+CREATE INDEX batch_expires ON batch (expires) WHERE remaining > 0 AND closed IS NULL;
+CREATE INDEX batch_settled ON batch (accepted_at) WHERE remaining = 0;
+CREATE TABLE recipient (
+  id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, lane INTEGER NOT NULL, due INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, doubt INTEGER NOT NULL, address TEXT NOT NULL, fields BLOB NOT NULL) STRICT;
+CREATE INDEX recipient_due ON recipient (lane, due);
+CREATE TABLE intent (id INTEGER PRIMARY KEY AUTOINCREMENT, recipients BLOB NOT NULL) STRICT;
+"""
+
+
+def check_version(version: str) -> None:
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        oldest = ".".join(str(part) for part in OLDEST_SQLITE)
+        raise SpoolUnusable(
+            f"SQLite {version} may lose commits when its write-ahead log starts over; take apsw with {oldest} or newer"
+        )
+
+
+def lock_folder(folder: Path) -> int:
+    """The locked descriptor; the lock goes with it or with the process."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        raise SpoolUnusable(f"spool folder {str(folder)!r} is writable for others; run chmod 0700 on it")
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise SpoolUnusable(
+            f"spool folder {str(folder)!r} is in use by process {owner!r}; stop that engine or choose another folder"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _create_file(path: Path) -> None:
+    """The file exists before SQLite opens it, so that it and the log beside it (same mode) are ours alone."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name itself must survive a power cut
+    finally:
+        os.close(folder)
+
+
+def open_database(settings: SpoolSettings, *, vfs: str = "") -> apsw.Connection:
+    """The connection, set up. The folder's lock must be held."""
+    check_version(apsw.sqlite_lib_version())
+    path = settings.folder.resolve() / "spool.db"
+    try:
+        _create_file(path)
+        connection = apsw.Connection(str(path), vfs=vfs or None)
+        _set_up(connection)
+        _lay_out(connection, path)
+        _check_node(connection, settings.node)
+    except (apsw.Error, OSError) as error:
+        raise SpoolUnusable(f"spool {str(path)!r} cannot be opened: {error}; check disk, owner and mode") from error
+    return connection
+
+
+def _set_up(connection: apsw.Connection) -> None:
+    """Exclusive: no shared memory, no other reader that would keep the log from starting over."""
+    connection.pragma("locking_mode", "exclusive")
+    mode = connection.pragma("journal_mode", "wal")
+    if mode != "wal":
+        raise SpoolUnusable(f"SQLite offers journal_mode {mode!r} instead of wal here; use a local file system")
+    connection.pragma("synchronous", "full")
+    connection.pragma("fullfsync", 1)
+    connection.pragma("cache_size", -CACHE_KIB)
+    connection.pragma("temp_store", "memory")
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    connection.pragma("trusted_schema", 0)
+
+
+def _lay_out(connection: apsw.Connection, path: Path) -> None:
+    layout = connection.pragma("user_version")
+    if layout == LAYOUT:
+        return
+    if layout != 0 or connection.pragma("application_id") not in (0, APPLICATION_ID):
+        raise SpoolUnusable(f"{str(path)!r} has layout {layout!r}, this engine knows {LAYOUT}; use its own version")
+    with connection:
+        connection.execute(TABLES)
+        connection.execute("INSERT INTO meta VALUES ('next', 1)")
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", LAYOUT)
+
+
+def _check_node(connection: apsw.Connection, node: int) -> None:
+    """Ids must grow as long as the folder lives: a lane's order relies on it."""
+    used = connection.execute("SELECT value FROM meta WHERE name = 'next'").get >> COUNTER_BITS
+    if used > node:
+        raise SpoolUnusable(f"spool was written as node {used}, it cannot become node {node}; give it its number back")
+    first = (node << COUNTER_BITS) + 1
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'next' AND value < ?", (first, first))

@@ -1,0 +1,80 @@
+"""What closes and what goes: cancelled mailings, expired batches, old keys, contents, totals.
+
+Runs inside the writer thread's transaction, in small portions, so that no commit behind it waits long.
+"""
+
+from __future__ import annotations
+
+from engine.spool.store import Store
+
+PORTION = 1000
+
+
+def close_mailing(store: Store, sender: str, mailing: str, now: float) -> list[int]:
+    """Remembered also when nothing of it has come yet: later submits are cancelled at once."""
+    number = store.execute(
+        "INSERT INTO mailing (sender, name, first_accepted_at, last_change_at, cancelled_at)"
+        " VALUES (?1, ?2, ?3, ?3, ?3)"
+        " ON CONFLICT DO UPDATE SET cancelled_at = coalesce(cancelled_at, excluded.cancelled_at) RETURNING id",
+        (sender, mailing, now),
+    ).get
+    store.execute(
+        "UPDATE batch SET closed = 'cancelled' WHERE mailing = ? AND remaining > 0 AND closed IS NULL", (number,)
+    )
+    rows = store.rows(
+        "id",
+        "SELECT id FROM batch WHERE mailing = ? AND remaining > 0 AND closed = 'cancelled' ORDER BY id",
+        (number,),
+    )
+    batches = [row[0] for row in rows]
+    store.closing += [(batch, "cancelled") for batch in batches]
+    return batches
+
+
+def expired_batches(store: Store, now: float, limit: int) -> list[int]:
+    """After a start first those that were closed before it and not swept to the end."""
+    batches, store.unswept = store.unswept[:limit], store.unswept[limit:]
+    rows = store.rows(
+        "id",
+        "SELECT id FROM batch WHERE remaining > 0 AND closed IS NULL AND expires <= ? ORDER BY expires LIMIT ?",
+        (now, limit - len(batches)),
+    )
+    for (batch,) in rows:
+        store.execute("UPDATE batch SET closed = 'expired' WHERE id = ?", (batch,))
+        store.closing.append((batch, "expired"))
+        batches.append(batch)
+    return batches
+
+
+def unswept_batches(store: Store) -> list[int]:
+    rows = store.rows("id", "SELECT id FROM batch WHERE remaining > 0 AND closed IS NOT NULL ORDER BY id", ())
+    return [row[0] for row in rows]
+
+
+def drop_old_keys(store: Store, before: float) -> bool:
+    """A settled batch lives as long as its key; an open one outlives it. Answers whether there may be more."""
+    store.execute(
+        "DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE remaining = 0 AND accepted_at < ? LIMIT ?)",
+        (before, PORTION),
+    )
+    more = store.connection.changes() == PORTION
+    store.execute("UPDATE batch SET key = NULL WHERE remaining > 0 AND accepted_at < ? AND key IS NOT NULL", (before,))
+    return more
+
+
+def drop_contents(store: Store, untouched_since: float) -> bool:
+    store.execute(
+        "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE touched < ?"
+        " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.message = message.id AND remaining > 0) LIMIT ?)",
+        (untouched_since, PORTION // 10),
+    )
+    return store.connection.changes() == PORTION // 10
+
+
+def drop_totals(store: Store, unchanged_since: float) -> bool:
+    store.execute(
+        "DELETE FROM mailing WHERE id IN (SELECT id FROM mailing WHERE last_change_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.mailing = mailing.id) LIMIT ?)",
+        (unchanged_since, PORTION),
+    )
+    return store.connection.changes() == PORTION

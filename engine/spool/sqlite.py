@@ -1,0 +1,188 @@
+"""The spool on SQLite: the port's methods, each one function run by the writer thread.
+
+Durable when a call returns: write-ahead log, synchronous=FULL, one commit for all that came in meanwhile.
+
+Order (what a lane's cursor relies on). A lane's rows are pulled in (due, id) order and pulled rows live in memory
+until they are settled or deferred, so no row may ever appear in front of a cursor. New rows get a due not before
+the last one pulled from their lane, and ids only grow; deferred rows get a due after every due pulled so far.
+Both hold whatever the wall clock does: when it goes back, new mail goes on at once and retries wait until it has
+caught up; nothing is lost or pulled twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from engine.mail.envelope import Priority, Recipient
+from engine.spool import intake, reading, retention, settling
+from engine.spool.database import SpoolSettings, SpoolUnusable, lock_folder, open_database
+from engine.spool.port import (
+    Cursor,
+    Deferred,
+    Lane,
+    LaneState,
+    MailingTotals,
+    Receipt,
+    Settled,
+    SpoolFailed,
+    SpoolFull,
+    Submission,
+)
+from engine.spool.store import Store
+from engine.spool.writer import Writer
+
+__all__ = ["SpoolSettings", "SpoolUnusable", "SqliteSpool"]
+
+FEW = 16
+"""A bulk submit of so few recipients is not worth waiting behind the large ones."""
+
+
+def disk_space(folder: Path) -> tuple[int, int]:
+    """Bytes free for us, and in all."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+
+class SqliteSpool:
+    def __init__(
+        self,
+        settings: SpoolSettings,
+        store: Store,
+        lock: int,
+        *,
+        clock: Callable[[], float],
+        disk: Callable[[Path], tuple[int, int]],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._lock = lock
+        self._clock = clock
+        self._disk = disk
+        self._writer = Writer(store, clock, asyncio.get_running_loop())
+
+    @classmethod
+    async def open(
+        cls,
+        settings: SpoolSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+        disk: Callable[[Path], tuple[int, int]] = disk_space,
+        vfs: str = "",
+    ) -> SqliteSpool:
+        """Raises SpoolUnusable with the remedy. What a crash left half done is put in order first."""
+        lock = lock_folder(settings.folder)
+        try:
+            store = await asyncio.to_thread(_open_store, settings, vfs)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(settings, store, lock, clock=clock, disk=disk)
+
+    @property
+    def failed(self) -> asyncio.Future[SpoolFailed]:
+        """Done when the disk is lost: the daemon watches it and stops."""
+        return self._writer.failed
+
+    async def put_message(self, content: bytes) -> bytes:
+        def run() -> bytes:
+            self._check_floor()
+            return intake.put_message(self._store, content, self._clock(), self._settings.content_grace_seconds)
+
+        return await self._writer.write(run, grows=True)
+
+    async def message_number(self, sha256: bytes) -> int | None:
+        return await self._writer.read(lambda: intake.message_number(self._store, sha256))
+
+    async def content(self, number: int) -> bytes:
+        return await self._writer.read(lambda: intake.content(self._store, number))
+
+    async def known(self, key: bytes, digest: bytes) -> Receipt | None:
+        return await self._writer.read(lambda: intake.known(self._store, key, digest))
+
+    async def submit(self, submission: Submission) -> Receipt:
+        def run() -> Receipt:
+            repeat = intake.known(self._store, submission.key, submission.digest)
+            if repeat is not None:
+                return repeat
+            self._check_floor()
+            return intake.submit(self._store, submission, self._clock(), self._settings.content_grace_seconds)
+
+        rows = len(submission.recipients)
+        bulk = submission.priority is Priority.BULK and rows > FEW
+        return await self._writer.write(run, grows=True, bulk=bulk, rows=rows)
+
+    async def lanes(self) -> list[LaneState]:
+        return await self._writer.read(lambda: reading.lanes(self._store))
+
+    async def pull(
+        self, lane: Lane, after: Cursor, until: int, limit: int
+    ) -> tuple[list[Recipient], Cursor, int | None]:
+        return await self._writer.read(lambda: reading.pull(self._store, lane, after, until, limit))
+
+    async def sweep(self, batch_id: int, after_id: int, limit: int) -> list[tuple[Lane, Recipient]]:
+        return await self._writer.read(lambda: reading.sweep(self._store, batch_id, after_id, limit))
+
+    async def settle(self, changes: Sequence[Settled | Deferred]) -> None:
+        await self._writer.write(lambda: settling.settle(self._store, changes), rows=len(changes))
+
+    async def intend(self, recipients: Sequence[int]) -> None:
+        await self._writer.write(lambda: settling.intend(self._store, recipients))
+
+    async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
+        """One batch at a time, so that commits go on meanwhile."""
+        found: list[tuple[Lane, Recipient]] = []
+        for batch in await self._writer.read(lambda: reading.open_batches(self._store, sender, mailing)):
+            found += await self._writer.read(partial(reading.find_in_batch, self._store, batch, address))
+        return found
+
+    async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
+        return await self._writer.write(lambda: retention.close_mailing(self._store, sender, mailing, now))
+
+    async def expired_batches(self, now: float, limit: int) -> list[int]:
+        """After a start also the batches closed before it whose recipients were not all settled: sweep them again."""
+        return await self._writer.write(lambda: retention.expired_batches(self._store, now, limit))
+
+    async def totals(self, sender: str | None, mailing: str | None) -> list[MailingTotals]:
+        return await self._writer.read(lambda: reading.totals(self._store, sender, mailing))
+
+    async def tidy(self, now: float) -> None:
+        settings = self._settings
+        for drop, before in (
+            (retention.drop_old_keys, now - settings.key_seconds),
+            (retention.drop_contents, now - settings.content_grace_seconds),
+            (retention.drop_totals, now - settings.totals_seconds),
+        ):
+            while await self._writer.write(partial(drop, self._store, before)):
+                pass
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await asyncio.to_thread(self._store.connection.close)
+        os.close(self._lock)
+
+    def _check_floor(self) -> None:
+        free, size = self._disk(self._settings.folder)
+        floor = int(size * self._settings.disk_floor)
+        if free < floor:
+            connection = self._store.connection
+            free += connection.pragma("freelist_count") * connection.pragma("page_size")
+        if free < floor:
+            raise SpoolFull(
+                f"{free >> 20} MiB free for the spool in {str(self._settings.folder)!r}, floor {floor >> 20} MiB"
+                f" ({self._settings.disk_floor:.0%} of the disk): free disk space or lower the floor"
+            )
+
+
+def _open_store(settings: SpoolSettings, vfs: str) -> Store:
+    store = Store(open_database(settings, vfs=vfs))
+    store.begin()
+    settling.recover_intents(store)
+    store.execute("DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE lane = lane.id)")
+    store.commit(0.0)
+    store.unswept = retention.unswept_batches(store)
+    return store

@@ -1,0 +1,228 @@
+"""THE writer: one thread, one connection, one commit for everything that came in meanwhile.
+
+Urgent work (settling, single mails) overtakes bulk submits, of which a commit takes a bounded number of rows.
+Reads run between commits. A failed sync or a damaged file ends it for good: this call and all later ones raise
+SpoolFailed, nothing is retried (fsync may have dropped the pages and would answer "done" the second time). A full
+disk is different, nothing had been written: the submits of that commit are refused and the rest is tried once more;
+when even that finds no room, outcomes cannot be recorded and going on would send the same mails again after a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from engine.spool.port import SpoolFailed, SpoolFull
+from engine.spool.store import Store
+
+T = TypeVar("T")
+BULK_ROWS = 5000
+"""Rows of bulk submits in one commit (about 10 ms): what an urgent one waits for at most, and one submit more."""
+CHECKPOINT_PAGES = 2000
+OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
+"""One call's error. Every other apsw.Error is the disk's."""
+
+
+class Operation:
+    __slots__ = ("error", "future", "grows", "result", "rows", "run")
+
+    def __init__(self, run: Callable[[], Any], future: asyncio.Future[Any], *, grows: bool, rows: int) -> None:
+        self.run = run
+        self.future = future
+        self.grows = grows
+        self.rows = rows
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    def __init__(self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
+        self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
+        self.commits = 0
+        self._store = store
+        self._clock = clock
+        self._loop = loop
+        self._failure: SpoolFailed | None = None
+        self._closing = False
+        self._wal_pages = 0
+        self._wake = threading.Condition()
+        self._urgent: deque[Operation] = deque()
+        self._bulk: deque[Operation] = deque()
+        self._reads: deque[Operation] = deque()
+        store.connection.set_wal_hook(self._note_wal)
+        self._thread = threading.Thread(target=self._main, name="spool", daemon=True)
+        self._thread.start()
+
+    def write(
+        self, run: Callable[[], T], *, grows: bool = False, bulk: bool = False, rows: int = 1
+    ) -> asyncio.Future[T]:
+        """`run` is called inside a transaction, perhaps twice; what it changes in memory must follow the commit.
+        `grows`: refused on a full disk.
+        """
+        return self._queue(self._bulk if bulk else self._urgent, run, grows=grows, rows=rows)
+
+    def read(self, run: Callable[[], T]) -> asyncio.Future[T]:
+        return self._queue(self._reads, run, grows=False, rows=1)
+
+    def _queue(self, where: deque[Operation], run: Callable[[], T], *, grows: bool, rows: int) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._wake:
+            if self._failure is not None:
+                raise self._failure
+            if self._closing:
+                raise SpoolFailed("the spool is closed")
+            where.append(Operation(run, future, grows=grows, rows=rows))
+            self._wake.notify()
+        return future
+
+    async def close(self) -> None:
+        """Everything queued is done first."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        while self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    def _main(self) -> None:
+        while self._failure is None:
+            writes, reads = self._take()
+            if not writes and not reads:
+                return
+            if writes:
+                self._commit(writes)
+            if reads and self._failure is None:
+                self._read(reads)
+            elif reads:
+                self._answer(reads)
+            if self._wal_pages >= CHECKPOINT_PAGES and self._failure is None:
+                self._checkpoint()
+
+    def _take(self) -> tuple[list[Operation], list[Operation]]:
+        """Nothing at all means: closing, and all done."""
+        with self._wake:
+            while not (self._urgent or self._bulk or self._reads or self._closing):
+                self._wake.wait()
+            writes = list(self._urgent)
+            self._urgent.clear()
+            rows = 0
+            while self._bulk and (rows == 0 or rows + self._bulk[0].rows <= BULK_ROWS):
+                rows += self._bulk[0].rows
+                writes.append(self._bulk.popleft())
+            reads = list(self._reads)
+            self._reads.clear()
+        return writes, reads
+
+    def _commit(self, operations: list[Operation]) -> None:
+        waiting = operations
+        try:
+            while waiting:
+                try:
+                    waiting = self._attempt(waiting)
+                except apsw.FullError as error:
+                    waiting = self._without_growth(waiting, error)
+        except apsw.Error as error:
+            self._fail(f"{type(error).__name__}: {error}")
+        self._answer(operations)
+
+    def _attempt(self, operations: list[Operation]) -> list[Operation]:
+        """One transaction. Answers what is to be tried again, without the one that spoilt it."""
+        store = self._store
+        store.begin()
+        for operation in operations:
+            before = store.connection.total_changes()
+            try:
+                operation.result = operation.run()
+            except apsw.Error as error:
+                if not isinstance(error, OWN_ERRORS):
+                    raise
+                return self._retry_without(operation, error, operations)
+            except Exception as error:  # noqa: BLE001 - the caller's: a refusal, or our bug, and it gets it
+                if store.connection.total_changes() != before:
+                    return self._retry_without(operation, error, operations)
+                operation.error = error
+        store.commit(self._clock())
+        self.commits += 1
+        return []
+
+    def _retry_without(self, spoilt: Operation, error: Exception, operations: list[Operation]) -> list[Operation]:
+        self._store.roll_back()
+        spoilt.error = error
+        return [operation for operation in operations if operation is not spoilt and operation.error is None]
+
+    def _without_growth(self, operations: list[Operation], error: apsw.FullError) -> list[Operation]:
+        self._store.roll_back()
+        growing = [operation for operation in operations if operation.grows]
+        if not growing:
+            raise error
+        for operation in growing:
+            operation.error = SpoolFull(f"no space left for the spool: {error}; free disk space")
+        return [operation for operation in operations if operation.error is None]
+
+    def _read(self, reads: list[Operation]) -> None:
+        for operation in reads:
+            try:
+                operation.result = operation.run()
+            except apsw.Error as error:
+                if not isinstance(error, OWN_ERRORS):
+                    self._fail(f"{type(error).__name__}: {error}")
+                    break
+                operation.error = error
+            except Exception as error:  # noqa: BLE001 - as above
+                operation.error = error
+        self._answer(reads)
+
+    def _note_wal(self, _: apsw.Connection, __: str, pages: int) -> int:
+        """Set in place of SQLite's own checkpoint, which runs inside the commit that others wait for."""
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        try:
+            self._store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._wal_pages = 0
+        except apsw.FullError:
+            return  # the log keeps what could not be copied; the floor will refuse submits
+        except apsw.Error as error:
+            self._fail(f"checkpoint: {type(error).__name__}: {error}")
+
+    def _fail(self, why: str) -> None:
+        failure = SpoolFailed(f"spool lost: {why}; the engine must stop: check the disk, then start it again")
+        with self._wake:
+            self._failure = failure
+            left = [*self._urgent, *self._bulk, *self._reads]
+            for queued in (self._urgent, self._bulk, self._reads):
+                queued.clear()
+        # Closing would checkpoint, and that would sync again.
+        self._store.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self._answer(left)
+        self._call(self._tell_failure, failure)
+
+    def _tell_failure(self, failure: SpoolFailed) -> None:
+        if not self.failed.done():
+            self.failed.set_result(failure)
+
+    def _answer(self, operations: list[Operation]) -> None:
+        if self._failure is not None:
+            for operation in operations:
+                operation.error = self._failure
+        self._call(_resolve, operations)
+
+    def _call(self, function: Callable[[Any], None], argument: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, argument)
+
+
+def _resolve(operations: list[Operation]) -> None:
+    """In the loop. A caller that stopped waiting does not undo what was committed."""
+    for operation in operations:
+        if operation.future.done():
+            continue
+        if operation.error is None:
+            operation.future.set_result(operation.result)
+        else:
+            operation.future.set_exception(operation.error)
