@@ -1,0 +1,261 @@
+"""The first verb: a client's request becomes durable, or is refused with the field, the value and the remedy.
+
+Every door (socket, SMTP submission) speaks to Accept in the words of engine/wire.py. An answer is returned only
+after the spool has synced; whoever dies before that owes nothing, because the client resubmits by key. Whether a
+person may be mailed is not asked here: suppression is asked when the recipient is promoted, and again at MAIL FROM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec import Raw
+
+from engine import wire
+from engine.flow.validate import Reading, check_names, read_recipients, read_window, spool_key
+from engine.mail.envelope import Priority, Recipient
+from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Spool, SpoolFailed, SpoolFull, Submission
+from engine.wire import Refusal
+
+MESSAGES_REMEMBERED = 1024
+GATED_RECIPIENTS = 1000
+"""Submits larger than this are validated one at a time: their memory and their share of the loop are bounded."""
+PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
+
+
+class SenderRules(Protocol):
+    """What accept asks of a configured sender."""
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Categories that this sender may use."""
+        ...
+
+
+class Engine(Protocol):
+    """What the daemon lends to accept."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    def credit(self) -> int:
+        """How many more recipients the engine takes now."""
+        ...
+
+    def status(self) -> Mapping[str, object]: ...
+
+    def on_accepted(self, receipt: Receipt) -> None:
+        """Called after the commit, before the answer: promote may wake."""
+        ...
+
+    def on_cancel(self, batches: Sequence[int]) -> None:
+        """These batches are closed, durably: what has not begun must not begin."""
+        ...
+
+    async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
+        """Settles those that are not in flight as cancelled; how many. Returns after the sync."""
+        ...
+
+    def on_spool_failed(self, error: SpoolFailed) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptSettings:
+    max_age: int = 5 * 86400
+    """Seconds from the start until a recipient expires, when the submit does not say (RFC 5321 4.5.4.1: 4-5 days)."""
+    horizon: int = 366 * 86400
+    """Seconds that a date of a submit may lie ahead."""
+
+
+class Counts:
+    __slots__ = ("messages", "recipients", "recipients_refused", "repeats", "submits", "submits_refused")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.recipients = 0
+        self.recipients_refused = 0
+        self.repeats = 0
+        self.submits = 0
+        self.submits_refused = 0
+
+
+class Accept:
+    def __init__(
+        self,
+        spool: Spool,
+        engine: Engine,
+        senders: Mapping[str, SenderRules],
+        reading: Reading,
+        *,
+        settings: AcceptSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.counts = Counts()
+        self._spool = spool
+        self._engine = engine
+        self._senders = senders
+        self._reading = reading
+        self._settings = settings or AcceptSettings()
+        self._clock = clock
+        self._fields: dict[bytes, frozenset[str]] = {}
+        self._pending = 0
+        self._gate = asyncio.Lock()
+
+    def credit(self) -> int:
+        """The engine's credit less what is on its way into the spool."""
+        return max(0, self._engine.credit() - self._pending)
+
+    async def submit(self, request: wire.Submit) -> Mapping[str, object]:
+        """Raises Refusal, SpoolFull, SpoolFailed. A repeat gets the stored answer, also one that is too late now."""
+        key, digest = spool_key(request), wire.digest(request)
+        try:
+            receipt = await self._submit(request, key, digest)
+        except (Refusal, SpoolFull):
+            earlier = await self._known(request, key, digest)
+            if earlier is None:
+                self.counts.submits_refused += 1
+                raise
+            receipt = earlier
+        return self._told(receipt)
+
+    def _told(self, receipt: Receipt) -> Mapping[str, object]:
+        self.counts.repeats += receipt.repeated
+        return {
+            "accepted": receipt.accepted,
+            "first": receipt.first,
+            "refused": Raw(receipt.refused),
+            "credit": self.credit(),
+            "repeated": receipt.repeated,
+        }
+
+    async def _known(self, request: wire.Submit, key: bytes, digest: bytes) -> Receipt | None:
+        try:
+            return await self._spool.known(key, digest)
+        except KeyReused:
+            raise _key_reused(request) from None
+
+    async def _submit(self, request: wire.Submit, key: bytes, digest: bytes) -> Receipt:
+        now = self._clock()
+        self.check_sender(request.sender, request.category)
+        check_names(request)
+        not_before, expires = read_window(request, now, self._settings.max_age, self._settings.horizon)
+        raws = wire.split_recipients(request.recipients)
+        self._check_open(request)
+        self._pending += len(raws)
+        try:
+            message, needed = await self._message(request.message)
+            recipients, refused = await self._read(raws, needed)
+            stored = wire.encode_refused(refused)
+            if not recipients:
+                # nothing to keep, so the key stays free for the corrected submit
+                self.counts.recipients_refused += len(refused)
+                return Receipt(first=0, accepted=0, refused=stored, repeated=False)
+            receipt = await self._commit(
+                request,
+                Submission(
+                    key=key,
+                    digest=digest,
+                    sender=request.sender,
+                    category=request.category,
+                    topic=request.topic,
+                    mailing=request.mailing,
+                    message=message,
+                    priority=PRIORITIES[request.priority],
+                    not_before=not_before,
+                    expires=expires,
+                    recipients=recipients,
+                    refused=stored,
+                ),
+            )
+        finally:
+            self._pending -= len(raws)
+        if not receipt.repeated:
+            self.counts.submits += 1
+            self.counts.recipients += receipt.accepted
+            self.counts.recipients_refused += len(refused)
+            self._engine.on_accepted(receipt)
+        return receipt
+
+    async def _read(self, raws: Sequence[Raw], needed: frozenset[str]) -> tuple[list[NewRecipient], list[wire.Refused]]:
+        if len(raws) <= GATED_RECIPIENTS:
+            return await read_recipients(raws, needed, self._reading)
+        async with self._gate:
+            return await read_recipients(raws, needed, self._reading)
+
+    async def _commit(self, request: wire.Submit, submission: Submission) -> Receipt:
+        try:
+            return await self._spool.submit(submission)
+        except KeyReused:
+            raise _key_reused(request) from None
+        except KeyError:
+            self._fields.pop(submission.message, None)
+            raise _unknown_message(submission.message) from None
+
+    def check_sender(self, sender: str, category: str | None) -> None:
+        rules = self._senders.get(sender)
+        if rules is None:
+            text = f"sender '{wire.shown(sender)}' is not configured: add [senders.<name>] or use one that is there"
+            raise Refusal("unknown_sender", "sender", wire.shown(sender), text)
+        if category is not None and category not in rules.categories:
+            text = f"this sender may send {', '.join(sorted(rules.categories))}: use one of these or configure it"
+            raise Refusal("category_not_allowed", "category", wire.shown(category), text)
+
+    def _check_open(self, request: wire.Submit) -> None:
+        if self._engine.draining:
+            raise Refusal("draining", "", "", "the engine is stopping: resubmit the same key when it is back")
+        # a transactional mail is bounded by the disk only: a mailing must not keep out a password reset
+        if request.priority == "bulk" and self.credit() <= 0:
+            text = "the engine holds as many recipients as it may: resubmit the same key later (ping tells the credit)"
+            raise Refusal("no_credit", "recipients", "", text)
+
+    async def _message(self, raw: Raw) -> tuple[bytes, frozenset[str]]:
+        """SHA-256 and merge fields of the message that a submit carries or names."""
+        given = wire.decode_message(raw)
+        if not isinstance(given, bytes):
+            return await self._put(given)
+        if len(given) != wire.DIGEST_SIZE:
+            text = "name a message by the 32 bytes that put_message answered, or send it as a map"
+            raise Refusal("bad_request", "message", wire.shown(given), text)
+        fields = self._fields.get(given)
+        if fields is None:
+            number = await self._spool.message_number(given)
+            if number is None:
+                raise _unknown_message(given)
+            fields = self._remember(given, self._reading.stored(await self._spool.content(number)))
+        return given, fields
+
+    async def _put(self, message: wire.MessageMap) -> tuple[bytes, frozenset[str]]:
+        if self._engine.draining:
+            raise Refusal("draining", "", "", "the engine is stopping: send it again when it is back")
+        content, fields = self._reading.message(message)
+        sha256 = await self._spool.put_message(content)
+        self.counts.messages += 1
+        return sha256, self._remember(sha256, fields)
+
+    def _remember(self, sha256: bytes, fields: frozenset[str]) -> frozenset[str]:
+        while len(self._fields) >= MESSAGES_REMEMBERED:
+            del self._fields[next(iter(self._fields))]
+        self._fields[sha256] = fields
+        return fields
+
+    async def put_message(self, request: wire.PutMessage) -> Mapping[str, object]:
+        message = wire.decode_message(request.message)
+        if isinstance(message, bytes):
+            raise Refusal("bad_request", "message", wire.shown(message), "put_message takes a map, not a SHA-256")
+        sha256, fields = await self._put(message)
+        return {"message": sha256, "fields": sorted(fields)}
+
+
+def _key_reused(request: wire.Submit) -> Refusal:
+    text = "this key was used with other content: a repeat must be byte for byte the same, a new submit needs a new key"
+    return Refusal("key_reused", "key", wire.shown(request.key), text)
+
+
+def _unknown_message(sha256: bytes) -> Refusal:
+    return Refusal(
+        "unknown_message", "message", sha256.hex(), "no such message is stored: put_message it, then resubmit"
+    )

@@ -1,0 +1,128 @@
+"""Every request of the socket and who answers it: what is not a submit stands here, small and complete.
+
+Cancel closes a mailing in the spool before it says so; suppress and consent answer after the ledger's sync. All of
+these go on while the engine drains: an opt-out is taken until the last moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from engine import wire
+from engine.flow.accept import Accept, Engine
+from engine.flow.validate import Reading
+from engine.spool.port import Spool, SpoolFailed, SpoolFull
+from engine.wire import Refusal
+
+MAILINGS_IN_STATUS = 1000
+
+
+class Ledger(Protocol):
+    """The suppression face as requests use it. Both return the epoch, after the sync. Raise Refusal."""
+
+    async def opt_out(
+        self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float
+    ) -> int: ...
+
+    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int: ...
+
+
+class Requests:
+    def __init__(
+        self,
+        accept: Accept,
+        spool: Spool,
+        ledger: Ledger,
+        engine: Engine,
+        reading: Reading,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.opt_outs = 0
+        self._accept = accept
+        self._spool = spool
+        self._ledger = ledger
+        self._engine = engine
+        self._reading = reading
+        self._clock = clock
+
+    async def answer(self, request: wire.AnyRequest) -> Mapping[str, object]:
+        """What goes into the answer beside id and ok. Raises Refusal."""
+        try:
+            return await self._answer(request)
+        except SpoolFull:
+            text = "free disk is below the floor: resubmit the same key when deliveries have made room"
+            raise Refusal("spool_full", "", "", text) from None
+        except SpoolFailed as error:
+            self._engine.on_spool_failed(error)
+            text = "the spool's disk failed and the engine stops: resubmit the same key when it is back"
+            raise Refusal("unavailable", "", "", text) from None
+
+    async def _answer(self, request: wire.AnyRequest) -> Mapping[str, object]:  # noqa: PLR0911 - one per request
+        match request:
+            case wire.Submit():
+                return await self._accept.submit(request)
+            case wire.PutMessage():
+                return await self._accept.put_message(request)
+            case wire.Cancel():
+                return await self._cancel(request)
+            case wire.Status():
+                return await self._status(request)
+            case wire.Suppress():
+                return await self._suppress(request)
+            case wire.Consent():
+                return await self._consent(request)
+            case wire.Ping():
+                return {"draining": self._engine.draining, "credit": self._accept.credit()}
+
+    async def _cancel(self, request: wire.Cancel) -> Mapping[str, object]:
+        self._accept.check_sender(request.sender, None)
+        if request.address is None:
+            batches = await self._spool.close_mailing(request.sender, request.mailing, self._clock())
+            self._engine.on_cancel(batches)
+            return {"batches": len(batches)}
+        address = self._reading.address(request.address).text
+        found = await self._spool.find(request.sender, request.mailing, address)
+        cancelled = await self._engine.cancel_recipients(found) if found else 0
+        return {"found": len(found), "cancelled": cancelled}
+
+    async def _status(self, request: wire.Status) -> Mapping[str, object]:
+        totals = await self._spool.totals(request.sender, request.mailing)
+        return {
+            "engine": self._engine.status(),
+            "draining": self._engine.draining,
+            "credit": self._accept.credit(),
+            "mailings": [{**asdict(mailing), "open": mailing.open} for mailing in totals[:MAILINGS_IN_STATUS]],
+            "truncated": len(totals) > MAILINGS_IN_STATUS,
+        }
+
+    async def _suppress(self, request: wire.Suppress) -> Mapping[str, object]:
+        if request.sender is not None:
+            # a misspelt sender would make an opt-out that stops nothing
+            self._accept.check_sender(request.sender, None)
+        elif request.topic is not None:
+            text = "a topic belongs to a sender: name the sender, or leave the topic out"
+            raise Refusal("bad_request", "topic", wire.shown(request.topic), text)
+        address = self._reading.address(request.address).text
+        epoch = await self._ledger.opt_out(
+            address, sender=request.sender, topic=request.topic, channel=request.channel, now=self._clock()
+        )
+        self.opt_outs += 1
+        return {"epoch": epoch}
+
+    async def _consent(self, request: wire.Consent) -> Mapping[str, object]:
+        self._accept.check_sender(request.sender, None)
+        refused: list[wire.Refused] = []
+        records: list[wire.ConsentRecord] = []
+        for index, record in enumerate(request.records):
+            try:
+                self._reading.address(record.address)
+            except Refusal as refusal:
+                refused.append((index, refusal.code, refusal.text))
+            else:
+                records.append(record)
+        epoch = await self._ledger.consent(request.sender, records, now=self._clock())
+        return {"recorded": len(records), "refused": refused, "epoch": epoch}
