@@ -1,0 +1,31 @@
+"""`sokutatsu` (also `python -m engine`): the command line. Each command stands in engine/cli; here is the list."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from engine.cli import dkim, enqueue, running
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sokutatsu",
+        description="Sokutatsu 速達: sends mail fast, signed, durable, and only to those it may go to.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    running.register(commands)
+    enqueue.register(commands)
+    dkim.register(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

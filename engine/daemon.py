@@ -1,0 +1,123 @@
+"""The only place that builds objects and wires them, and the order in which they start and stop.
+
+Start: locks and disks first, then keys, then what was left in doubt, then the doors. Stop: doors first, then
+transactions on the wire, then the last group to disk. A failed disk or signer ends the process at once with exit
+code 1: what was acknowledged is in the spool, what was not is the client's to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from engine.admin import Admin, Views
+from engine.config import Settings
+from engine.engine import Engine
+from engine.journal import JournalFailed
+from engine.signer.client import SignerFailed
+from engine.spool.port import SpoolFailed
+from suppression import LedgerFailed
+
+log = logging.getLogger(__name__)
+
+FATAL = (SpoolFailed, JournalFailed, SignerFailed, LedgerFailed)
+LAG_INTERVAL = 0.1
+
+
+class Daemon:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._fault: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lag = 0.0
+
+    async def run(self) -> int:
+        """Returns the exit code."""
+        engine = Engine(self._settings, on_fault=self.fail)
+        admin = Admin(self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready))
+        self._watch_signals()
+        try:
+            await engine.start(self._spawn)
+            if self._settings.admin.listen:
+                await admin.start()
+            self._spawn("lag", self._measure_lag())
+            log.info("ready: %s", engine.summary())
+            await self._stopping.wait()
+            if self._fault is None:
+                log.info("stopping: no new work; transactions on the wire finish")
+                await engine.stop()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await admin.close()
+            await engine.close()
+        if self._fault is not None:
+            log.critical("stopped by a fault: %s", self._fault, exc_info=None if isinstance(self._fault, FATAL) else self._fault)
+            return 1
+        log.info("stopped; everything settled")
+        return 0
+
+    def fail(self, error: BaseException) -> None:
+        """The first fault stops the process; later ones are its consequences."""
+        if self._fault is None:
+            self._fault = error
+        self._stopping.set()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.fail(error)
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if self._stopping.is_set():
+            # The second signal: at once. The spool is crash-safe, so this loses nothing.
+            signal.raise_signal(signal.SIGKILL)
+        self._stopping.set()
+
+    def _healthy(self) -> str:
+        return "" if self._fault is None else f"stopped by a fault: {self._fault}"
+
+    def _observe(self, engine: Engine) -> Any:
+        def observe() -> dict[str, Any]:
+            lag, self._lag = self._lag, 0.0
+            return {**engine.observe(), "event_loop_lag_seconds": lag}
+
+        return observe
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(LAG_INTERVAL)
+            self._lag = max(self._lag, time.monotonic() - before - LAG_INTERVAL)
+
+
+def run(settings: Settings) -> int:
+    """Blocks until a signal or a fault; the exit code."""
+    logging.basicConfig(
+        level=settings.engine.log_level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    return await Daemon(settings).run()

@@ -1,0 +1,236 @@
+"""The engine as one object: its parts, how they are wired, in which order they start and stop.
+
+The daemon above owns process matters (signals, exit codes). Nothing here decides anything about mail. Start: locks
+and disks first, then keys, then what a crash left in doubt, then the doors. Stop: doors first, then what is on the
+wire, then the last group to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from engine.config import Settings
+from engine.flow.accept import Accept
+from engine.flow.counts import Counts
+from engine.flow.dispatch import Dispatch, Identity
+from engine.flow.door import Door
+from engine.flow.ledger import SuppressionLedger
+from engine.flow.letters import Letters
+from engine.flow.opening import Opening, OpeningSettings
+from engine.flow.promote import Promote
+from engine.flow.recovery import recover
+from engine.flow.requests import Requests
+from engine.flow.senders import ConfiguredSender, reading
+from engine.flow.settle import Settle
+from engine.flow.sweep import Sweep
+from engine.journal import Journal
+from engine.mail.envelope import Recipient
+from engine.net.negotiate import TlsContexts
+from engine.net.resolver import StaticRoutes
+from engine.observe import disk_free_ratio, observe, status
+from engine.policy.rules import compile_rules
+from engine.queue.timeline import Timeline
+from engine.secret import secret_at
+from engine.signer.client import SignerClient
+from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
+from engine.spool.sqlite import SqliteSpool
+from suppression import Suppression
+
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[str, Coroutine[Any, Any, None]], None]
+
+
+class Engine:
+    """Implements accept's Engine port. `start` fills in the parts; before it nothing else may be called."""
+
+    spool: SqliteSpool
+    suppression: Suppression
+    journal: Journal
+    signer: SignerClient
+    settle: Settle
+    dispatch: Dispatch
+    promote: Promote
+    sweep: Sweep
+    accept: Accept
+    door: Door
+
+    def __init__(self, settings: Settings, *, on_fault: Callable[[BaseException], None]) -> None:
+        self.settings = settings
+        self.node = f"n{settings.engine.node}"
+        self.clock: Callable[[], float] = time.time
+        self.started_at = self.clock()
+        self.counts = Counts()
+        self.roster: dict[int, Recipient] = {}
+        """Every recipient in memory, from the pull to the commit of its outcome."""
+        self.timeline: Timeline[Lane, Cursor] = Timeline(Cursor())
+        self.draining = False
+        self._on_fault = on_fault
+        self._closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    # -- start and stop ------------------------------------------------------------------------------------
+
+    async def start(self, spawn: Spawn) -> None:
+        """Raises what a part raises, with the thing and the remedy in its text; `close` then frees what was opened."""
+        settings = self.settings
+        settings.engine.state.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.spool = await SqliteSpool.open(settings.spool)
+        self._closers.append(self.spool.close)
+        self.spool.failed.add_done_callback(self._failed)
+        self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression)
+        self._closers.append(self._close_suppression)
+        self.signer = SignerClient(settings.signer)
+        await self.signer.start()
+        self._closers.append(self.signer.close)
+        self.signer.failed.add_done_callback(self._failed)
+        self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder)
+        self.journal = Journal(settings.journal)
+        self._closers.append(self.journal.close)
+        for state in await self.spool.lanes():
+            self.timeline.add(state.lane, state.waiting, state.next_due)
+            self.counts.recovered += state.waiting
+        self._wire()
+        spawn("settle", self.settle.run())
+        spawn("promote", self.promote.run())
+        spawn("sweep", self.sweep.run())
+        await self.door.start()
+
+    def _wire(self) -> None:
+        settings, state = self.settings, self.settings.engine.state
+        token_secret = secret_at(state / "unsubscribe.secret")
+        senders = {
+            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, token_secret)
+            for name, sender in settings.senders.items()
+        }
+        ledger = SuppressionLedger(self.suppression, self.clock)
+        self.settle = Settle(
+            settings.settle,
+            spool=self.spool,
+            append=self.journal.append,
+            timeline=self.timeline,
+            counts=self.counts,
+            roster=self.roster,
+            hard_bounce=ledger.hard_bounced,
+        )
+        resolver = StaticRoutes(settings.routes)
+        letters = Letters(
+            spool=self.spool,
+            signer=self.signer,
+            senders=senders,
+            verp_secret=secret_at(state / "verp.secret"),
+            clock=self.clock,
+        )
+        opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
+        self.dispatch = Dispatch(
+            identity=Identity(self.node, settings.engine.ehlo_name),
+            resolver=resolver,
+            shaping=settings.shaping,
+            letters=letters,
+            settle=self.settle,
+            suppression=self.suppression,
+            rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
+            counts=self.counts,
+            opener=Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock),
+            clock=self.clock,
+        )
+        self.dispatch.on_fault = self._on_fault
+        flow: dict[str, Any] = {
+            "spool": self.spool,
+            "timeline": self.timeline,
+            "dispatch": self.dispatch,
+            "settle": self.settle,
+            "roster": self.roster,
+            "clock": self.clock,
+        }
+        self.promote = Promote(suppression=self.suppression, letters=letters, counts=self.counts, **flow)
+        self.sweep = Sweep(**flow)
+        self.settle.on_deferred = self.promote.wake
+        self.settle.on_drained = self.promote.wake
+        self.accept = Accept(self.spool, self, senders, reading(), settings=settings.accept, clock=self.clock)
+        requests = Requests(self.accept, self.spool, ledger, self, reading(), clock=self.clock)
+        self.door = Door(settings.door, requests.answer)
+
+    async def stop(self) -> None:
+        """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
+        self.draining = True
+        await self.door.close()
+        await self.dispatch.close(self.settings.engine.stop_seconds)
+        await self.settle.drain()
+
+    async def close(self) -> None:
+        """Frees everything in reverse order; also after a failed start."""
+        while self._closers:
+            await self._closers.pop()()
+
+    async def _close_suppression(self) -> None:
+        await asyncio.to_thread(self.suppression.close)
+
+    def _failed(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled():
+            error = future.exception() or future.result()
+            if isinstance(error, BaseException):
+                self._on_fault(error)
+
+    # -- accept's port -------------------------------------------------------------------------------------
+
+    def credit(self) -> int:
+        held = self.timeline.total() + len(self.roster)
+        return max(0, self.settings.engine.max_recipients - held)
+
+    def status(self) -> Mapping[str, object]:
+        return status(self)
+
+    def on_accepted(self, receipt: Receipt) -> None:
+        for lane, (count, due) in receipt.lanes.items():
+            self.timeline.add(lane, count, due)
+        self.promote.wake()
+
+    def on_cancel(self, batches: Sequence[int]) -> None:
+        self.sweep.cancel_batches(batches)
+
+    async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
+        return await self.sweep.cancel_recipients(found)
+
+    def on_spool_failed(self, error: SpoolFailed) -> None:
+        self._on_fault(error)
+
+    # -- views ---------------------------------------------------------------------------------------------
+
+    def not_ready(self) -> str:
+        if self.draining:
+            return "stopping"
+        if self.suppression.failure:
+            return f"suppression ledger: {self.suppression.failure}"
+        return "" if self.credit() else "no credit: the spool holds max_recipients"
+
+    def summary(self) -> str:
+        keys = sum(len(keys) for keys in self.signer.keys.values())
+        return (
+            f"socket {self.settings.door.path}, {len(self.settings.senders)} senders, {keys} keys signed by "
+            f"{self.signer.workers} processes ({self.signer.backend}), {self.suppression.entries} addresses in "
+            f"suppression, {self.counts.recovered} recipients recovered"
+        )
+
+    def observe(self) -> dict[str, Any]:
+        return observe(self)
+
+    def resources(self) -> dict[str, Any]:
+        return {
+            "signatures": {self.signer.backend: self.signer.counts.signatures},
+            "signer_backlog": self.signer.backlog,
+            "signer_restarts": self.signer.counts.restarts,
+            "spool_commits": self.spool.commits,
+            "spool_commit_seconds": self.spool.commit_seconds,
+            "journal_records": self.journal.records,
+            "journal_bytes": self.journal.bytes_written,
+            "settle_backlog": self.settle.backlog,
+            "suppression_epoch": self.suppression.epoch,
+            "suppression_entries": self.suppression.entries,
+            "credit_recipients": self.credit(),
+            "disk_free_ratio": disk_free_ratio(self.settings.spool.folder),
+        }

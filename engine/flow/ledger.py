@@ -1,0 +1,53 @@
+"""Suppression as the doors and settle use it: requests and bounces become ledger events.
+
+An event is in force when its call returns; Refusal carries what the ledger would not take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine import wire
+from engine.mail.envelope import Recipient
+from engine.wire import Refusal
+from suppression import Consent, EventError, HardBounce, OptOut, Scope, Suppression
+
+
+class SuppressionLedger:
+    def __init__(self, suppression: Suppression, clock: Callable[[], float]) -> None:
+        self._suppression = suppression
+        self._clock = clock
+
+    async def opt_out(self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float) -> int:
+        scope = Scope.GLOBAL if sender is None else Scope.TOPIC if topic else Scope.SENDER
+        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "")
+        return await self._apply([event])
+
+    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
+        """`at` of a record is when the person consented, never later than now."""
+        events = [
+            Consent(
+                record.address,
+                min(float(record.at), now),
+                record.method,
+                sender,
+                topics=(record.topic,) if record.topic else (),
+                evidence=record.evidence,
+            )
+            for record in records
+        ]
+        return await self._apply(events)
+
+    async def hard_bounced(self, bounced: Sequence[tuple[Recipient, str]]) -> None:
+        """The receiver says for good that the mailbox does not exist."""
+        now = self._clock()
+        await self._suppression.apply(
+            [HardBounce(recipient.address, now, "smtp", evidence=reason) for recipient, reason in bounced]
+        )
+
+    async def _apply(self, events: Sequence[OptOut | Consent]) -> int:
+        try:
+            return await self._suppression.apply(events)
+        except EventError as error:
+            field, _, text = str(error).partition(": ")
+            raise Refusal("bad_request", field, "", text) from None

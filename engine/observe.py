@@ -1,0 +1,129 @@
+"""Snapshots for people and for Prometheus: what the parts count, under the names that METRICS declares.
+
+Walks sites and lanes, never recipients. The conservation law of /status is made here from independent counts, so
+that a lost recipient shows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from engine.mail.envelope import Priority
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+
+BUSIEST = 20
+
+
+def places(engine: Engine) -> dict[str, int]:
+    """Recipients without an outcome, by the place that holds them: each is in exactly one."""
+    ready = sum(len(path.ready) for path in engine.dispatch.paths.values())
+    held = engine.promote.held()
+    return {
+        "waiting": engine.timeline.total() - held,
+        "ready": ready,
+        # What is in memory and not in ready is being written, on the wire, or on its way to disk.
+        "in_flight": len(engine.roster) - ready,
+        "held": held,
+    }
+
+
+def status(engine: Engine) -> dict[str, Any]:
+    counts = engine.counts
+    held_by = places(engine)
+    outcomes = {str(outcome): number for outcome, number in counts.outcomes.items()}
+    taken = counts.recovered + engine.accept.counts.recipients
+    return {
+        "node": engine.node,
+        "uptime_seconds": round(engine.clock() - engine.started_at, 1),
+        "accepted": taken,
+        "recovered": counts.recovered,
+        **outcomes,
+        **held_by,
+        "balance": taken - sum(outcomes.values()) - sum(held_by.values()),
+        "deferrals": counts.deferrals,
+        "attempts": counts.attempts,
+        "in_doubt": counts.in_doubt,
+        "recovered_in_doubt": counts.recovered_in_doubt,
+        "resent_in_doubt": counts.resent_in_doubt,
+        "unsynced": engine.settle.backlog,
+        "suppressed_by_reason": dict(counts.suppressed_by_reason),
+        "replies_by_class": dict(counts.replies_by_class),
+        "credit": engine.credit(),
+        "first_attempt_p99_seconds": {
+            priority.name.lower(): _finite(counts.first_attempt[priority].quantile(0.99)) for priority in Priority
+        },
+        "sites": _sites(engine),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return None if value == float("inf") else value
+
+
+def _sites(engine: Engine) -> list[dict[str, Any]]:
+    now = engine.clock()
+    paths = sorted(engine.dispatch.paths.values(), key=lambda path: -(len(path.ready) + path.in_flight))
+    return [
+        {
+            "site": path.site,
+            "ready": len(path.ready),
+            "in_flight": path.in_flight,
+            "connections": len(path.pool.connections),
+            "window": path.pool.window.size,
+            "paused_seconds": max(0.0, round(path.pool.paused_until - now, 1)),
+            "binds": path.bind,
+            "last_error": path.pool.last_error,
+            "delivered": path.counts.delivered,
+            "deferred": path.counts.deferred,
+            "failed": path.counts.failed,
+        }
+        for path in paths[:BUSIEST]
+    ]
+
+
+def observe(engine: Engine) -> dict[str, Any]:
+    counts = engine.counts
+    paths = engine.dispatch.paths.values()
+    now = engine.clock()
+    return {
+        "recipients_accepted": engine.accept.counts.recipients,
+        "recipients_recovered": counts.recovered,
+        "recipients_refused": engine.accept.counts.recipients_refused,
+        "outcomes": {str(outcome): number for outcome, number in counts.outcomes.items()},
+        "deferrals": counts.deferrals,
+        "attempts": counts.attempts,
+        "queue_recipients": places(engine),
+        "suppressed": dict(counts.suppressed_by_reason),
+        "rechecks": counts.rechecked,
+        "replies": dict(counts.replies_by_class),
+        "first_attempt_seconds": {
+            priority.name.lower(): counts.first_attempt[priority] for priority in Priority
+        },
+        "in_doubt": counts.in_doubt,
+        "recovered_in_doubt": counts.recovered_in_doubt,
+        "resent_in_doubt": counts.resent_in_doubt,
+        "sent_bytes": counts.bytes_sent,
+        "connections": _busiest({path.site: len(path.pool.connections) for path in paths}),
+        "connections_opened": sum(path.pool.opened_total for path in paths),
+        "connections_refused": sum(path.pool.refused_total for path in paths),
+        "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
+        "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        **engine.resources(),
+    }
+
+
+def _busiest(values: Mapping[str, int]) -> dict[str, int]:
+    """The largest by name, the rest as "other": labels stay bounded however many sites there are."""
+    ordered = sorted(values.items(), key=lambda entry: -entry[1])
+    shown = dict(ordered[:BUSIEST])
+    shown["other"] = sum(number for _, number in ordered[BUSIEST:])
+    return shown
+
+
+def disk_free_ratio(folder: os.PathLike[str]) -> float:
+    found = os.statvfs(folder)
+    return found.f_bavail / found.f_blocks if found.f_blocks else 0.0
