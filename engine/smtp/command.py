@@ -23,6 +23,8 @@ MAX_LINE = 512
 """RFC 5321 4.5.3.1.4. MAIL gets what its parameters add (26 + 17 + 10 octets)."""
 
 _QUOTED_LOCAL_PART = re.compile(r'"(?:[^"\\]|\\.)*"@[^ <>"]+')
+_PLAIN_PATHS = re.compile(r"[!-;=?-~]{0,254}>[!-;=?-~]{1,254}")
+"""Printable ASCII without space and angle brackets."""
 _EHLO_NAME = re.compile(r"[A-Za-z0-9.\-]+|\[[A-Za-z0-9.:\-]+\]")
 
 
@@ -39,18 +41,32 @@ def ehlo(name: str) -> bytes:
 
 def mail_from(reverse_path: str, *, size: int | None = None, eightbit: bool = False, utf8: bool = False) -> bytes:
     """`size` in bytes (RFC 1870); None where the server does not offer SIZE. The null path is ""."""
-    line = b"MAIL FROM:<%b>" % (_path(reverse_path, "reverse-path", utf8=utf8) if reverse_path else b"")
-    if size is not None:
-        line += b" SIZE=%d" % size
+    path = _path(reverse_path, "reverse-path", utf8=utf8) if reverse_path else b""
+    return b"MAIL FROM:<%b>%b\r\n" % (path, mail_parameters(size, eightbit=eightbit, utf8=utf8).encode("ascii"))
+
+
+def mail_parameters(size: int | None, *, eightbit: bool, utf8: bool) -> str:
+    text = "" if size is None else f" SIZE={size}"
     if eightbit:
-        line += b" BODY=8BITMIME"
+        text += " BODY=8BITMIME"
     if utf8:
-        line += b" SMTPUTF8"
-    return line + b"\r\n"
+        text += " SMTPUTF8"
+    return text
 
 
 def rcpt_to(address: str, *, utf8: bool = False) -> bytes:
     return b"RCPT TO:<%b>\r\n" % _path(address, "forward-path", utf8=utf8)
+
+
+def group(reverse_path: str, forward_path: str, parameters: str = "") -> bytes:
+    """MAIL, RCPT and DATA in one piece, for pipelining: what the three functions give, at a third of their cost.
+
+    `parameters` are ours (" SIZE=1024 BODY=8BITMIME"). Plain ASCII paths only; the rest must go the long way, and
+    does: CommandError here means no more than that.
+    """
+    if _PLAIN_PATHS.fullmatch(f"{reverse_path}>{forward_path}") is None:
+        raise CommandError("not two plain paths")
+    return f"MAIL FROM:<{reverse_path}>{parameters}\r\nRCPT TO:<{forward_path}>\r\nDATA\r\n".encode("ascii")
 
 
 def _path(address: str, what: str, *, utf8: bool) -> bytes:
