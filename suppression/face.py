@@ -1,0 +1,241 @@
+"""The face: identities, decisions from the index, events into the ledger.
+
+Decisions are made by the caller's thread from memory alone. Events go to the ledger's writer thread, which changes the
+index when they are durable and then moves the epoch; so a decision that was taken at an older epoch is asked again.
+After a failure of the ledger every decision is BLOCK with SUPPRESSION_UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from suppression import policy
+from suppression.address import IDENTITY_BYTES, Keyring
+from suppression.decision import Category, Decision
+from suppression.events import Event, EventError, check
+from suppression.ledger import Batch, Bulk, Entry, Ledger
+from suppression.opening import open_index, open_keyring, save_index
+from suppression.recording import entries, microseconds
+from suppression.standing import EVERY, Fact, fold
+
+_log = logging.getLogger(__name__)
+
+_PAIR: Final = struct.Struct("<QQ")
+_CATEGORIES: Final = frozenset(Category)
+_NOBODY: Final = -1
+"""Number of a sender that the ledger has never heard of."""
+_MAX_CELLS: Final = 1_000_000
+"""Decisions kept ready; beyond, they are made anew."""
+_IMPORT_ROWS: Final = 250_000
+_SNAPSHOT_EVENTS: Final = 500_000
+_MAX_REFUSED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionSettings:
+    folder: Path
+    """Ledger and snapshot; made with mode 0700."""
+    secret_file: Path
+    """Mode 0600; made on the first start. Losing it loses every recorded refusal: back it up apart from the ledger."""
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of an import. The refused rows beyond the first 10,000 are counted only."""
+
+    recorded: int = 0
+    refused_count: int = 0
+    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    """Row number from 0, address, reason."""
+    seconds: float = 0.0
+
+
+class Suppression:
+    @classmethod
+    def open(cls, settings: SuppressionSettings, clock: Callable[[], float] = time.time) -> Suppression:
+        """Raises SecretError and LedgerRefused. Maps the snapshot and replays what came after, or replays all."""
+        opened = cls(settings, clock)
+        opened._ledger.start()
+        return opened
+
+    def __init__(self, settings: SuppressionSettings, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._snapshot = settings.folder / "index.snapshot"
+        self._ledger = Ledger(settings.folder, self._installed)
+        try:
+            self._keyring: Keyring = open_keyring(settings.secret_file, self._ledger)
+            self._index, self._saved = open_index(self._snapshot, self._ledger, self._keyring)
+        except BaseException:
+            self._ledger.close()
+            raise
+        self._columns: dict[tuple[int, str], list[Decision]] = {}
+        self._epoch = self._ledger.last_event()
+
+    @property
+    def epoch(self) -> int:
+        """Moves with every change, also over restarts: the number of the last event in force."""
+        return self._epoch
+
+    @property
+    def failure(self) -> str | None:
+        """Why everything is blocked, or None."""
+        return self._ledger.failure
+
+    @property
+    def entries(self) -> int:
+        return len(self._index)
+
+    def identify(self, addresses: Iterable[str]) -> list[bytes]:
+        """Opaque, for decide_identities; empty for what cannot be an address, which is always blocked."""
+        return self._keyring.identities(addresses)
+
+    def decide(self, sender: str, topic: str, category: str, addresses: Iterable[str]) -> list[Decision]:
+        return self.decide_identities(sender, topic, category, self.identify(addresses))
+
+    def decide_identities(self, sender: str, topic: str, category: str, identities: Sequence[bytes]) -> list[Decision]:
+        """Fast for some hundred and more at once. Identities as identify made them."""
+        joined = b"".join(identities)
+        if len(joined) != IDENTITY_BYTES * len(identities):
+            return [self.decide_one(sender, topic, category, identity) for identity in identities]
+        if self._ledger.failure is not None:
+            return [policy.UNAVAILABLE] * len(identities)
+        if category not in _CATEGORIES:
+            return [policy.CAT_UNKNOWN] * len(identities)
+        numbers = self._index.find_many(self._ledger.senders.get(sender, _NOBODY), joined)
+        column = self._column(self._ledger.topics.get(topic, EVERY), category)
+        return [column[number] for number in numbers.tolist()]
+
+    def decide_one(self, sender: str, topic: str, category: str, identity: bytes) -> Decision:
+        ledger = self._ledger
+        if ledger.failure is not None:
+            return policy.UNAVAILABLE
+        if len(identity) != IDENTITY_BYTES:
+            return policy.ADDR_SYNTAX
+        exact, wide = _PAIR.unpack(identity)
+        number = self._index.find(ledger.senders.get(sender, _NOBODY), exact, wide)
+        topic_number = ledger.topics.get(topic, EVERY)
+        column = self._columns.get((topic_number, category))
+        if column is None or number >= len(column):
+            if category not in _CATEGORIES:
+                return policy.CAT_UNKNOWN
+            column = self._column(topic_number, category)
+        return column[number]
+
+    async def apply(self, events: Sequence[Event]) -> int:
+        """Durable, then in force, then the answer: the epoch. Raises EventError (nothing recorded), LedgerFailed."""
+        if not events:
+            return self._epoch
+        return await asyncio.wrap_future(self._ledger.put(self._batch(events)))
+
+    def apply_now(self, events: Sequence[Event]) -> int:
+        """The same for programs without a loop: waits."""
+        if not events:
+            return self._epoch
+        return self._ledger.put(self._batch(events)).result()
+
+    def load(
+        self,
+        event: Event,
+        rows: Iterable[tuple[str, float]],
+        progress: Callable[[Imported], None] | None = None,
+    ) -> Imported:
+        """Imports many (address, at) that share everything else with `event`. Blocks; each quarter million is one
+        transaction and in force after it, events of others go in between. Raises EventError (before anything is
+        recorded), LedgerFailed.
+        """
+        check(replace(event, at=0.0), self._clock())
+        imported, started = Imported(), time.monotonic()
+        numbered = enumerate(rows)
+        while chunk := list(islice(numbered, _IMPORT_ROWS)):
+            bulk = self._bulk(event, chunk, imported)
+            if bulk.identities:
+                self._ledger.put(bulk).result()
+            imported.recorded += len(bulk.identities)
+            imported.seconds = time.monotonic() - started
+            if progress is not None:
+                progress(imported)
+        return imported
+
+    def close(self) -> None:
+        """Writes what was put before, then the snapshot."""
+        self._ledger.stop()
+        if self._ledger.failure is None and self._saved != self._epoch:
+            self._save()
+        self._ledger.close()
+
+    def _batch(self, events: Sequence[Event]) -> Batch:
+        now = self._clock()
+        recorded = microseconds(now)
+        made: list[Entry] = []
+        for event in events:
+            check(event, now)
+            identity = self._keyring.identity(event.address)
+            if not identity:
+                raise EventError(f"address: {event.address[:80]!a} cannot be an address; correct it")
+            made.extend(entries(event, identity, recorded))
+        return Batch(made, recorded)
+
+    def _bulk(self, event: Event, rows: Sequence[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
+        now = self._clock()
+        recorded = microseconds(now)
+        template = list(entries(event, bytes(IDENTITY_BYTES), recorded))
+        bulk = Bulk(template, recorded, [], [], [])
+        identity_of = self._keyring.identity
+        for number, (address, at) in rows:
+            identity = identity_of(address)
+            if not identity:
+                _refuse(imported, number, address, "cannot be an address")
+            elif not 0 <= at <= now:
+                _refuse(imported, number, address, f"at: {at!r} is not a Unix time up to now")
+            else:
+                bulk.identities.append(identity)
+                bulk.addresses.append(address)
+                bulk.ats.append(microseconds(at))
+        return bulk
+
+    def _column(self, topic: int, category: str) -> list[Decision]:
+        """The decision for every standing. Call it after the standings' numbers were looked up."""
+        standings = self._index.standings
+        column = self._columns.get((topic, category))
+        if column is None or len(column) < len(standings):
+            if sum(map(len, self._columns.values())) > _MAX_CELLS:
+                self._columns.clear()
+            column = [policy.decide(category, known.address, known.towards(topic)) for known in standings]
+            self._columns[topic, category] = column
+        return column
+
+    def _installed(self, batch: Batch | Bulk, facts: Sequence[Fact]) -> int:
+        """In the writer thread, after the commit."""
+        if isinstance(batch, Bulk):
+            others = self._index.install_fresh(facts, b"".join(batch.identities))
+            wides: Iterator[int] = (_PAIR.unpack(batch.identities[position])[1] for position in others)
+        else:
+            wides = (fact.wide for fact in facts)
+        for wide in dict.fromkeys(wides):
+            self._index.install(fold(self._ledger.facts(wide)))
+        self._epoch = self._ledger.last_event()
+        if self._epoch - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
+            self._save()
+        return self._epoch
+
+    def _save(self) -> None:
+        """A cache: if it cannot be written, the next start takes longer."""
+        try:
+            save_index(self._snapshot, self._index, self._ledger, self._keyring, self._epoch)
+        except OSError as error:
+            _log.warning("snapshot not written path=%s error=%s", self._snapshot, error)
+        self._saved = self._epoch
+
+
+def _refuse(imported: Imported, number: int, address: str, reason: str) -> None:
+    imported.refused_count += 1
+    if len(imported.refused) < _MAX_REFUSED:
+        imported.refused.append((number, address[:320], reason))

@@ -1,0 +1,339 @@
+"""The ledger: every event on disk, append-only, in SQLite (WAL, synchronous=FULL), written by one thread.
+
+特定電子メール法 3条2項, 施行規則4条; the retention of LAW.md 3.2 is not this file's. What the writer has been given
+meanwhile goes into one transaction, one sync. After the commit the writer tells `installed`, so an event is durable
+first and then in force, and only then acknowledged. One error of the store and it has failed for good: what an fsync
+lost is not written by repeating it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from suppression.standing import EVERY, Fact
+
+OLDEST_SQLITE: Final = (3, 51, 3)
+"""Older ones can lose commits in WAL mode when it is reset."""
+
+_APPLICATION: Final = 0x534B_5453
+_VERSION: Final = 1
+_KEY_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+_ROWS_PER_STATEMENT: Final = 100
+"""Many rows a step: each step gives the interpreter to whoever waits, and gets it back late from a busy loop."""
+_MAX_GROUP: Final = 1000
+_MAX_TEXTS: Final = 10_000
+
+_INSERT: Final = (
+    "INSERT INTO event (kind, wide, exact, sender, topic, at, detail, recorded, source, evidence, address) VALUES "
+)
+_VALUES: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_MANY: Final = _INSERT + ",".join([_VALUES] * _ROWS_PER_STATEMENT)
+_PAIR: Final = struct.Struct("<qq")
+_FACT: Final = "kind, wide, exact, sender, topic, at, detail"
+
+
+Row = tuple[int, int, int, int, int, int, int, int, int, int, str]
+
+
+class LedgerFailed(Exception):  # noqa: N818 - the ledger's state, not one call's error
+    """The store cannot be read or written: from now on nothing may be sent that it would have to allow."""
+
+
+class LedgerRefused(Exception):  # noqa: N818
+    """The ledger cannot be opened: names the file, the reason, the remedy."""
+
+
+class Entry(NamedTuple):
+    """One fact on its way into the ledger, sender and topic by name; empty means all."""
+
+    kind: int
+    identity: bytes
+    sender: str
+    topic: str
+    at: int
+    detail: int
+    source: str
+    evidence: str
+    address: str
+
+
+class Batch(NamedTuple):
+    """What one call brings: goes in as a whole."""
+
+    entries: Sequence[Entry]
+    recorded: int
+
+
+class Bulk(NamedTuple):
+    """An import: the same facts for many addresses, that differ in address and time only."""
+
+    entries: Sequence[Entry]
+    recorded: int
+    identities: list[bytes]
+    addresses: list[str]
+    ats: list[int]
+
+
+_Waiting = tuple[Batch | Bulk, Future[int]]
+
+Installed = Callable[[Batch | Bulk, Sequence[Fact]], int]
+"""Called by the writer thread when it is durable, with the facts as recorded (of a bulk: with placeholder keys and
+time); answers the epoch.
+"""
+
+
+class Ledger:
+    def __init__(self, folder: Path, installed: Installed) -> None:
+        """Opens or makes the ledger in this folder and locks it against a second writer. Raises LedgerRefused."""
+        self._installed = installed
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._closing = threading.Lock()
+        self._lock = _locked(folder)
+        self.failure: str | None = None
+        try:
+            self._database = _opened(folder / "ledger.sqlite")
+            self.number = str(self._value("SELECT value FROM meta WHERE name = 'ledger'"))
+            self.senders = dict(self._pairs("sender"))
+            self.topics = dict(self._pairs("topic"))
+        except apsw.Error as error:
+            os.close(self._lock)
+            raise LedgerRefused(f"ledger {folder}: {error}; restore it from the backup") from error
+        except LedgerRefused:
+            os.close(self._lock)
+            raise
+        self._texts: dict[str, int] = {}
+
+    def start(self) -> None:
+        self._writer = threading.Thread(target=self._write_loop, name="suppression-ledger", daemon=True)
+        self._writer.start()
+
+    def put(self, batch: Batch | Bulk) -> Future[int]:
+        """The answer comes when the batch is durable and in force. Fails with LedgerFailed."""
+        answer: Future[int] = Future()
+        with self._closing:
+            if self.failure is None and self._writer is not None:
+                self._queue.put((batch, answer))
+                return answer
+        answer.set_exception(LedgerFailed(self.failure or "the ledger is closed"))
+        return answer
+
+    def stop(self) -> None:
+        """What was put before is written before; what comes after is refused."""
+        with self._closing:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._queue.put(None)
+        if writer is not None:
+            writer.join()
+
+    def close(self) -> None:
+        self.stop()
+        self._database.close()
+        os.close(self._lock)
+
+    def fingerprint(self, ours: str) -> str:
+        """The secret's fingerprint that this ledger was begun with: ours, if it has none yet."""
+        self._database.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprint', ?)", (ours,))
+        return str(self._value("SELECT value FROM meta WHERE name = 'fingerprint'"))
+
+    def has_fingerprint(self) -> bool:
+        return bool(self._value("SELECT count(*) FROM meta WHERE name = 'fingerprint'"))
+
+    def last_event(self) -> int:
+        return int(self._value("SELECT coalesce(max(id), 0) FROM event"))
+
+    def facts(self, wide: int) -> list[Fact]:
+        """All that is recorded under one wide key. Only for the writer thread, and before start."""
+        rows = self._database.execute(f"SELECT {_FACT} FROM event WHERE wide = ?", (_signed(wide),))  # noqa: S608 - constants
+        return [_fact(row) for row in rows]
+
+    def facts_after(self, event: int) -> Iterator[Fact]:
+        """In the order of recording. Only before start."""
+        for row in self._database.execute(f"SELECT {_FACT} FROM event WHERE id > ? ORDER BY id", (event,)):  # noqa: S608
+            yield _fact(row)
+
+    def _value(self, query: str) -> Any:
+        return self._database.execute(query).get
+
+    def _pairs(self, table: str) -> list[Any]:
+        return self._database.execute(f"SELECT name, id FROM {table}").fetchall()  # noqa: S608 - our own two names
+
+    def _write_loop(self) -> None:
+        """Ends at close, or at the first failure, with everybody answered."""
+        while True:
+            group, more = self._group()
+            try:
+                if group:
+                    self._write(group)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the answer from now on is no
+                self._fail(group, error)
+                return
+            if not more:
+                return
+
+    def _group(self) -> tuple[list[_Waiting], bool]:
+        """What waits now; whether to go on afterwards. Drops what nobody waits for any more."""
+        group: list[_Waiting] = []
+        waiting = self._queue.get()
+        while waiting is not None:
+            if waiting[1].set_running_or_notify_cancel():
+                group.append(waiting)
+            if len(group) >= _MAX_GROUP:
+                return group, True
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _write(self, group: list[_Waiting]) -> None:
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            rows = [self._insert(batch) for batch, _ in group]
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+        for (batch, answer), facts in zip(group, rows, strict=True):
+            answer.set_result(self._installed(batch, facts))
+
+    def _insert(self, batch: Batch | Bulk) -> list[Fact]:
+        recorded = [self._row(entry, batch.recorded) for entry in batch.entries]
+        if isinstance(batch, Batch):
+            self._insert_rows(recorded)
+        else:
+            for row in recorded:
+                self._insert_bulk(batch, row)
+        return [_fact(row) for row in recorded]
+
+    def _insert_bulk(self, bulk: Bulk, row: Row) -> None:
+        """Sorted by the wide key: neighbours in the index on it are written together."""
+        kind, _, _, sender, topic, _, detail, recorded, source, evidence, _ = row
+        keys = list(_PAIR.iter_unpack(b"".join(bulk.identities)))
+        order = sorted(range(len(keys)), key=[wide for _, wide in keys].__getitem__)
+        ats, addresses = bulk.ats, bulk.addresses
+        self._insert_rows(
+            [
+                (kind, keys[i][1], keys[i][0], sender, topic, ats[i], detail, recorded, source, evidence, addresses[i])
+                for i in order
+            ]
+        )
+
+    def _insert_rows(self, rows: Sequence[Row]) -> None:
+        execute = self._database.execute
+        full = len(rows) - len(rows) % _ROWS_PER_STATEMENT
+        for start in range(0, full, _ROWS_PER_STATEMENT):
+            execute(_INSERT_MANY, tuple(chain.from_iterable(rows[start : start + _ROWS_PER_STATEMENT])))
+        for row in rows[full:]:
+            execute(_INSERT + _VALUES, row)
+
+    def _row(self, entry: Entry, recorded: int) -> Row:
+        kind, identity, sender, topic, at, detail, source, evidence, address = entry
+        exact, wide = _PAIR.unpack(identity)
+        return (
+            kind,
+            wide,
+            exact,
+            self._named("sender", self.senders, sender) if sender else EVERY,
+            self._named("topic", self.topics, topic) if topic else EVERY,
+            at,
+            detail,
+            recorded,
+            self._text(source),
+            self._text(evidence),
+            address,
+        )
+
+    def _named(self, table: str, known: dict[str, int], name: str) -> int:
+        number = known.get(name)
+        if number is None:
+            self._database.execute(f"INSERT INTO {table} (name) VALUES (?)", (name,))  # noqa: S608 - our own two names
+            number = known[name] = self._database.last_insert_rowid()
+        return number
+
+    def _text(self, content: str) -> int:
+        number = self._texts.get(content)
+        if number is None:
+            if len(self._texts) >= _MAX_TEXTS:
+                self._texts.clear()
+            self._database.execute("INSERT INTO text (content) VALUES (?)", (content,))
+            number = self._texts[content] = self._database.last_insert_rowid()
+        return number
+
+    def _fail(self, group: list[_Waiting], error: BaseException) -> None:
+        with self._closing:
+            self.failure = f"{type(error).__name__}: {error}"
+        answers = [answer for _, answer in group if not answer.done()]
+        while True:
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                break
+            if waiting is not None and waiting[1].set_running_or_notify_cancel():
+                answers.append(waiting[1])
+        for answer in answers:
+            answer.set_exception(LedgerFailed(self.failure))
+
+
+def _locked(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LedgerRefused(f"ledger {folder}: another process has it open; stop that one first") from error
+    return descriptor
+
+
+def _opened(path: Path) -> apsw.Connection:
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < OLDEST_SQLITE:
+        raise LedgerRefused(f"SQLite {apsw.sqlite_lib_version()} may lose commits; install apsw >= 3.51.3")
+    database = apsw.Connection(str(path))
+    path.chmod(0o600)
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536", "temp_store = MEMORY"):
+        database.execute(f"PRAGMA {pragma}")
+    application = database.pragma("application_id")
+    if application == 0 and not database.execute("SELECT count(*) FROM sqlite_schema").get:
+        _create(database)
+    elif (application, database.pragma("user_version")) != (_APPLICATION, _VERSION):
+        database.close()
+        raise LedgerRefused(f"ledger {path}: not a ledger of this version; move it away or upgrade")
+    return database
+
+
+def _create(database: apsw.Connection) -> None:
+    """In one transaction: a crash leaves an empty file, which is made again."""
+    schema = files("suppression").joinpath("schema.sql").read_text(encoding="utf-8")
+    with database:
+        database.execute(schema)
+        database.execute("INSERT INTO meta VALUES ('ledger', ?)", (uuid.uuid4().hex,))
+        database.execute(f"PRAGMA application_id = {_APPLICATION}")
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _fact(row: Sequence[object]) -> Fact:
+    kind, wide, exact, sender, topic, at, detail = row[:7]
+    assert isinstance(wide, int)
+    assert isinstance(exact, int)
+    return Fact(kind, wide & _KEY_MASK, exact & _KEY_MASK, sender, topic, at, detail)  # type: ignore[arg-type]
+
+
+def _signed(key: int) -> int:
+    return key - (1 << 64) if key >> 63 else key

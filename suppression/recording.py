@@ -1,0 +1,43 @@
+"""From events to ledger entries: validated, keyed, times in whole microseconds.
+
+One event gives one entry, or one for each topic of a consent. A time within the clock tolerance of the future is taken
+as now, so that nothing recorded is later than its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from suppression.events import AddressState, Complaint, Consent, Event, HardBounce, OptOut, Restored, Scope, Withdrawal
+from suppression.ledger import Entry
+from suppression.standing import Kind, pack_ground
+
+
+def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
+    """The event has passed `events.check`. `recorded`: now, in microseconds."""
+    at = min(microseconds(event.at), recorded)
+
+    def entry(kind: Kind, sender: str = "", topic: str = "", detail: int = 0) -> Entry:
+        return Entry(kind, identity, sender, topic, at, detail, event.source, event.evidence, event.address)
+
+    match event:
+        case OptOut(scope=Scope.GLOBAL):
+            yield entry(Kind.OPT_OUT)
+        case OptOut():
+            yield entry(Kind.OPT_OUT, event.sender, event.topic)
+        case Consent():
+            detail = pack_ground(event.basis, event.covers)
+            for topic in event.topics or ("",):
+                yield entry(Kind.CONSENT, event.sender, topic, detail)
+        case Withdrawal():
+            yield entry(Kind.WITHDRAWAL, event.sender, event.topic)
+        case Complaint():
+            yield entry(Kind.COMPLAINT, event.sender)
+        case HardBounce():
+            yield entry(Kind.ADDRESS, detail=event.state)
+        case Restored():
+            yield entry(Kind.ADDRESS, detail=AddressState.OK)
+
+
+def microseconds(at: float) -> int:
+    return round(at * 1_000_000)
