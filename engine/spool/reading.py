@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import apsw
 import msgpack
 
 from engine.mail.envelope import Priority, Recipient
 from engine.spool.port import Cursor, Lane, LaneState, MailingTotals
-from engine.spool.store import Store
+from engine.spool.store import Store, packed
 
 
 def _gather(source: str, more: str = "") -> str:
     """`source`, a SELECT of recipient rows, as one row."""
     return (
-        "SELECT group_concat(id || ',' || batch || ',' || (attempts << 1 | doubt)), group_concat(address, char(10)),"  # noqa: S608 - our own texts
-        f" CAST(group_concat(CAST(fields AS TEXT), '') AS BLOB), max(due), count(*){more} FROM ({source})"
+        "SELECT count(*), max(due), max(attempts | doubt), group_concat(id), group_concat(batch),"  # noqa: S608 - our own texts
+        " group_concat(attempts << 1 | doubt), group_concat(address, char(10)),"
+        f" CAST(group_concat(CAST(fields AS TEXT), '') AS BLOB){more} FROM ({source})"
     )
 
 
@@ -48,61 +50,79 @@ def lanes(store: Store) -> list[LaneState]:
 
 
 def pull(store: Store, lane: Lane, after: Cursor, until: int, limit: int) -> tuple[list[Recipient], Cursor, int | None]:
-    numbers, addresses, fields, due, count = store.execute(
-        _PULL, (lane.id, after.due, after.id, max(until, after.due), limit)
-    ).get
-    cursor = after
+    """Goes on when all that it found was settled without having been pulled, as after a cancel."""
     recipients: list[Recipient] = []
-    if count:
-        recipients = _recipients(store, numbers, addresses, fields)
-        cursor = Cursor(due, recipients[-1].id)
-        store.pulled_due[lane.id] = max(due, store.pulled_due.get(lane.id, due))
-        store.latest_due = max(due, store.latest_due)
+    cursor = after
+    count = limit
+    while count == limit and not recipients:
+        count, due, *columns = store.execute(_PULL, (lane.id, cursor.due, cursor.id, max(until, after.due), limit)).get
+        if count:
+            recipients = _recipients(store, count, columns)
+            cursor = Cursor(due, recipients[-1].id)
+            recipients = _unsettled(store, recipients)
+    if cursor is not after:
+        store.pulled_due[lane.id] = max(cursor.due, store.pulled_due.get(lane.id, cursor.due))
+        store.latest_due = max(cursor.due, store.latest_due)
     return recipients, cursor, store.execute(_NEXT, (lane.id, cursor.due, cursor.id)).get
 
 
-def _recipients(store: Store, numbers: str, addresses: str, fields: bytes) -> list[Recipient]:
-    flat = list(map(int, numbers.split(",")))
-    batches = store.batch_objects(flat[1::3])
-    unpacker = msgpack.Unpacker(None, max_buffer_size=len(fields))
-    unpacker.feed(fields)
-    return [
-        Recipient(number, batches[batch], address, own, state >> 1, state & 1 == 1)
-        for number, batch, state, address, own in zip(
-            flat[0::3], flat[1::3], flat[2::3], addresses.split("\n"), unpacker, strict=True
-        )
-    ]
+def _unsettled(store: Store, recipients: list[Recipient]) -> list[Recipient]:
+    if not store.settled:
+        return recipients
+    return [recipient for recipient in recipients if recipient.id not in store.settled]
+
+
+def _recipients(store: Store, count: int, columns: list[Any]) -> list[Recipient]:
+    """`tried` is 0 when no attempt counted and no doubt is among them, which saves reading `states`."""
+    tried, ids, batches, states, addresses, fields = columns
+    numbers = _numbers(batches)
+    objects = store.batch_objects(numbers)
+    shared = [objects[number] for number in numbers]
+    own = msgpack.unpackb(b"\xdd" + count.to_bytes(4, "big") + fields)
+    where = addresses.split("\n")
+    if not tried:
+        return list(map(Recipient, _numbers(ids), shared, where, own))
+    state = _numbers(states)
+    attempts = [number >> 1 for number in state]
+    doubts = [number & 1 == 1 for number in state]
+    return list(map(Recipient, _numbers(ids), shared, where, own, attempts, doubts))
+
+
+def _numbers(text: str) -> list[int]:
+    return list(map(int, text.split(",")))
 
 
 def sweep(store: Store, batch: int, after: int, limit: int) -> list[tuple[Lane, Recipient]]:
     span = store.execute("SELECT first, first + count FROM batch WHERE id = ?", (batch,)).get
     if span is None:
         return []
-    return _with_lanes(
-        store,
-        "SELECT * FROM recipient WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-        (max(span[0], after + 1), span[1], limit),
-    )
+    found: list[tuple[Lane, Recipient]] = []
+    start, end = max(span[0], after + 1), span[1]
+    while len(found) < limit:
+        wanted = limit - len(found)
+        rows = _with_lanes(
+            store, "SELECT * FROM recipient WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (start, end, wanted)
+        )
+        found += [row for row in rows if row[1].id not in store.settled]
+        if len(rows) < wanted:
+            break
+        start = rows[-1][1].id + 1
+    return found
 
 
 def _with_lanes(store: Store, source: str, bindings: tuple[Any, ...]) -> list[tuple[Lane, Recipient]]:
-    numbers, addresses, fields, _, count, lane_numbers = store.execute(
-        _gather(source, ", group_concat(lane)"), bindings
-    ).get
+    count, _, *columns, lane_text = store.execute(_gather(source, ", group_concat(lane)"), bindings).get
     if not count:
         return []
-    of = list(map(int, lane_numbers.split(",")))
+    of = _numbers(lane_text)
     known = {
-        row[0]: Lane(row[0], row[1], Priority(row[2]))
-        for row in store.rows(
-            "id, domain, priority",
-            "SELECT * FROM lane WHERE id IN (SELECT value FROM json_each(?))",
-            (f"[{','.join(map(str, set(of)))}]",),
+        number: Lane(number, domain, Priority(rank))
+        for number, domain, rank in store.rows(
+            "id, domain, priority", "SELECT * FROM lane WHERE id IN carray(?)", (apsw.carray(packed(set(of))),)
         )
     }
     return [
-        (known[number], recipient)
-        for number, recipient in zip(of, _recipients(store, numbers, addresses, fields), strict=True)
+        (known[number], recipient) for number, recipient in zip(of, _recipients(store, count, columns), strict=True)
     ]
 
 
@@ -117,12 +137,13 @@ def open_batches(store: Store, sender: str, mailing: str) -> list[int]:
 
 
 def find_in_batch(store: Store, batch: int, address: str) -> list[tuple[Lane, Recipient]]:
-    return _with_lanes(
+    rows = _with_lanes(
         store,
         "SELECT recipient.* FROM batch JOIN recipient ON recipient.id >= first AND recipient.id < first + count"
         " WHERE batch.id = ? AND address = ? ORDER BY recipient.id",
         (batch, address),
     )
+    return [row for row in rows if row[1].id not in store.settled]
 
 
 def totals(store: Store, sender: str | None, mailing: str | None) -> list[MailingTotals]:

@@ -36,15 +36,17 @@ def settle(store: Store, changes: Sequence[Settled | Deferred]) -> None:
 
 
 def _end(store: Store, ended: dict[int, Settled]) -> None:
-    ids = apsw.carray(packed(ended))
-    present = store.execute("SELECT count(*) FROM recipient WHERE id IN carray(?)", (ids,)).get
-    gone = list(ended.values())
-    if present != len(gone):
+    gone = ended.keys() - store.settled - store.ended
+    if not gone:
+        return
+    ids = apsw.carray(packed(gone))
+    if store.execute("SELECT count(*) FROM recipient WHERE id IN carray(?)", (ids,)).get != len(gone):
         here = store.execute("SELECT group_concat(id) FROM recipient WHERE id IN carray(?)", (ids,)).get
-        gone = [ended[int(number)] for number in (here or "").split(",") if number]
-    store.execute("DELETE FROM recipient WHERE id IN carray(?)", (ids,))
+        gone = {int(number) for number in (here or "").split(",") if number}
+    store.ended |= gone
     counts: dict[tuple[Batch, Outcome], int] = {}
-    for change in gone:
+    for number in gone:
+        change = ended[number]
         which = (change.recipient.batch, change.outcome)
         counts[which] = counts.get(which, 0) + 1
     for (batch, outcome), count in counts.items():
@@ -56,6 +58,7 @@ def _end(store: Store, ended: dict[int, Settled]) -> None:
 def _defer(store: Store, deferred: Sequence[Deferred]) -> None:
     """Behind every row that was pulled, also when the wall clock went back. A doubt once had stays."""
     earliest = store.latest_due + 1
+    deferred = [c for c in deferred if c.recipient.id not in store.settled and c.recipient.id not in store.ended]
     for size, part in _parts(deferred):
         bindings: list[int] = []
         for change in part:
@@ -93,14 +96,7 @@ def intend(store: Store, recipients: Sequence[int]) -> None:
 
 def recover_intents(store: Store) -> int:
     """At the start: whoever was about to be sent and is still here may have been received. Answers how many."""
-    doubtful = packed(())
-    row = 0
-    while True:
-        found = store.execute("SELECT id, recipients FROM intent WHERE id > ? ORDER BY id LIMIT 1", (row,)).get
-        if found is None:
-            break
-        row = found[0]
-        doubtful.frombytes(found[1])
+    doubtful = store.packed_ids("intent")
     if not doubtful:
         return 0
     store.execute("UPDATE recipient SET doubt = 1 WHERE id IN carray(?)", (apsw.carray(doubtful),))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
+from engine.spool.clearing import recover_settled
 from engine.spool.database import SpoolSettings, SpoolUnusable, lock_folder, open_database
 from engine.spool.port import (
     Cursor,
@@ -117,7 +118,11 @@ class SqliteSpool:
         return await self._writer.write(run, grows=True, bulk=bulk, rows=rows)
 
     async def lanes(self) -> list[LaneState]:
-        return await self._writer.read(lambda: reading.lanes(self._store))
+        def run() -> list[LaneState]:
+            self._writer.clearing.finish()
+            return reading.lanes(self._store)
+
+        return await self._writer.read(run)
 
     async def pull(
         self, lane: Lane, after: Cursor, until: int, limit: int
@@ -181,6 +186,7 @@ class SqliteSpool:
 def _open_store(settings: SpoolSettings, vfs: str) -> Store:
     store = Store(open_database(settings, vfs=vfs))
     store.begin()
+    recover_settled(store)
     settling.recover_intents(store)
     store.execute("DELETE FROM lane WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE lane = lane.id)")
     store.commit(0.0)

@@ -46,6 +46,8 @@ class Store:
         self.latest_due = -1
         """The greatest of them."""
         self.intents: dict[int, Intent] = {}
+        self.settled: set[int] = set()
+        """Ids settled whose rows are still in the table (see clearing.py)."""
         self.unswept: list[int] = []
         """Batches closed before this start whose recipients are still here."""
         self._begin()
@@ -53,6 +55,7 @@ class Store:
     def _begin(self) -> None:
         self.remaining: dict[int, int] = {}
         self.outcomes: dict[tuple[str, str], list[int]] = {}
+        self.ended: set[int] = set()
         self.left: set[int] = set()
         self.intended: list[tuple[Intent, Iterable[int]]] = []
         self.closing: list[tuple[int, str]] = []
@@ -70,6 +73,8 @@ class Store:
 
     def commit(self, now: float) -> None:
         self._write_sums(now)
+        if self.ended:
+            self.execute("INSERT INTO settled (recipients) VALUES (?)", (packed(self.ended).tobytes(),))
         finished = self._finished_intents()
         if finished:
             self.execute("DELETE FROM intent WHERE id IN carray(?)", (apsw.carray(packed(finished)),))
@@ -98,6 +103,7 @@ class Store:
 
     def _remember(self) -> None:
         """After the commit only: what is in memory was true on disk first."""
+        self.settled |= self.ended
         self._leave(self.left)
         for intent, recipients in self.intended:
             self._leave(recipients)  # intended twice: the later record is the one that counts
@@ -112,6 +118,17 @@ class Store:
             intent = self.intents.pop(recipient, None)
             if intent is not None:
                 intent.left -= 1
+
+    def packed_ids(self, table: str) -> array[int]:
+        """All ids that the rows of `intent` or `settled` hold."""
+        ids = packed(())
+        row = 0
+        while True:
+            found = self.execute(f"SELECT id, recipients FROM {table} WHERE id > ? ORDER BY id LIMIT 1", (row,)).get  # noqa: S608 - two names
+            if found is None:
+                return ids
+            row = found[0]
+            ids.frombytes(found[1])
 
     def rows(self, columns: str, source: str, bindings: tuple[Any, ...]) -> list[list[Any]]:
         """All rows of a SELECT in one step; numbers and text only."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from engine.spool.clearing import Clearing
 from engine.spool.port import SpoolFailed, SpoolFull
 from engine.spool.store import Store
 
@@ -24,6 +25,7 @@ T = TypeVar("T")
 BULK_ROWS = 5000
 """Rows of bulk submits in one commit (about 10 ms): what an urgent one waits for at most, and one submit more."""
 CHECKPOINT_PAGES = 2000
+QUIET_SECONDS = 1.0
 OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
 """One call's error. Every other apsw.Error is the disk's."""
 
@@ -44,6 +46,7 @@ class Writer:
     def __init__(self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
+        self.clearing = Clearing(store)
         self._store = store
         self._clock = clock
         self._loop = loop
@@ -90,23 +93,26 @@ class Writer:
 
     def _main(self) -> None:
         while self._failure is None:
-            writes, reads = self._take()
-            if not writes and not reads:
-                return
+            work = self._take()
+            if work is None:
+                break
+            writes, reads = work
             if writes:
                 self._commit(writes)
-            if reads and self._failure is None:
+            if reads:
                 self._read(reads)
-            elif reads:
-                self._answer(reads)
-            if self._wal_pages >= CHECKPOINT_PAGES and self._failure is None:
-                self._checkpoint()
+            self._maintain(idle=not writes and not reads)
+        if self._failure is None:
+            self._maintenance(self.clearing.finish)
 
-    def _take(self) -> tuple[list[Operation], list[Operation]]:
-        """Nothing at all means: closing, and all done."""
+    def _take(self) -> tuple[list[Operation], list[Operation]] | None:
+        """None: closing, and all done. Nothing in either list: quiet for a while."""
         with self._wake:
-            while not (self._urgent or self._bulk or self._reads or self._closing):
-                self._wake.wait()
+            while not (self._urgent or self._bulk or self._reads):
+                if self._closing:
+                    return None
+                if not self._wake.wait(QUIET_SECONDS if self._store.settled else None):
+                    return [], []
             writes = list(self._urgent)
             self._urgent.clear()
             rows = 0
@@ -165,13 +171,14 @@ class Writer:
 
     def _read(self, reads: list[Operation]) -> None:
         for operation in reads:
+            if self._failure is not None:
+                break
             try:
                 operation.result = operation.run()
-            except apsw.Error as error:
-                if not isinstance(error, OWN_ERRORS):
-                    self._fail(f"{type(error).__name__}: {error}")
-                    break
+            except OWN_ERRORS as error:
                 operation.error = error
+            except apsw.Error as error:
+                self._fail(f"{type(error).__name__}: {error}")
             except Exception as error:  # noqa: BLE001 - as above
                 operation.error = error
         self._answer(reads)
@@ -181,14 +188,25 @@ class Writer:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
-    def _checkpoint(self) -> None:
+    def _maintain(self, *, idle: bool) -> None:
+        """After the answers, so that nobody waits but what came in meanwhile."""
+        if self._failure is None and self.clearing.is_due(idle=idle):
+            self._maintenance(self.clearing.step)
+        if self._failure is None and self._wal_pages >= CHECKPOINT_PAGES:
+            self._maintenance(self._checkpoint)
+
+    def _maintenance(self, work: Callable[[], None]) -> None:
+        """A full disk only puts it off: the list and the log keep what was not done."""
         try:
-            self._store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self._wal_pages = 0
+            work()
         except apsw.FullError:
-            return  # the log keeps what could not be copied; the floor will refuse submits
+            self._store.roll_back()
         except apsw.Error as error:
-            self._fail(f"checkpoint: {type(error).__name__}: {error}")
+            self._fail(f"{work.__name__}: {type(error).__name__}: {error}")
+
+    def _checkpoint(self) -> None:
+        self._wal_pages = 0
+        self._store.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _fail(self, why: str) -> None:
         failure = SpoolFailed(f"spool lost: {why}; the engine must stop: check the disk, then start it again")
