@@ -7,11 +7,15 @@ any session and a load for the sink. It stops at the first reply that is not the
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
+
+
+_REFUSAL = re.compile(rb"^[45]\d\d", re.MULTILINE)
 
 
 class UnexpectedReply(Exception):  # noqa: N818 - what the server said
@@ -64,7 +68,7 @@ class BareClient(asyncio.Protocol):
         elif data.rfind(b"354") >= 0 and data.endswith(b"\r\n"):
             self._buffer = b""
             self._next()
-        elif data[:1] in (b"4", b"5"):
+        elif _REFUSAL.search(data):
             self._fail(data)
         else:
             self._buffer = data
@@ -124,8 +128,10 @@ async def send_bare(
     messages: int,
     connections: int,
     tls: ssl.SSLContext | None = None,
+    seconds: float = 120.0,
 ) -> BareResult:
-    """`payload` is dot-stuffed and ends with CRLF. Raises UnexpectedReply."""
+    """`payload` is dot-stuffed and ends with CRLF. Raises UnexpectedReply, and TimeoutError after `seconds`."""
+    assert payload.endswith(b"\r\n")
     left = messages
     open_connections = connections
     done = asyncio.Event()
@@ -146,7 +152,7 @@ async def send_bare(
     open_connections = len(clients)
     started, cpu = time.perf_counter(), time.process_time()
     writers = await asyncio.gather(*(_open(*address, tls, client) for client in clients))
-    await done.wait()
+    await asyncio.wait_for(done.wait(), seconds)
     del writers
     errors = [client.error for client in clients if client.error is not None]
     if errors:

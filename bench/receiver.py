@@ -25,6 +25,7 @@ _GROUP = re.compile(
 )
 _MAIL = re.compile(rb"MAIL FROM: ?<([^<>\x00-\x1f\x7f]*)>((?: [!-~]+)*) ?", re.IGNORECASE)
 _RCPT = re.compile(rb"RCPT TO: ?<([^<>\x00-\x1f\x7f]+)>((?: [!-~]+)*) ?", re.IGNORECASE)
+_DOT_LINE = re.compile(rb"\r\n\.")
 _SIZE = re.compile(rb"SIZE=(\d{1,12})", re.IGNORECASE)
 _GROUP_ACCEPTED = b"250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead\r\n"
 _SENDER_ACCEPTED = b"250 2.1.0 ok\r\n"
@@ -39,7 +40,9 @@ class Postmaster(Protocol):
     """Who takes the messages and counts what happens."""
 
     def receive(self, recipient: bytes, message: bytes, *, answered: bool) -> None:
-        """`message` as it came: still dot-stuffed, ending with CRLF. `answered`: the client gets its 250."""
+        """`message` ends with CRLF, the dots of transparency are removed (RFC 5321 4.5.2). `answered`: the client
+        gets its 250.
+        """
         ...
 
     def count(self, event: str) -> None: ...
@@ -122,12 +125,25 @@ class Receiver:
         if pending is not None and pending.step is Step.PAYLOAD and len(data) > at:
             self._strike(pending)
             return at
+        found = _DOT_LINE.search(data, at)
+        if found is None:
+            start = data[at : at + 3]
+            return self._dot(b"", at + 3) if start == b".\r\n" and not self._oversized else self._keep_or_drop(at)
+        end = found.start()
+        if data.startswith(b"\r\n", end + 3) and not data.startswith(b".", at):
+            return self._dot(data[at : end + 2], end + 5)
+        return self._dotted(at, end)
+
+    def _dotted(self, at: int, first: int) -> int:
+        """Some line begins with a dot: the end is searched for, and one dot taken from each (RFC 5321 4.5.2)."""
+        data = self._data
         if data.startswith(b".\r\n", at) and not self._oversized:
             return self._dot(b"", at + 3)
-        found = data.find(b"\r\n.\r\n", at)
-        if found < 0:
+        end = data.find(b"\r\n.\r\n", first)
+        if end < 0:
             return self._keep_or_drop(at)
-        return self._dot(data[at : found + 2], found + 5)
+        message = data[at : end + 2].replace(b"\r\n.", b"\r\n")
+        return self._dot(message.removeprefix(b"."), end + 5)
 
     def _keep_or_drop(self, at: int) -> int:
         """Over the size nothing but the tail is kept, which may hold the beginning of CRLF.CRLF."""

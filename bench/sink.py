@@ -113,8 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--refuse-connections", type=int, default=0, metavar="N", help="421 to the first N connections")
     add("--drop-at", choices=("connect", "ehlo", "starttls"), default="", help="disconnect everybody there")
     add("--receipts", type=Path, metavar="FILE", help="one JSON line a message")
-    add("--no-sha256", action="store_true", help="receipts without the hash")
-    add("--inspect-every", type=int, default=1, metavar="N", help="look for bare LF in every n-th message")
+    add("--inspect-every", type=int, default=1, metavar="N", help="hash every n-th, look there for bare LF")
     add("--sample", type=int, default=0, metavar="N", help="keep so many messages")
     add("--samples", type=Path, metavar="FOLDER", help="where the sample goes")
     add("--control", type=Path, metavar="SOCKET", help="Unix socket: counts, flush, reset, quit")
@@ -150,7 +149,6 @@ def main(words: Sequence[str] | None = None) -> int:
         arguments.receipts,
         sample=arguments.sample,
         samples=arguments.samples,
-        hashing=not arguments.no_sha256,
         inspect_every=max(1, arguments.inspect_every),
     )
     uvloop.run(_serve(settings, ledger, arguments))
