@@ -18,7 +18,6 @@ from engine.admin import AdminSettings
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
-from engine.flow.submission import SubmissionSettings
 from engine.journal import JournalSettings
 from engine.mail.identity import IdentityError, SenderIdentity, check_identity
 from engine.net.resolver import Route, RouteError, TlsMode, parse_route
@@ -99,7 +98,7 @@ class Settings:
     engine: EngineSettings
     accept: AcceptSettings
     door: DoorSettings
-    submission: SubmissionSettings | None
+    submission: None
     spool: SpoolSettings
     settle: SettleSettings
     journal: JournalSettings
@@ -163,13 +162,12 @@ class _Reader:
             "admin": self._table(AdminSettings, "admin"),
             "shaping": self._shaping(),
         }
-        submission = self._table(SubmissionSettings, "submission") if "submission" in self.document else None
         routes = self._routes()
         if self.problems.texts or engine is None:
             return None
         self._check_bounds(engine)
         placed = EngineSettings(**{**_values(engine), "state": state})
-        return Settings(self.file, placed, submission=submission, senders=senders, routes=routes, **parts)
+        return Settings(self.file, placed, submission=None, senders=senders, routes=routes, **parts)
 
     def _table(self, kind: type[Any], name: str, **given: object) -> Any:
         return read_table(kind, self.document.get(name, {}), name, self.problems, **given)

@@ -21,11 +21,17 @@ from engine.config import Settings
 from engine.engine import Engine
 from engine.journal import JournalFailed
 from engine.signer.client import SignerFailed
+from engine.flow.socketfile import SocketError
+from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
-from suppression import LedgerFailed
+from suppression import LedgerFailed, LedgerRefused, SecretError
 
 log = logging.getLogger(__name__)
 
+STARTING_FAILS = (
+    SpoolUnusable, SignerFailed, SecretError, LedgerRefused, LedgerFailed, SocketError, OSError,
+)  # fmt: skip
+"""What a start may fail with: each text names the thing and the remedy."""
 FATAL = (SpoolFailed, JournalFailed, SignerFailed, LedgerFailed)
 LAG_INTERVAL = 0.1
 
@@ -41,7 +47,9 @@ class Daemon:
     async def run(self) -> int:
         """Returns the exit code."""
         engine = Engine(self._settings, on_fault=self.fail)
-        admin = Admin(self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready))
+        admin = Admin(
+            self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
+        )
         self._watch_signals()
         try:
             await engine.start(self._spawn)
@@ -60,7 +68,9 @@ class Daemon:
             await admin.close()
             await engine.close()
         if self._fault is not None:
-            log.critical("stopped by a fault: %s", self._fault, exc_info=None if isinstance(self._fault, FATAL) else self._fault)
+            log.critical(
+                "stopped by a fault: %s", self._fault, exc_info=None if isinstance(self._fault, FATAL) else self._fault
+            )
             return 1
         log.info("stopped; everything settled")
         return 0

@@ -76,7 +76,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("suppressed", "counter", "Recipients stopped by suppression, by reason code.", ("reason",)),
     Metric("rechecks", "counter", "Suppression decisions repeated just before MAIL because the epoch had moved."),
     Metric("replies", "counter", "Failed attempts by class of the reply.", ("class",)),
-    Metric("first_attempt_seconds", "histogram", "From acceptance (or not-before) to the first attempt.", ("priority",)),
+    Metric(
+        "first_attempt_seconds", "histogram", "From acceptance (or not-before) to the first attempt.", ("priority",)
+    ),
     Metric("in_doubt", "counter", "Attempts whose fate at the receiver is unknown (lost after the final dot)."),
     Metric("recovered_in_doubt", "gauge", "Recipients that the last crash left between sent and synced."),
     Metric("resent_in_doubt", "counter", "Deliveries that may be duplicates of an attempt in doubt."),
@@ -98,7 +100,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("suppression_entries", "gauge", "Addresses known to the suppression index."),
     Metric("credit_recipients", "gauge", "Recipients that the engine would take now."),
     Metric("disk_free_ratio", "gauge", "Free share of the spool's file system."),
-    Metric("event_loop_lag_seconds", "gauge", "How late the event loop ran its last timer, worst since the last scrape."),
+    Metric(
+        "event_loop_lag_seconds", "gauge", "How late the event loop ran its last timer, worst since the last scrape."
+    ),
 )
 
 Value = float | Buckets

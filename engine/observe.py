@@ -100,9 +100,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         "suppressed": dict(counts.suppressed_by_reason),
         "rechecks": counts.rechecked,
         "replies": dict(counts.replies_by_class),
-        "first_attempt_seconds": {
-            priority.name.lower(): counts.first_attempt[priority] for priority in Priority
-        },
+        "first_attempt_seconds": {priority.name.lower(): counts.first_attempt[priority] for priority in Priority},
         "in_doubt": counts.in_doubt,
         "recovered_in_doubt": counts.recovered_in_doubt,
         "resent_in_doubt": counts.resent_in_doubt,

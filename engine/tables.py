@@ -110,7 +110,7 @@ def _convert(hint: Any, value: object) -> object:
     if hint is Path:
         return Path(_text(value))
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        if value in list(hint):
+        if isinstance(value, str) and value in list(hint):
             return hint(value)
         raise ValueError("write one of " + ", ".join(hint))
     return _scalar(hint, value)

@@ -22,13 +22,13 @@ from engine.journal import Peer
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
-from engine.net.resolver import ResolveFailure, Resolver, Route
+from engine.net.resolver import Resolver, Route
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
-from engine.policy.outcome import Attempt, Kind, PathWord, Ruling, rule, rule_connect
+from engine.policy.outcome import Attempt, Kind, PathWord, Refusal, Ruling, rule, rule_connect
 from engine.policy.shaping import Shaping
 from engine.smtp.reply import Reply
-from engine.smtp.session import Phase
+from engine.smtp.event import Phase
 from engine.spool.port import Outcome
 from suppression import Suppression
 from suppression.decision import Verdict
@@ -36,6 +36,8 @@ from suppression.decision import Verdict
 log = logging.getLogger(__name__)
 
 OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Kind.EXPIRED: Outcome.EXPIRED}
+FIRST_PAUSE = 5.0
+"""Seconds without a new try after the first failed connection; doubled for each further one."""
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
 
@@ -43,7 +45,7 @@ UNMAKE_AFTER = 60.0
 class Opener(Protocol):
     """Opens one connection on a path: engine.net, with the daemon's TLS contexts and names."""
 
-    def __call__(self, path: Path) -> Awaitable[Connection | Refused | ResolveFailure]: ...
+    def __call__(self, path: Path) -> Awaitable[Connection | Refused]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Dispatch:
             envelope_from=letter.envelope_from if letter else "",
             size=len(letter.payload) if letter else 0,
             response=response_of(reply, phase) if reply else None,
-            peer=connection.journal_peer if connection else Peer("", ""),
+            peer=Peer(*connection.peer) if connection else Peer("", ""),
             session_id=connection.session_id if connection else "",
             tls=connection.tls if connection else "",
             bounce_class=bounce_class,
@@ -266,18 +268,37 @@ class Dispatch:
         now = self._clock()
         if isinstance(result, Connection):
             path.pool.opened(result)
+            result.attach(path)
             if self.closing:
                 result.quit()
             else:
                 result.kick()
                 path.pump()
             return
-        ruling = rule_connect(result, now=now)
-        path.pool.refused(now, error=result.text, pause_seconds=ruling.pause_seconds)
+        self._refused(path, result, now)
+
+    def _refused(self, path: Path, refused: Refused, now: float) -> None:
+        """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred."""
+        text = str(refused.reply) if refused.reply else refused.error
+        ruling = self._rule_connect(path, refused, now, (0, now, int(now) + 1))
+        pool = path.pool
+        pool.refused(
+            now, error=f"{refused.phase.name}: {text}"[:200], pause_seconds=ruling.pause_seconds or FIRST_PAUSE
+        )
         path.bind = "connection"
-        log.warning("site=%s connection refused: %s (%d in a row)", path.site, result.text, path.pool.failures)
+        log.warning("site=%s no connection in %s: %s (%d in a row)", path.site, refused.phase.name, text, pool.failures)
         path.unmake()
+        if pool.failures % path.limits.consecutive_connection_failures_before_delay == 0:
+            for recipient in path.ready.take(len(path.ready)):
+                own = self._rule_connect(path, refused, now, _ages(recipient))
+                reply = refused.reply or Reply(0, "", refused.error)
+                self._conclude(recipient, own, now, reply=reply, phase=refused.phase.name, path=path)
+            self.on_drained(path.site)
         path.pump()
+
+    def _rule_connect(self, path: Path, refused: Refused, now: float, ages: tuple[int, float, int]) -> Ruling:
+        refusal = Refusal(refused.phase, refused.reply, refused.error, refused.tls_failed, *ages)
+        return rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(path), rules=self._rules)
 
     # -- helpers of judgement ------------------------------------------------------------------------------
 
@@ -333,7 +354,5 @@ class Dispatch:
         return ready, sum(path.in_flight for path in self.paths.values())
 
 
-def _ages(recipient: Recipient) -> tuple[int, float, float]:
+def _ages(recipient: Recipient) -> tuple[int, float, int]:
     return recipient.attempts, recipient.batch.accepted_at, recipient.batch.expires
-
-

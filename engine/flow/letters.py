@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from engine.mail.compose import Compiled, Draft, Facts, SenderIdentity
-from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
+from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
+from engine.mail.envelope import Batch, Priority, Recipient
+from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode
 from engine.mail.template import compile_message
 from engine.mail.verp import make_verp
-from engine.signer.client import KeyInfo, SignerClient
+from engine.signer.client import SignerClient
+from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool
 
 SHEET = 16
@@ -55,7 +56,7 @@ class Letters:
         *,
         spool: Spool,
         signer: SignerClient,
-        senders: dict[str, Sender],
+        senders: Mapping[str, Sender],
         verp_secret: bytes,
         clock: Callable[[], float],
     ) -> None:
@@ -94,7 +95,7 @@ class Letters:
         now = self._clock()
         if int(now) != self._second:
             self._second = int(now)
-            self._date = formatdate(now, localtime=False)
+            self._date = date_text(now)
         sheet = _Sheet(recipients, done, self._finished)
         requests: list[tuple[int, bytes]] = []
         for recipient in recipients:
@@ -122,7 +123,7 @@ class Letters:
             date_text=self._date,
             cancel_url=sender.cancel_url(recipient.id, recipient.address, batch.topic),
             envelope_from=envelope_from,
-            message_id=f"{recipient_text(recipient.id)}@{identity.message_id_domain}",
+            message_id=make_message_id(recipient.id, identity.message_id_domain),
         )
         return compiled.compose(facts), envelope_from, self._signer.keys[identity.domain]
 
@@ -166,8 +167,6 @@ class _Sheet:
         for recipient, (draft, envelope_from, keys) in zip(self.recipients, self.drafts, strict=True):
             signatures = list(zip(keys, self._signatures[at : at + len(keys)], strict=True))
             at += len(keys)
-            letters.append(
-                Letter(recipient, envelope_from, draft.finish(signatures), draft.eightbit, utf8=draft.utf8)
-            )
+            letters.append(Letter(recipient, envelope_from, draft.finish(signatures), draft.eightbit, utf8=draft.utf8))
         self._released(len(letters))
         self._done(letters)

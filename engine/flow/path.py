@@ -22,7 +22,7 @@ from engine.policy.shaping import Limits
 from engine.policy.throttle import Throttle
 from engine.queue.ready import Ready
 from engine.smtp.reply import Reply
-from engine.smtp.session import Closed, Phase, Transaction
+from engine.smtp.event import Closed, Phase, Transaction
 from engine.spool.port import Outcome
 
 LETTERS_PER_CONNECTION = 4
@@ -233,7 +233,9 @@ class Path:
             assert isinstance(letter, Letter)
             self.in_flight -= 1
             if number == 0 or phase is Phase.DOT:
-                self._desk.finished(self, connection, letter, phase, None if phase is Phase.DOT else event.reply, event.error)
+                self._desk.finished(
+                    self, connection, letter, phase, None if phase is Phase.DOT else event.reply, event.error
+                )
             else:
                 back.append(letter.recipient)
         self.ready.put_back(back)

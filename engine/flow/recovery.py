@@ -32,9 +32,7 @@ async def recover(spool: Spool, journal_folder: Path) -> int:
     if not doubtful:
         return 0
     proved = proved_outcomes(doubtful, journal_folder)
-    settled = [
-        Settled(recipient, proved[recipient.id]) for recipient in doubtful if recipient.id in proved
-    ]
+    settled = [Settled(recipient, proved[recipient.id]) for recipient in doubtful if recipient.id in proved]
     if settled:
         await spool.settle(settled)
     log.warning(

@@ -8,7 +8,7 @@ from engine import wire
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
 from engine.mail.identity import SenderIdentity
-from engine.mail.message import MessageError, MessageSpec, decode, encode, fields
+from engine.mail.message import MessageError, MessageSpec, decode, decode_message, encode, fields
 from suppression.unsubscribe import Unsubscribe, make_token
 
 

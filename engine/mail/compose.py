@@ -108,6 +108,7 @@ class Compiled:
         "_utf8",
         "_wire",
         "use",
+        "__weakref__",
     )
 
     def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from engine.policy.duration import SECONDS
 from engine.smtp.reply import Reply
-from engine.smtp.session import Phase
+from engine.smtp.event import Phase
 
 
 class Class(StrEnum):

@@ -16,7 +16,7 @@ from typing import Final
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Class, Rule, Rules, retry_hint
 from engine.smtp.reply import Reply
-from engine.smtp.session import Phase
+from engine.smtp.event import Phase
 
 
 class Kind(StrEnum):

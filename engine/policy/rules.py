@@ -15,7 +15,7 @@ from typing import Final
 
 from engine.policy.classify import Class, Rule, Rules
 from engine.smtp.reply import Reply
-from engine.smtp.session import Phase
+from engine.smtp.event import Phase
 
 
 class RulesError(ValueError):

@@ -185,6 +185,10 @@ class Spool(Protocol):
         """
         ...
 
+    async def doubtful(self) -> list[Recipient]:
+        """Recipients that an earlier attempt may have reached; asked once, at the start, to settle what is proved."""
+        ...
+
     async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
         """The unsettled recipients of one address in a mailing (walks the mailing's rows)."""
         ...

@@ -126,6 +126,11 @@ def _with_lanes(store: Store, source: str, bindings: tuple[Any, ...]) -> list[tu
     ]
 
 
+def doubtful(store: Store) -> list[Recipient]:
+    rows = _with_lanes(store, "SELECT * FROM recipient WHERE doubt = 1", ())
+    return [recipient for _, recipient in rows if recipient.id not in store.settled]
+
+
 def open_batches(store: Store, sender: str, mailing: str) -> list[int]:
     rows = store.rows(
         "id",

@@ -89,6 +89,15 @@ class SqliteSpool:
         """Done when the disk is lost: the daemon watches it and stops."""
         return self._writer.failed
 
+    @property
+    def commits(self) -> int:
+        return self._writer.commits
+
+    @property
+    def commit_seconds(self) -> float:
+        """Spent in transactions, the sync included."""
+        return self._writer.commit_seconds
+
     async def put_message(self, content: bytes) -> bytes:
         def run() -> bytes:
             self._check_floor()
@@ -137,6 +146,9 @@ class SqliteSpool:
 
     async def intend(self, recipients: Sequence[int]) -> None:
         await self._writer.write(lambda: settling.intend(self._store, recipients))
+
+    async def doubtful(self) -> list[Recipient]:
+        return await self._writer.read(lambda: reading.doubtful(self._store))
 
     async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
         """One batch at a time, so that commits go on meanwhile."""

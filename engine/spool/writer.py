@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -46,6 +47,7 @@ class Writer:
     def __init__(self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
+        self.commit_seconds = 0.0
         self.clearing = Clearing(store)
         self._store = store
         self._clock = clock
@@ -125,6 +127,7 @@ class Writer:
 
     def _commit(self, operations: list[Operation]) -> None:
         waiting = operations
+        started = time.monotonic()
         try:
             while waiting:
                 try:
@@ -133,6 +136,7 @@ class Writer:
                     waiting = self._without_growth(waiting, error)
         except apsw.Error as error:
             self._fail(f"{type(error).__name__}: {error}")
+        self.commit_seconds += time.monotonic() - started
         self._answer(operations)
 
     def _attempt(self, operations: list[Operation]) -> list[Operation]:
