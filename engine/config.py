@@ -130,8 +130,7 @@ def read_configuration(file: Path) -> Settings | list[str]:
 
 class _Reader:
     TABLES = frozenset(
-        ["engine", "accept", "socket", "submission", "spool", "settle", "journal", "suppression", "signer", "admin"]
-        + ["senders", "routes", "shaping"]
+        "engine accept socket submission spool settle journal suppression signer admin senders routes shaping".split()
     )
 
     def __init__(self, file: Path, document: dict[str, Any], problems: Problems) -> None:

@@ -19,9 +19,9 @@ import uvloop
 from engine.admin import Admin, Views
 from engine.config import Settings
 from engine.engine import Engine
+from engine.flow.socketfile import SocketError
 from engine.journal import JournalFailed
 from engine.signer.client import SignerFailed
-from engine.flow.socketfile import SocketError
 from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
 from suppression import LedgerFailed, LedgerRefused, SecretError

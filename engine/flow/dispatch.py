@@ -27,8 +27,8 @@ from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
 from engine.policy.outcome import Attempt, Kind, PathWord, Refusal, Ruling, rule, rule_connect
 from engine.policy.shaping import Shaping
-from engine.smtp.reply import Reply
 from engine.smtp.event import Phase
+from engine.smtp.reply import Reply
 from engine.spool.port import Outcome
 from suppression import Suppression
 from suppression.decision import Verdict

@@ -21,8 +21,8 @@ from engine.net.resolver import Route
 from engine.policy.shaping import Limits
 from engine.policy.throttle import Throttle
 from engine.queue.ready import Ready
-from engine.smtp.reply import Reply
 from engine.smtp.event import Closed, Phase, Transaction
+from engine.smtp.reply import Reply
 from engine.spool.port import Outcome
 
 LETTERS_PER_CONNECTION = 4

@@ -36,7 +36,7 @@ async def recover(spool: Spool, journal_folder: Path) -> int:
     if settled:
         await spool.settle(settled)
     log.warning(
-        "the last run did not stop cleanly: %d recipients were under way, %d of them settled by the journal, %d in doubt",
+        "the last run did not stop cleanly: %d recipients were under way, the journal settles %d, %d are in doubt",
         len(doubtful),
         len(settled),
         len(doubtful) - len(settled),

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from engine.flow.counts import Counts
 from engine.journal import Record
 from engine.mail.envelope import Recipient
-from engine.flow.counts import Counts
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Deferred, Lane, Outcome, Settled, Spool
 

@@ -97,6 +97,7 @@ class Compiled:
     """A message, compiled for a sender. One thread at a time."""
 
     __slots__ = (
+        "__weakref__",
         "_body",
         "_canonical",
         "_eightbit",
@@ -108,7 +109,6 @@ class Compiled:
         "_utf8",
         "_wire",
         "use",
-        "__weakref__",
     )
 
     def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:

@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Final
 
 from engine.policy.duration import SECONDS
-from engine.smtp.reply import Reply
 from engine.smtp.event import Phase
+from engine.smtp.reply import Reply
 
 
 class Class(StrEnum):

@@ -15,8 +15,8 @@ from typing import Final
 
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Class, Rule, Rules, retry_hint
-from engine.smtp.reply import Reply
 from engine.smtp.event import Phase
+from engine.smtp.reply import Reply
 
 
 class Kind(StrEnum):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.policy.classify import Class, Rule, Rules
-from engine.smtp.reply import Reply
 from engine.smtp.event import Phase
+from engine.smtp.reply import Reply
 
 
 class RulesError(ValueError):
