@@ -1,0 +1,57 @@
+"""Over any history the throttle grants at most burst + rate * t, and it wastes nothing that it could grant."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.policy.throttle import Rate, Throttle
+
+_RATES = st.builds(
+    lambda count, seconds, share: Rate(count, seconds, max(1, int(count * share))),
+    st.integers(1, 5000),
+    st.sampled_from([1, 60, 3600, 86400]),
+    st.floats(0.0, 1.0),
+)
+_STEPS = st.lists(st.floats(-5.0, 60.0) | st.floats(0.0, 0.01) | st.just(0.0), min_size=1, max_size=120)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_RATES, _STEPS, st.floats(0.0, 1e6))
+def test_no_span_of_any_history_is_granted_more(rate: Rate, steps: list[float], start: float) -> None:
+    throttle, now, granted = Throttle(rate), start, []
+    for step in steps:
+        now += step
+        if throttle.take(now) == 0.0:
+            granted.append(now)
+    # The clock as the throttle counts it: time does not run backwards.
+    for index in range(1, len(granted)):
+        granted[index] = max(granted[index], granted[index - 1])
+    for first in range(len(granted)):
+        for last in range(first, len(granted)):
+            allowed = rate.burst + rate.per_second * (granted[last] - granted[first])
+            assert last - first + 1 <= allowed + 1e-6
+
+
+@settings(max_examples=100, deadline=None)
+@given(_RATES, st.integers(1, 300), st.floats(0.0, 1e6))
+def test_who_waits_as_told_gets_the_whole_rate(rate: Rate, count: int, start: float) -> None:
+    throttle, now = Throttle(rate), start
+    for _ in range(count):
+        now += throttle.peek(now)
+        assert throttle.take(now) == 0.0
+    owed = max(0, count - rate.burst) / rate.per_second
+    assert now - start <= owed + 1e-5 * count
+
+
+@settings(max_examples=100, deadline=None)
+@given(_RATES, _STEPS)
+def test_a_refusal_changes_nothing(rate: Rate, steps: list[float]) -> None:
+    asked, quiet, now = Throttle(rate), Throttle(rate), 100.0
+    for step in steps:
+        now += step
+        asked.peek(now)
+        answer = asked.take(now)
+        if answer:
+            assert asked.take(now) == answer
+        assert quiet.take(now) == answer
