@@ -68,12 +68,14 @@ class Throttle:
         """0.0: granted. Else nothing was taken, and the answer is the seconds after which a grant is sure."""
         wait = self.peek(now)
         if wait == 0.0:
-            self._arrival = max(self._arrival, self._latest) + self._interval
+            latest, arrival = self._latest, self._arrival
+            self._arrival = max(arrival, latest) + self._interval
         return wait
 
     def peek(self, now: float) -> float:
         """What take would answer, without taking."""
-        latest = self._latest = max(self._latest, now)
-        ahead = self._arrival - self._tolerance - latest
+        if now > self._latest:  # noqa: PLR1730 - max() costs three times as much, on every message
+            self._latest = now
+        ahead = self._arrival - self._tolerance - self._latest
         # A microsecond more than asked: now + wait, rounded, must not fall short of the grant by one bit and spin.
         return 0.0 if ahead <= 0.0 else ahead + 1e-6
