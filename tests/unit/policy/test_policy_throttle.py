@@ -90,4 +90,10 @@ def test_a_clock_that_steps_back_neither_grants_nor_stalls() -> None:
     throttle = Throttle(Rate(1, 1, 1))
     throttle.take(1000.0)
     assert throttle.take(10.0) == pytest.approx(1.0, abs=1e-3)
-    assert throttle.take(1001.0) == 0.0
+    assert throttle.take(10.5) == pytest.approx(0.5, abs=1e-3)
+    assert throttle.take(11.1) == 0.0
+
+
+def test_a_clock_that_steps_forward_gives_the_burst_and_no_more() -> None:
+    throttle = Throttle(Rate(1, 1, 2))
+    assert [throttle.take(now) == 0.0 for now in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0)] == [True, True, False] * 2
