@@ -238,7 +238,12 @@ def test_421_with_a_hint_rests_for_that_long() -> None:
 
 def test_421_by_class_rests_as_the_class_or_its_rule_says() -> None:
     assert _rule(Phase.MAIL, "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred").pause_seconds == 7200
-    assert _rule(Phase.MAIL, "421 Max message per connection reached").pause_seconds == 30
+
+
+def test_421_of_a_full_session_wants_another_at_once() -> None:
+    ruling = _rule(Phase.MAIL, "421 Max message per connection reached")
+    assert (ruling.close_session, ruling.path, ruling.pause_seconds) == (True, PathWord.NEUTRAL, 0)
+    assert not ruling.counted
 
 
 # --- expiry

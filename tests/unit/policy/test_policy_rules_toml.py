@@ -44,7 +44,7 @@ yahoo-mailbox-not-found unknown_user DOT 552 1 Requested mail action aborted, ma
 yahoo-mailbox-disabled inactive_user DOT 554 30 Sorry, your message to neko@yahoo.com cannot be delivered. This mailbox is disabled (554.30).
 yahoo-dmarc auth DOT 554 5.7.9 Message not accepted for policy reasons. See https://postmaster.verizonmedia.com/error-codes (DMARC)
 yahoo-policy policy DOT 554 5.7.9 Message not accepted for policy reasons. See https://senders.yahooinc.com/error-codes
-yahoo-japan-unknown-recipients reputation RCPT 421 VS1-MF Excessive unknown recipients - possible Open Relay
+unknown-recipients-from-us reputation RCPT 421 VS1-MF Excessive unknown recipients - possible Open Relay
 yahoo-japan-553-deferred rate GREETING 553 Mail from 192.0.2.1 not allowed - VS99-IP1 deferred - see help.yahoo.co.jp/help/jp/mail/spam/spam-18.html
 # Microsoft
 microsoft-one-connection connections GREETING 421 RP-003 (SNT004-MC1F41) Unfortunately, some messages from 192.0.2.1 weren't sent.
@@ -52,6 +52,7 @@ microsoft-one-connection connections GREETING 421 4.3.2 The maximum number of co
 microsoft-rate rate MAIL 451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. For e-mail delivery information, see https://postmaster.live.com (S775)
 microsoft-rate rate MAIL 421 RP-002 (BAY004-MC1F3) Unfortunately, some messages from 192.0.2.1 weren't sent.
 microsoft-block-list block MAIL 550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list (S3140).
+microsoft-block-list block MAIL 550 5.7.1 Unfortunately, messages from [192.0.2.1] were not sent (AS3140).
 microsoft-block-list block MAIL 550 SC-004 (COL0-MC1-F1) Unfortunately, messages from 192.0.2.1 weren't sent.
 microsoft-blocked-address block RCPT 550 5.7.511 Access denied, banned sender[192.0.2.1]. Access denied, banned sending IP [192.0.2.1]
 microsoft-authentication-level auth DOT 550 5.7.515 Access denied, sending domain neko.example does not meet the required authentication level.
@@ -77,7 +78,7 @@ docomo-unknown-user unknown_user RCPT 550 Unknown user neko@docomo.ne.jp
 docomo-filtered filtered DOT 550 Unknown user neko@docomo.ne.jp
 docomo-busy rate MAIL 450 busy - please try later
 docomo-mailbox-full mailbox_full DOT 552 Too much mail data neko@docomo.ne.jp
-docomo-too-many-recipients too_many_recipients RCPT 552 Too many recipients
+too-many-recipients too_many_recipients RCPT 552 Too many recipients
 docomo-transaction-failed policy DOT 554 Transaction failed
 docomo-line-too-long content DOT 500 Line Too Long
 # au
@@ -93,6 +94,7 @@ softbank-unknown-user unknown_user RCPT 550 Invalid recipient: <neko@i.softbank.
 softbank-filtered filtered DOT 550 Invalid recipient: <neko@i.softbank.jp>
 softbank-sender-domain sender MAIL 553 5.1.0 neko.example does not exist E2110
 # Words about us
+unknown-recipients-from-us reputation RCPT 550 5.7.1 Recipient address rejected: too many unknown users from your host
 listed-link content DOT 554 5.7.1 Blocked by SURBL: link to neko.example
 block-list block RCPT 554 5.7.1 <mx.example[192.0.2.1]>: Client host rejected: blocked using mail.neko.example.org; Please see http://mail.neko.example.org/rbl/?ip=192.0.2.1
 block-list block RCPT 550 5.7.1 Service unavailable; client [192.0.2.1] blocked using Trend Micro RBL+. Please see http://www.mail-abuse.com/cgi-bin/lookup
@@ -105,7 +107,7 @@ sender-verify sender RCPT 550 Verification failed for <bounce@neko.example> No S
 sender-verify sender RCPT 450 4.1.8 <bounce@neko.example>: Sender address rejected: Domain not found
 tls-required tls MAIL 530 5.7.1 Must issue a STARTTLS command first
 too-many-recipients too_many_recipients RCPT 452 4.5.3 Error: too many recipients
-too-many-recipients-552 too_many_recipients RCPT 550 5.5.3 RESOLVER.ADR.RecipLimit; too many recipients
+too-many-recipients too_many_recipients RCPT 550 5.5.3 RESOLVER.ADR.RecipLimit; too many recipients
 greylisted greylist RCPT 450 4.2.0 <neko@example.jp>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.jp.html
 greylisted greylist RCPT 451 4.7.1 Greylisting in action, please come back in 00:05:00
 too-many-connections connections GREETING 421 4.7.0 mx.example.jp Error: too many connections from 192.0.2.1
@@ -113,6 +115,7 @@ too-many-connections connections MAIL 452 4.3.2 Connection rate limit exceeded.
 too-many-errors connections RCPT 421 4.7.0 st11p00im-smtpin005.me.com Error: too many errors
 too-many-messages-per-session connections MAIL 452 4.3.2 Too many messages in this session
 rate rate MAIL 450 4.7.1 Error: too much mail from 192.0.2.1
+rate rate DOT 554 5.7.0 Hourly limit reached
 rate rate RCPT 421 4.7.0 Throttled: try again later
 bad-reputation reputation GREETING 554-mx.example.jp Your access to this mail system has been rejected due to the sending MTA's poor reputation.
 told-when-to-return greylist RCPT 450 4.7.1 Please try again in 300 seconds
@@ -124,8 +127,9 @@ message-malformed content DOT 550-5.7.1 Messages with multiple addresses in From
 # Words about the recipient
 owner-changed owner_changed RCPT 550 5.7.18 Domain owner has changed
 mailbox-full mailbox_full RCPT 450 4.2.2 <neko@example.jp>... Mailbox Full
-mailbox-full-552 mailbox_full RCPT 550 5.2.2 <neko@example.jp>... Mailbox Full
-mailbox-full-552 mailbox_full DOT 552 5.2.2 <neko@example.jp> Quota exceeded (mailbox for user is full)
+mailbox-full mailbox_full RCPT 550 5.2.2 <neko@example.jp>... Mailbox Full
+mailbox-full mailbox_full DOT 552 5.2.2 <neko@example.jp> Quota exceeded (mailbox for user is full)
+mailbox-away other RCPT 550 5.2.1 The account is temporarily suspended
 mailbox-inactive inactive_user RCPT 525 5.7.13 <neko@example.jp>: Recipient address rejected: User account disabled
 mailbox-inactive inactive_user RCPT 550 Mailbox is frozen. See http://mail.i.ua/err/3/
 not-relaying relay RCPT 554 5.7.1 <neko@example.jp>: Relay access denied
@@ -153,7 +157,7 @@ enhanced-inactive inactive_user RCPT 550 5.2.1 Away
 enhanced-mailbox-full mailbox_full RCPT 452 4.2.2 Come again
 enhanced-size size DOT 552 5.2.3 Message length exceeds limit set by recipient
 enhanced-too-many-recipients too_many_recipients RCPT 452 4.5.3 Domain policy size per transaction exceeded, please try this recipient in a separate transaction.
-enhanced-too-many-recipients-5 too_many_recipients RCPT 550 5.5.3 Enough
+enhanced-too-many-recipients too_many_recipients RCPT 550 5.5.3 Enough
 enhanced-system system RCPT 451 4.3.5 Later
 enhanced-content content DOT 552 5.6.0 Heading too large (3 max)
 enhanced-authentication auth DOT 550 5.7.20 No passing signature found
@@ -203,6 +207,11 @@ def test_every_rule_has_a_case(rules: Rules) -> None:
         "RCPT 550 Sender verify failed: no such user here",
         "RCPT 554 5.7.1 <neko@example.jp>: Relay access denied",
         "RCPT 550 local: unknown user",
+        "RCPT 550 5.1.1 Too many unknown recipients",
+        "RCPT 550 5.7.1 192.0.2.1 is not listed in our friends",
+        "RCPT 550 5.1.1 <neko@example.jp> refused by spam filter",
+        "RCPT 550 5.1.1 Sender address not found",
+        "RCPT 550 5.2.1 Mailbox temporarily disabled",
     ],
 )
 def test_never_taken_for_an_unknown_user(rules: Rules, line: str) -> None:
