@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from engine.policy.duration import SECONDS
@@ -153,11 +154,15 @@ def _found(opens: bool, words: tuple[str, ...], text: str) -> bool:
 
 
 _UNIT: Final = "(" + "|".join(sorted(SECONDS, key=len, reverse=True)) + r")\b"
-# Every repetition is of one character class and bounded: at most some fifty steps from each position.
-_HINT: Final = re.compile(
-    r"(?:again|back|retry|wait|greylist|graylist|defer|delay|later)[^0-9]{0,40}"
-    rf"(?:([0-9]{{1,2}}):([0-9]{{2}}):([0-9]{{2}})|([0-9]{{1,6}}) ?{_UNIT}(?:,? (?:and )?([0-9]{{1,6}}) ?{_UNIT})?)"
+_TIME: Final = re.compile(
+    r"(?<![0-9])(?:([0-9]{1,2}):([0-9]{2}):([0-9]{2})"
+    rf"|([0-9]{{1,6}}) ?{_UNIT}(?:,? (?:and )?([0-9]{{1,6}}) ?{_UNIT})?)"
 )
+_ASKED: Final = re.compile(r"(?:again|back|retry|wait|greylist|graylist|defer|delay|later)[^0-9]{0,40}$")
+_REACH: Final = 50
+"""How far before a time the asking word may begin."""
+_TIMES_TRIED: Final = 4
+"""A reply full of times costs no more than one with four."""
 
 
 def retry_hint(text: str) -> float | None:
@@ -165,9 +170,15 @@ def retry_hint(text: str) -> float | None:
 
     Real ones: "Greylisted, please try again in 300 seconds", "come back in 00:05:00", "retry in 1 hour 30 minutes".
     """
-    match = _HINT.search(text[:1024].lower())
-    if match is None:
-        return None
+    text = text[:1024].lower()
+    for match in islice(_TIME.finditer(text), _TIMES_TRIED):
+        start = match.start()
+        if _ASKED.search(text[max(0, start - _REACH) : start]):
+            return _told(match)
+    return None
+
+
+def _told(match: re.Match[str]) -> float | None:
     hours, minutes, seconds, first, unit, second, second_unit = match.groups()
     if first is None:
         told = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
