@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from engine.policy.duration import SECONDS
@@ -77,37 +78,54 @@ class Rule:
     pause: float | None
     """Seconds for the path, in place of the class's own."""
 
-    def matches(self, phase: Phase, enhanced: str, text: str) -> bool:
-        """`enhanced` ends with a dot, so that "5.1.1." does not begin "5.1.10."; `text` is normalised."""
-        return (
-            phase in self.phases
-            and (not self.enhanced or enhanced.startswith(self.enhanced))
-            and (not self.words or any(_found(opens, words, text) for opens, words in self.words))
-        )
+
+_Test = tuple[Rule, tuple[str, ...], tuple[str, ...], tuple[tuple[bool, tuple[str, ...]], ...]]
+"""A rule taken apart for speed: enhanced codes, alternatives of one word, the other alternatives."""
 
 
 class Rules:
-    """Compiled rules, by reply code."""
+    """Compiled rules. What applies to a phase and code is sorted out once, when such a reply is first seen."""
 
-    __slots__ = ("_by_code", "rules")
+    __slots__ = ("_tests", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: Final = tuple(rules)
-        self._by_code: Final = {
-            code: tuple(rule for rule in self.rules if code in rule.codes or code // 100 in rule.codes)
-            for code in range(400, 600)
-        }
+        self._tests: Final[dict[tuple[Phase, int], tuple[_Test, ...]]] = {}
 
     def match(self, phase: Phase, reply: Reply) -> Rule | None:
-        """The first rule that the reply matches. Cost: about 0.1 µs a rule of that code."""
+        """The first rule that the reply matches. Cost: 3 to 20 µs, by the number of rules before it."""
+        tests = self._tests.get((phase, reply.code))
+        if tests is None:
+            tests = self._tests[phase, reply.code] = self._sorted_out(phase, reply.code)
         text = normalise(reply)
         if text.startswith("local:"):
             return None
+        # "5.1.1." does not begin "5.1.10."
         enhanced = reply.enhanced + "."
-        for rule in self._by_code.get(reply.code, ()):
-            if rule.matches(phase, enhanced, text):
-                return rule
+        for rule, codes, words, phrases in tests:
+            if codes and not enhanced.startswith(codes):
+                continue
+            for word in words:
+                if word in text:
+                    return rule
+            for opens, phrase in phrases:
+                if _found(opens, phrase, text):
+                    return rule
         return None
+
+    def _sorted_out(self, phase: Phase, code: int) -> tuple[_Test, ...]:
+        # Codes come from a parser that lets 200 to 599 through, so that the memory is bounded by the protocol.
+        applying = [rule for rule in self.rules if phase in rule.phases and {code, code // 100} & rule.codes]
+        return tuple(
+            (
+                rule,
+                rule.enhanced,
+                tuple(words[0] for opens, words in rule.words if not opens and len(words) == 1),
+                # A rule without words takes any text: the empty phrase is found in all of them.
+                tuple(entry for entry in rule.words if entry[0] or len(entry[1]) > 1) if rule.words else ((False, ()),),
+            )
+            for rule in applying
+        )
 
     def classify(self, phase: Phase, reply: Reply) -> Class:
         rule = self.match(phase, reply)
@@ -136,11 +154,15 @@ def _found(opens: bool, words: tuple[str, ...], text: str) -> bool:
 
 
 _UNIT: Final = "(" + "|".join(sorted(SECONDS, key=len, reverse=True)) + r")\b"
-# Every repetition is of one character class and bounded: at most some fifty steps from each position.
-_HINT: Final = re.compile(
-    r"(?:again|back|retry|wait|greylist|graylist|defer|delay|later)[^0-9]{0,40}"
-    rf"(?:([0-9]{{1,2}}):([0-9]{{2}}):([0-9]{{2}})|([0-9]{{1,6}}) ?{_UNIT}(?:,? (?:and )?([0-9]{{1,6}}) ?{_UNIT})?)"
+_TIME: Final = re.compile(
+    r"(?<![0-9])(?:([0-9]{1,2}):([0-9]{2}):([0-9]{2})"
+    rf"|([0-9]{{1,6}}) ?{_UNIT}(?:,? (?:and )?([0-9]{{1,6}}) ?{_UNIT})?)"
 )
+_ASKED: Final = re.compile(r"(?:again|back|retry|wait|greylist|graylist|defer|delay|later)[^0-9]{0,40}$")
+_REACH: Final = 50
+"""How far before a time the asking word may begin."""
+_TIMES_TRIED: Final = 4
+"""A reply full of times costs no more than one with four."""
 
 
 def retry_hint(text: str) -> float | None:
@@ -148,9 +170,15 @@ def retry_hint(text: str) -> float | None:
 
     Real ones: "Greylisted, please try again in 300 seconds", "come back in 00:05:00", "retry in 1 hour 30 minutes".
     """
-    match = _HINT.search(text[:1024].lower())
-    if match is None:
-        return None
+    text = text[:1024].lower()
+    for match in islice(_TIME.finditer(text), _TIMES_TRIED):
+        start = match.start()
+        if _ASKED.search(text[max(0, start - _REACH) : start]):
+            return _told(match)
+    return None
+
+
+def _told(match: re.Match[str]) -> float | None:
     hours, minutes, seconds, first, unit, second, second_unit = match.groups()
     if first is None:
         told = int(hours) * 3600 + int(minutes) * 60 + int(seconds)

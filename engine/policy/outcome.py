@@ -191,13 +191,17 @@ def _session_lost(attempt: Attempt, then: _Then) -> Ruling:
 
 
 def _session_refused(attempt: Attempt, found: Rule | None, hint: float | None, then: _Then) -> Ruling:
+    pause = _pause(found, hint)
+    if not pause and (found is None or found.pause is None):
+        pause = min(hint or _BRIEF_PAUSE, _LONGEST_PAUSE)
     return Ruling(
         *then,
         counted=attempt.phase in _REACHED,
         bounce_class=_class(found),
         close_session=True,
-        path=PathWord.PAUSE,
-        pause_seconds=_pause(found, hint) or min(hint or _BRIEF_PAUSE, _LONGEST_PAUSE),
+        # A rule may say that no rest is wanted: this session is full, the next may come at once.
+        path=PathWord.PAUSE if pause else PathWord.NEUTRAL,
+        pause_seconds=pause,
         rule=_name(found),
     )
 

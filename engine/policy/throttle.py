@@ -53,7 +53,9 @@ class Rate:
 
 
 class Throttle:
-    """One rate's memory. `now` is monotonic seconds; a `now` before the last one is taken as the last one."""
+    """One rate's memory. `now` is seconds of any clock; where that steps back, the throttle's own time stands still
+    for the step and goes on with it, so that nothing stalls and nothing is granted twice.
+    """
 
     __slots__ = ("_arrival", "_interval", "_latest", "_tolerance", "rate")
 
@@ -68,12 +70,14 @@ class Throttle:
         """0.0: granted. Else nothing was taken, and the answer is the seconds after which a grant is sure."""
         wait = self.peek(now)
         if wait == 0.0:
-            self._arrival = max(self._arrival, self._latest) + self._interval
+            self._arrival = max(self._arrival, now) + self._interval
         return wait
 
     def peek(self, now: float) -> float:
         """What take would answer, without taking."""
-        latest = self._latest = max(self._latest, now)
-        ahead = self._arrival - self._tolerance - latest
+        if now < self._latest:
+            self._arrival += now - self._latest
+        self._latest = now
+        ahead = self._arrival - self._tolerance - now
         # A microsecond more than asked: now + wait, rounded, must not fall short of the grant by one bit and spin.
         return 0.0 if ahead <= 0.0 else ahead + 1e-6
