@@ -18,7 +18,6 @@ MAX_ADDRESS = 254
 """RFC 5321 4.5.3.1.3 less the angle brackets, in octets."""
 MAX_LOCAL = 64
 """RFC 5321 4.5.3.1.1, in octets."""
-MAX_DOMAIN = 253
 
 LEGACY_DOMAINS = frozenset({"docomo.ne.jp", "ezweb.ne.jp", "au.com"})
 
@@ -64,15 +63,15 @@ def parse_address(text: str) -> Address:
     if match is None:
         return _parse_unusual(text)
     local, given = match.groups()
-    domain = _domain(given)
     if len(local) > MAX_LOCAL or len(text) > MAX_ADDRESS:
         raise AddressError(text, f"too long (local part {MAX_LOCAL}, whole {MAX_ADDRESS} octets)")
+    domain = _domain(given)
     return Address(local, domain, text, text if domain == given else f"{local}@{domain}")
 
 
 def _parse_unusual(text: str) -> Address:
     if len(text) > MAX_ADDRESS:
-        raise AddressError(text, f"longer than {MAX_ADDRESS} octets")
+        raise AddressError(text, f"too long (whole {MAX_ADDRESS} octets)")
     written, at, given = text.rpartition("@")
     if not at or not written or not given:
         raise AddressError(text, "is not of the form local@domain")
@@ -105,10 +104,10 @@ def _quote(local: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _domain(given: str) -> str:
-    """Lower-case A-labels of a domain with at least two labels."""
+    """Lower-case A-labels of a domain with at least two labels. The caller has bounded its length."""
     domain = given.lower() if given.isascii() else _a_labels(given)
     labels = domain.split(".")
-    if len(domain) > MAX_DOMAIN or len(labels) < 2 or labels[-1].isdigit():
+    if len(labels) < 2 or labels[-1].isdigit():
         raise AddressError(f"@{given}", "the domain is no full host name")
     if not all(map(_LABEL.fullmatch, labels)):
         raise AddressError(f"@{given}", "the domain has a label that is empty, too long or of wrong characters")
@@ -116,7 +115,7 @@ def _domain(given: str) -> str:
 
 
 def _a_labels(given: str) -> str:
-    if len(given) > MAX_DOMAIN or _DEVIATIONS.search(given):
+    if _DEVIATIONS.search(given):
         raise AddressError(f"@{given}", "the domain has no safe A-label form: write its labels as xn--…")
     try:
         return given.encode("idna").decode("ascii").lower()

@@ -40,7 +40,7 @@ class FixedBody:
 class MergedBody:
     """Static octets and encoded parts in turn, beginning with static ones."""
 
-    __slots__ = ("_lead", "_linked", "_parts", "_places", "_state")
+    __slots__ = ("_lead", "_links", "_literals", "_parts", "_state", "_values")
 
     def __init__(self, statics: Sequence[bytes], parts: Sequence[Part], places: Places) -> None:
         """`statics` stand before, between and behind the parts."""
@@ -50,13 +50,15 @@ class MergedBody:
         # The static octets behind a part and the next part's lead are one piece.
         leads = [part.lead for part in parts[1:]] + [b""]
         self._parts = [(part, octets + lead) for part, octets, lead in zip(parts, behind, leads, strict=True)]
-        self._places = tuple(places.order)
-        self._linked = any(name == CANCEL_URL for name, _ in self._places)
+        self._values = [(name, prepare) for name, prepare in places.values if name != CANCEL_URL]
+        self._links = [(index, prepare) for index, (name, prepare) in enumerate(places.values) if name == CANCEL_URL]
+        self._literals = places.literals
 
     def render(self, fields: Mapping[str, str], cancel_url: str) -> tuple[bytes, bytes, bytes]:
-        if self._linked:
-            fields = {**fields, CANCEL_URL: cancel_url}
-        prepared = [prepare(fields[name]) for name, prepare in self._places]
+        prepared = [prepare(fields[name]) for name, prepare in self._values]
+        for index, prepare in self._links:
+            prepared.insert(index, prepare(cancel_url))
+        prepared += self._literals
         out: list[bytes] = []
         for part, behind in self._parts:
             part.render(prepared, out)

@@ -100,24 +100,24 @@ class Compiled:
         "__weakref__",
         "_body",
         "_canonical",
-        "_eightbit",
         "_names",
         "_own",
         "_signatures",
         "_state",
-        "_static",
-        "_utf8",
         "_wire",
+        "eightbit",
+        "static",
         "use",
+        "utf8",
     )
 
     def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:
         self.use = use
-        self._static = static.wire + b"\r\n"
+        self.static = static.wire + b"\r\n"
         self._own = own
         self._body = body
-        self._eightbit = eightbit
-        self._utf8 = utf8
+        self.eightbit = eightbit
+        self.utf8 = utf8
         self._wire, self._canonical = own.formats()
         self._names = signed_names((*static.names, *own.names))
         self._state = hashlib.sha256(static.canonical)
@@ -135,16 +135,7 @@ class Compiled:
             field_wire, field_canonical = field.render(facts.fields)
             wire += field_wire
             canonical += field_canonical
-        lead, rest, body_hash = self._body.render(facts.fields, url)
-        ascii_only = address.isascii()
-        return Draft(
-            self,
-            (wire, self._static, lead, rest),
-            canonical,
-            body_hash,
-            eightbit=self._eightbit or not ascii_only,
-            utf8=self._utf8 or not ascii_only,
-        )
+        return Draft(self, wire, canonical, self._body.render(facts.fields, url), not address.isascii())
 
     def header_state(self) -> hashlib._Hash:
         """SHA-256 of the static fields, a copy."""
@@ -163,27 +154,20 @@ class Compiled:
 class Draft:
     """A mail that waits for its signatures."""
 
-    __slots__ = ("_body_hash", "_canonical", "_compiled", "_pieces", "_signatures", "eightbit", "utf8")
+    __slots__ = ("_body", "_canonical", "_compiled", "_signatures", "_wire", "eightbit", "utf8")
 
     def __init__(
-        self,
-        compiled: Compiled,
-        pieces: tuple[bytes, ...],
-        canonical: bytes,
-        body_hash: bytes,
-        *,
-        eightbit: bool,
-        utf8: bool,
+        self, compiled: Compiled, wire: bytes, canonical: bytes, body: tuple[bytes, bytes, bytes], utf8_address: bool
     ) -> None:
-        self.eightbit = eightbit
-        """The payload needs 8BITMIME."""
-        self.utf8 = utf8
-        """The payload, or the recipient, needs SMTPUTF8."""
         self._compiled = compiled
-        self._pieces = pieces
+        self._wire = wire
         self._canonical = canonical
-        self._body_hash = body_hash
+        self._body = body
         self._signatures: dict[int, bytes] = {}
+        self.eightbit = utf8_address or compiled.eightbit
+        """The payload needs 8BITMIME."""
+        self.utf8 = utf8_address or compiled.utf8
+        """The payload, or the recipient, needs SMTPUTF8."""
 
     def digest(self, key: Key, now: float) -> bytes:
         """The SHA-256 that this key has to sign (RFC 6376 3.7; RFC 8463 3 signs the same one)."""
@@ -191,14 +175,14 @@ class Draft:
         field.at(int(now))
         self._signatures[id(key)] = field.wire
         state = self._compiled.header_state()
-        state.update(self._canonical + field.canonical + self._body_hash + b"; b=")
+        state.update(self._canonical + field.canonical + self._body[2] + b"; b=")
         return state.digest()
 
     def finish(self, signatures: Iterable[tuple[Key, bytes]]) -> bytes:
         """The payload, signed by these keys, which have had their digest(); the first one's field comes first."""
+        lead, rest, body_hash = self._body
         pieces: list[bytes] = []
         for key, signature in signatures:
-            head = self._signatures[id(key)]
-            pieces += (head, self._body_hash, b";\r\n\tb=", fold_signature(signature), b"\r\n")
-        pieces += self._pieces
+            pieces += (self._signatures[id(key)], body_hash, b";\r\n\tb=", fold_signature(signature), b"\r\n")
+        pieces += (self._wire, self._compiled.static, lead, rest)
         return b"".join(pieces)

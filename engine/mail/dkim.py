@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.mail.lines import lines_of
+
 RSA_SHA256 = "rsa-sha256"
 ED25519_SHA256 = "ed25519-sha256"
 
@@ -119,4 +121,4 @@ def _fold_names(names: Iterable[str]) -> bytes:
 def fold_signature(signature: bytes) -> bytes:
     """The value of b=, in lines of 72 characters; 86 (Ed25519) to 1,400 characters (RSA-8192) long."""
     text = b2a_base64(signature, newline=False)
-    return b"\r\n\t".join([text[at : at + _LINE] for at in range(0, len(text), _LINE)])
+    return b"\r\n\t".join(lines_of(text, _LINE))

@@ -20,6 +20,7 @@ MAX_UNBROKEN = 900
 """Without a space to fold at, more would come near the 998 octets of RFC 5322 2.1.1."""
 _WORD_OCTETS = 36
 """UTF-8 octets in one encoded-word: 60 characters of the 75 allowed, which leaves room for the name of the field."""
+_WORD = 60
 
 _PLAIN = re.compile(r"[!-~]++(?: [!-~]++)*+")
 _NEUTRALISED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -31,71 +32,68 @@ Rendered = tuple[bytes, bytes]
 class FieldTemplate:
     """One field, compiled. `names` are the merge fields in it."""
 
-    __slots__ = ("_canonical_name", "_template", "_wire_name", "_words", "name", "names")
+    __slots__ = ("_canonical_start", "_encoded_start", "_may_be_plain", "_template", "_words", "name", "names")
 
     def __init__(self, name: str, template: Template) -> None:
         self.name = name
         self.names = frozenset(part.name for part in template if isinstance(part, Slot))
         self._template = template
-        self._wire_name = f"{name}:"
-        self._canonical_name = f"{name.lower()}:"
-        self._words = tuple(encoded_words(part) if isinstance(part, str) else [] for part in template)
+        self._words: tuple[str | list[bytes], ...] = tuple(
+            encoded_words(part) if isinstance(part, str) else part.name for part in template
+        )
+        self._may_be_plain = all(part.isascii() for part in template if isinstance(part, str))
+        room = MAX_LINE - len(name) - 2
+        self._encoded_start = f"{name}: ".encode("ascii") if room >= _WORD else f"{name}:\r\n ".encode("ascii")
+        self._canonical_start = f"{name.lower()}:".encode("ascii")
 
     def render(self, fields: Mapping[str, str]) -> Rendered:
         """Total: whatever the values, it is this one field and no more."""
-        parts = [part if isinstance(part, str) else fields[part.name] for part in self._template]
-        text = "".join(parts)
-        if _PLAIN.fullmatch(text) and "=?" not in text and (len(text) <= MAX_UNBROKEN or _is_foldable(text)):
-            return self._plain(text)
-        words = []
-        for part, ready in zip(parts, self._words, strict=True):
-            words += ready or encoded_words(part)
-        return self._encoded(words)
+        if self._may_be_plain:
+            text = "".join([part if isinstance(part, str) else fields[part.name] for part in self._template])
+            if _PLAIN.fullmatch(text) and "=?" not in text and (len(text) <= MAX_UNBROKEN or _is_foldable(text)):
+                return self._plain(text.encode("ascii"))
+        words: list[bytes] = []
+        for ready in self._words:
+            words += encoded_words(fields[ready]) if isinstance(ready, str) else ready
+        start = self._encoded_start if words else self.name.encode("ascii") + b": "
+        return start + b"\r\n ".join(words) + b"\r\n", self._canonical_start + b" ".join(words) + b"\r\n"
 
-    def _plain(self, text: str) -> Rendered:
-        canonical = f"{self._canonical_name}{text}\r\n".encode("ascii")
-        if len(self._wire_name) + 1 + len(text) > MAX_LINE:
-            text = fold(text, len(self._wire_name) + 1)
-        return f"{self._wire_name} {text}\r\n".encode("ascii"), canonical
-
-    def _encoded(self, words: list[str]) -> Rendered:
-        if words and len(self._wire_name) + 1 + len(words[0]) > MAX_LINE:
-            words = ["", *words]
-            wire = f"{self._wire_name}" + "\r\n ".join(words)
-        else:
-            wire = f"{self._wire_name} " + "\r\n ".join(words)
-        return f"{wire}\r\n".encode("ascii"), f"{self._canonical_name}{' '.join(words).strip()}\r\n".encode("ascii")
+    def _plain(self, text: bytes) -> Rendered:
+        start = f"{self.name}: ".encode("ascii")
+        canonical = self._canonical_start + text + b"\r\n"
+        return start + fold(text, len(start)) + b"\r\n", canonical
 
 
 def _is_foldable(text: str) -> bool:
     return max(map(len, text.split(" "))) <= MAX_UNBROKEN
 
 
-def encoded_words(text: str) -> list[str]:
+def encoded_words(text: str) -> list[bytes]:
     """RFC 2047 4.1, UTF-8; no character is cut in two. Between two encoded-words white space does not count."""
-    octets = _neutral(text).encode("utf-8", "replace")
+    octets = text.encode() if text.isprintable() else _NEUTRALISED.sub(" ", text).encode("utf-8", "replace")
+    if 0 < len(octets) <= _WORD_OCTETS:
+        return [b"=?utf-8?b?" + b2a_base64(octets, newline=False) + b"?="]
     words = []
     at = 0
     while at < len(octets):
         end = at + _WORD_OCTETS
         while end < len(octets) and octets[end] & 0xC0 == 0x80:
             end -= 1
-        words.append("=?utf-8?b?" + b2a_base64(octets[at:end], newline=False).decode("ascii") + "?=")
+        words.append(b"=?utf-8?b?" + b2a_base64(octets[at:end], newline=False) + b"?=")
         at = end
     return words
 
 
-def _neutral(text: str) -> str:
-    return text if text.isprintable() else _NEUTRALISED.sub(" ", text)
-
-
-def fold(text: str, start: int) -> str:
+def fold(text: bytes, start: int) -> bytes:
     """Folded at spaces to lines of 76 characters where spaces allow it; the first one has `start` already."""
-    lines, line, room = [], "", MAX_LINE - start
-    for word in text.split(" "):
-        if line and len(line) + 1 + len(word) > room:
+    if start + len(text) <= MAX_LINE:
+        return text
+    first, *others = text.split(b" ")
+    lines, line, room = [], first, MAX_LINE - start
+    for word in others:
+        if len(line) + 1 + len(word) > room:
             lines.append(line)
             line, room = word, MAX_LINE - 1
         else:
-            line = f"{line} {word}" if line else word
-    return "\r\n ".join([*lines, line])
+            line += b" " + word
+    return b"\r\n ".join([*lines, line])

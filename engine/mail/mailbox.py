@@ -12,6 +12,8 @@ from engine.mail.address import Address, AddressError, parse_address
 from engine.mail.header import encoded_words
 
 MAX_DISPLAY = 200
+_TOGETHER = 60
+"""Name and address up to here share a line, the field's name before them or not."""
 
 _MAILBOX = re.compile(
     r"""[ \t]*+ (?:
@@ -39,10 +41,16 @@ def write_mailbox(display: str, address: Address) -> str:
     if not display:
         return address.wire
     if not display.isascii() or "=?" in display:
-        return "\r\n ".join([*encoded_words(display), f"<{address.wire}>"])
-    if _ATOMS.fullmatch(display):
-        return f"{display}\r\n <{address.wire}>"
-    return '"' + display.replace("\\", "\\\\").replace('"', '\\"') + f'"\r\n <{address.wire}>'
+        lines = [word.decode("ascii") for word in encoded_words(display)]
+    elif _ATOMS.fullmatch(display):
+        lines = [display]
+    else:
+        lines = ['"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"']
+    if len(lines[-1]) + len(address.wire) <= _TOGETHER:
+        lines[-1] += f" <{address.wire}>"
+    else:
+        lines.append(f"<{address.wire}>")
+    return "\r\n ".join(lines)
 
 
 def _stands_in_a_name(character: str) -> bool:

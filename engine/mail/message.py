@@ -37,6 +37,8 @@ RESERVED = "x-sokutatsu-"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
 _TOKEN_VALUE = re.compile(r"[!-~]++(?: [!-~]++)*+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BODY_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _KNOWN = frozenset({"subject", "text", "html", "headers", "raw"})
 
 
@@ -67,7 +69,7 @@ def decode_message(given: object) -> MessageSpec:
         raise MessageError("message", "", "must be a map")
     unknown = [name for name in given if name not in _KNOWN]
     if unknown:
-        raise MessageError(str(unknown[0])[:80], "", f"unknown; a message has {', '.join(sorted(_KNOWN))}")
+        raise MessageError(_shown(unknown[0]), "", f"unknown; a message has {', '.join(sorted(_KNOWN))}")
     raw = given.get("raw")
     if raw is None:
         spec = MessageSpec(
@@ -83,6 +85,11 @@ def decode_message(given: object) -> MessageSpec:
     else:
         spec = MessageSpec(raw=raw)
     return _checked(spec)
+
+
+def _shown(name: object) -> str:
+    """A name that we do not know, fit for an error text."""
+    return ascii(str(name)[:80])[1:-1]
 
 
 def _text(given: dict[object, object], field: str, limit: int) -> str | None:
@@ -118,8 +125,7 @@ def _checked(spec: MessageSpec) -> MessageSpec:
         return spec
     if not (spec.text or spec.html):
         raise MessageError("text", "", "a message needs text, html or raw")
-    if not spec.subject or not spec.subject.isprintable():
-        _check_subject(spec.subject)
+    _check_subject(spec.subject)
     for field, text in (("text", spec.text), ("html", spec.html)):
         _check_body(field, text or "")
     seen: set[str] = set()
@@ -127,10 +133,6 @@ def _checked(spec: MessageSpec) -> MessageSpec:
         _check_field(name, value, seen)
     use_of(spec)
     return spec
-
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_BODY_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 def _check_subject(subject: str) -> None:
@@ -147,7 +149,7 @@ def _check_body(field: str, text: str) -> None:
 
 
 def _check_field(name: str, value: str, seen: set[str]) -> None:
-    field, lower = f"headers.{name[:80]}", name.lower()
+    field, lower = f"headers.{_shown(name)}", name.lower()
     free = lower in UNSTRUCTURED or (lower.startswith("x-") and lower not in TOKENS)
     if not _NAME.fullmatch(name) or lower.startswith(RESERVED) or not (free or lower in TOKENS or lower == "reply-to"):
         allowed = ", ".join(sorted(UNSTRUCTURED | TOKENS))

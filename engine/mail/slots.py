@@ -22,7 +22,8 @@ MAX_HEADER_VALUE = 300
 CANCEL_URL = "%cancelurl%"
 """The slot's name; no merge field can have it."""
 
-_SLOT = re.compile(r"\{\{\s*([\w.-]{1,64})\s*\}\}|(%cancelurl%)")
+# Three braces mean "unescaped" in Mustache; here nothing goes unescaped.
+_SLOT = re.compile(r"(?<!\{)\{\{\s*([\w.-]{1,64})\s*\}\}|(%cancelurl%)")
 _HEADER_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BODY_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 

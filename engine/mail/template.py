@@ -92,7 +92,7 @@ def _body(spec: MessageSpec) -> tuple[bytes, Body]:
         parts.append((subtype, part))
     boundary = "=_" + hashlib.sha256(encode(spec)).hexdigest()[:32]
     mime, statics = frame(parts, boundary)
-    if places.order:
+    if places.values:
         return mime, MergedBody(statics, [part for _, part in parts], places)
     pieces = [statics[0]]
     for (_, part), behind in zip(parts, statics[1:], strict=True):

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from engine.mail import values
+from engine.mail.lines import lines_of
 from engine.mail.slots import Slot, Template
 
 _B64_LINE = 76
@@ -32,10 +34,13 @@ _MAX_LINE = 76
 # No run of spaces, no space before a line end, no dot at the start of a line, nothing that a boundary could hold.
 _SEVEN_BIT = re.compile(r"(?!.*(?:  | \n|\n\.|=_))[!-\-/-~\n][ -~\n]*", re.DOTALL)
 
-Chunk = tuple[int | bytes, ...]
-"""Slots (by number of their place) and short literals that are encoded together."""
 Variant = tuple[bytes, bytes, bytes]
-"""Octets given away to the chunk before, encoded lines, octets left over for the chunk behind."""
+"""Octets given away to the chunk before; line end and encoded lines; octets left over for the chunk behind."""
+Variants = tuple[Variant, Variant, Variant]
+Pick = Callable[[Sequence[bytes]], tuple[bytes, ...]]
+"""Takes the values and short literals that are encoded together."""
+
+_END: Variant = (b"", b"\r\n", b"")
 
 
 class Part(Protocol):
@@ -51,18 +56,27 @@ class Part(Protocol):
 
 
 class Places:
-    """The distinct (field, preparation) pairs of a message, numbered as its parts refer to them."""
+    """What the parts of a message are rendered from, as one list: the values, each distinct (field, preparation) pair
+    once, counted from the front; and short literals, counted from the back.
+    """
 
     def __init__(self) -> None:
-        self.order: list[tuple[str, values.Prepare]] = []
-        self._numbers: dict[tuple[str, values.Prepare], int] = {}
+        self._values: dict[tuple[str, values.Prepare], int] = {}
+        self._literals: dict[bytes, int] = {}
 
-    def number(self, name: str, prepare: values.Prepare) -> int:
-        place = (name, prepare)
-        if place not in self._numbers:
-            self._numbers[place] = len(self.order)
-            self.order.append(place)
-        return self._numbers[place]
+    def value(self, name: str, prepare: values.Prepare) -> int:
+        return self._values.setdefault((name, prepare), len(self._values))
+
+    def literal(self, octets: bytes) -> int:
+        return self._literals.setdefault(octets, -1 - len(self._literals))
+
+    @property
+    def values(self) -> list[tuple[str, values.Prepare]]:
+        return list(self._values)
+
+    @property
+    def literals(self) -> list[bytes]:
+        return list(reversed(self._literals))
 
 
 def encode_part(template: Template, *, markup: bool, places: Places, alone: bool) -> Part:
@@ -117,7 +131,7 @@ class QuotedPart:
         for part, behind in zip(template, (*template[1:], ""), strict=True):
             if isinstance(part, Slot):
                 breaks = b"" if isinstance(behind, str) and behind.startswith("\n") else b"=\r\n"
-                self._pairs.append((places.number(part.name, prepare), breaks))
+                self._pairs.append((places.value(part.name, prepare), breaks))
                 continue
             text = quote_literal(part)
             if behind and not text.endswith(b"\r\n"):
@@ -140,53 +154,62 @@ class Base64Part:
     encoding = "base64"
 
     def __init__(self, template: Template, prepare: values.Prepare, places: Places) -> None:
-        pieces: list[int | bytes] = [
-            part.replace("\n", "\r\n").encode() if isinstance(part, str) else places.number(part.name, prepare)
+        pieces = [
+            part.replace("\n", "\r\n").encode() if isinstance(part, str) else places.value(part.name, prepare)
             for part in template
         ]
-        first = pieces.pop(0) if isinstance(pieces[0], bytes) else b""
-        assert isinstance(first, bytes)
+        first = pieces[0] if isinstance(pieces[0], bytes) else b""
         _, self.lead, self._left_over = _variant(first, 0, last=False)
-        self._groups: list[tuple[Chunk, tuple[Variant, Variant, Variant] | None]] = []
-        chunk: list[int | bytes] = []
-        for index, piece in enumerate(pieces):
-            last = index == len(pieces) - 1
-            if isinstance(piece, bytes) and len(piece) > _SHORT:
-                # By length of the chunk modulo 3.
-                variants = (_variant(piece, 0, last=last), _variant(piece, 2, last=last), _variant(piece, 1, last=last))
-                self._groups.append((tuple(chunk), variants))
-                chunk = []
-                continue
-            chunk.append(piece)
-            if last:
-                self._groups.append((tuple(chunk), None))
+        self._groups = list(_groups(pieces[1:] if first else pieces, places))
 
     def render(self, prepared: Sequence[bytes], out: list[bytes]) -> None:
         left_over = self._left_over
-        for pieces, variants in self._groups:
-            chunk = left_over
-            for piece in pieces:
-                chunk += prepared[piece] if type(piece) is int else piece  # type: ignore[operator]  # isinstance costs
-            if variants is None:
-                out.append(base64_lines(chunk))
-                return
-            given, lines, left_over = variants[len(chunk) % 3]
-            chunk += given
-            out += (base64_lines(chunk), lines)
+        for pick, variants in self._groups:
+            chunk = left_over + b"".join(pick(prepared))
+            given, behind, left_over = variants[len(chunk) % 3]
+            text = b2a_base64(chunk + given, newline=False)
+            out += (text if len(text) <= _B64_LINE else _lines(text), behind)
+
+
+def _groups(pieces: list[int | bytes], places: Places) -> Iterator[tuple[Pick, Variants]]:
+    """Runs of slots and short literals, each with the long literal behind it, if any."""
+    run: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, int):
+            run.append(piece)
+        elif len(piece) <= _SHORT:
+            run.append(places.literal(piece))
+        else:
+            yield _pick(run, places), _variants(piece, last=piece is pieces[-1])
+            run = []
+    if run:
+        yield _pick(run, places), (_END, _END, _END)
+
+
+def _pick(run: list[int], places: Places) -> Pick:
+    # With one index itemgetter gives no tuple: an empty literal makes it two.
+    return itemgetter(*run, places.literal(b""))
+
+
+def _variants(literal: bytes, *, last: bool) -> Variants:
+    """By the length, modulo 3, of what stands before; every one begins by ending the line of that."""
+    first, second, third = (_variant(literal, given, last=last) for given in (0, 2, 1))
+    return first, second, third
 
 
 def _variant(literal: bytes, given: int, *, last: bool) -> Variant:
     rest = literal[given:]
     whole = len(rest) if last else len(rest) - len(rest) % 3
-    return literal[:given], base64_lines(rest[:whole]), rest[whole:]
+    return literal[:given], b"\r\n" + base64_lines(rest[:whole]), rest[whole:]
 
 
 def base64_lines(octets: bytes) -> bytes:
     """Lines of 76 characters, each with CRLF; nothing for nothing."""
-    text = b2a_base64(octets, newline=False)
-    if 0 < len(text) <= _B64_LINE:
-        return text + b"\r\n"
-    return b"".join([text[at : at + _B64_LINE] + b"\r\n" for at in range(0, len(text), _B64_LINE)])
+    return _lines(b2a_base64(octets, newline=False)) + b"\r\n" if octets else b""
+
+
+def _lines(text: bytes) -> bytes:
+    return b"\r\n".join(lines_of(text, _B64_LINE))
 
 
 def quote_literal(text: str) -> bytes:

@@ -16,6 +16,8 @@ Prepare = Callable[[str], bytes]
 QP_LINE = 75
 """Characters before a soft line break (RFC 2045 6.7 rule 5)."""
 
+# What HTML gives a meaning, and what does not print.
+_SPECIAL = re.compile(r"[&<>\"'\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Needs no encoding at the start of a line: no leading dot (transparency), no space that a canonical form would touch.
 _QP_PLAIN = re.compile(r"[!-\-/-<>-~][!-<>-~]*+(?: [!-<>-~]++)*+")
@@ -28,7 +30,9 @@ def plain(value: str) -> bytes:
 
 def markup(value: str) -> bytes:
     """For HTML, elements and quoted attributes alike, that a base64 part carries."""
-    return value.encode() if value.isalnum() else html.escape(_tidy(value)).encode("utf-8", "replace")
+    if value.isalnum() or _SPECIAL.search(value) is None:
+        return value.encode()
+    return html.escape(_tidy(value)).encode("utf-8", "replace")
 
 
 def quoted_plain(value: str) -> bytes:
