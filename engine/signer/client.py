@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Sequence
 
 from engine.signer.frames import BATCH_LIMIT, DIGEST_SIZE, request_head
@@ -20,9 +21,10 @@ log = logging.getLogger(__name__)
 
 DEATHS_OF_A_BATCH = 3
 START_ATTEMPTS = 6
-"""Attempts to replace a worker before it is given up; waits between them double from RESTART_WAIT."""
-RESTART_WAIT = 0.1
+"""Attempts to replace a worker before it is given up."""
+REAP_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
+CRASHES = frozenset({signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE})
 
 
 class SignerFailed(Exception):  # noqa: N818 - the signer's state, not one call's error
@@ -49,6 +51,7 @@ class SignerClient:
         self._revivals: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
+        self._distrust = False
 
     @property
     def backlog(self) -> int:
@@ -71,54 +74,75 @@ class SignerClient:
         self._watch = asyncio.create_task(self._watch_stalls(), name="signer watch")
 
     async def _start_one(self) -> None:
+        wanted = self._wanted_backend()
         told: dict[str, object] = {
             "keys": [str(key.file) for key in self.settings.keys],
-            "backend": self._wanted_backend(),
+            "backend": wanted,
             "nice": self.settings.nice,
         }
         worker = await start_process(told, self.counts, self._ended)
+        greeting = await self._greeted(worker)
+        if greeting is None and self._distrust and wanted == "auto":
+            await self._start_one()
+            return
+        if greeting is None:
+            raise SignerFailed("a signing worker did not start; its error output and the line before this say why")
+        self._accept_greeting(greeting)
+        self._workers.append(worker)
+        self._place_unplaced()
+
+    async def _greeted(self, worker: SigningProcess) -> dict[str, object] | None:
+        """What the worker says of itself; None, and it is gone, if it said nothing or cannot sign."""
         try:
             greeting = await asyncio.wait_for(worker.greeting, self.settings.start_seconds)
-        except asyncio.CancelledError:
+            self._check(greeting)
+        except (TimeoutError, ConnectionError) as error:
+            worker.close()
+            self._judge(await worker.reaped(0.0 if isinstance(error, TimeoutError) else REAP_SECONDS))
+            return None
+        except BaseException:  # cancelled, or a SignerFailed on its way: no process may stay behind
             worker.close()
             worker.process.kill()
             worker.process.wait()
             raise
-        except (TimeoutError, ConnectionError) as error:
-            worker.close()
-            status = await worker.reaped(0.0 if isinstance(error, TimeoutError) else 2.0)
-            raise SignerFailed(
-                f"a signing worker did not start ({_status_text(status)}); its error output says why"
-            ) from None
-        try:
-            self._accept_greeting(greeting)
-        except SignerFailed:
-            worker.close()
-            await worker.reaped(2.0)
-            raise
-        self._workers.append(worker)
-        self._place_unplaced()
+        if worker.ended:
+            self._judge(await worker.reaped(REAP_SECONDS))
+            return None
+        return greeting
+
+    def _judge(self, status: int) -> None:
+        """A worker that crashed in machine code is not given the multi-buffer library again."""
+        log.error("signer worker ended status=%s restarts=%d", _status_text(status), self.counts.restarts)
+        if -status in CRASHES and not self._distrust and self._wanted_backend() == "auto":
+            log.error("signer backend=cryptography from now on reason='a worker crashed'")
+            self._distrust = True
 
     def _wanted_backend(self) -> str:
+        if self._distrust:
+            return "cryptography"
         wanted = os.environ.get(BACKEND_VARIABLE) or self.settings.backend
         if wanted not in BACKENDS:
             raise SignerFailed(f"signer backend {ascii(wanted)[:80]} is unknown; take one of {', '.join(BACKENDS)}")
         return wanted
 
-    def _accept_greeting(self, greeting: dict[str, object]) -> None:
+    def _check(self, greeting: dict[str, object]) -> None:
         if "error" in greeting:
             raise SignerFailed(str(greeting["error"]))
-        described = greeting["keys"]
-        assert isinstance(described, list)
-        publics = tuple(str(key["public"]) for key in described)
-        if not self.backend:
-            self._learn(described)
-            self._publics = publics
-            self.backend = str(greeting["backend"])
-            log.info("signer backend=%s reason=%r keys=%d", self.backend, greeting["reason"], len(publics))
-        elif publics != self._publics:
+        if self.backend and _publics(greeting) != self._publics:
             # Mail would leave signed by two keys under one selector; which one DNS shows is not known here.
             raise SignerFailed("a DKIM key file has changed since the start; restart the engine to take it into use")
+
+    def _accept_greeting(self, greeting: dict[str, object]) -> None:
+        backend = str(greeting["backend"])
+        if backend == self.backend:
+            return
+        log.info("signer backend=%s reason=%r keys=%d", backend, greeting["reason"], len(self.settings.keys))
+        if not self.backend:
+            described = greeting["keys"]
+            assert isinstance(described, list)
+            self._learn(described)
+            self._publics = _publics(greeting)
+        self.backend = backend
 
     def _learn(self, described: list[dict[str, object]]) -> None:
         keys: dict[str, tuple[KeyInfo, ...]] = {}
@@ -144,8 +168,9 @@ class SignerClient:
         count = len(indexes)
         body = b"".join(parts)
         sizes = self._sizes
-        if len(body) != count * DIGEST_SIZE or max(indexes) >= len(sizes) or count > BATCH_LIMIT:
-            raise ValueError(f"{count} digests with {len(body)} bytes, highest key {max(indexes)} of {len(sizes)}")
+        known = min(indexes) >= 0 and max(indexes) < len(sizes)
+        if not known or len(body) != count * DIGEST_SIZE or count > BATCH_LIMIT:
+            raise ValueError(f"{count} digests with {len(body)} bytes, for keys {set(indexes)} of {len(sizes)}")
         id_ = self._next
         self._next = (id_ + 1) & 0xFFFFFFFF
         frame = request_head(count).pack(id_, count, urgent, *indexes) + body
@@ -205,9 +230,8 @@ class SignerClient:
         self._place(batch)
 
     async def _revive(self, dead: SigningProcess) -> None:
-        status = await dead.reaped(2.0)
-        log.error("signer worker ended status=%s restarts=%d", _status_text(status), self.counts.restarts)
-        wait = RESTART_WAIT
+        self._judge(await dead.reaped(REAP_SECONDS))
+        wait = self.settings.restart_wait
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 await self._start_one()
@@ -257,3 +281,9 @@ class SignerClient:
 
 def _status_text(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit {status}"
+
+
+def _publics(greeting: dict[str, object]) -> tuple[str, ...]:
+    described = greeting["keys"]
+    assert isinstance(described, list)
+    return tuple(str(key["public"]) for key in described)

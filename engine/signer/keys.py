@@ -41,11 +41,13 @@ def _read(file: Path) -> bytes:
         descriptor = os.open(file, flags)
     except OSError as error:
         raise KeyFileError(_unopened(file, error)) from None
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         fault = _fault(os.fstat(descriptor))
         if fault:
             raise KeyFileError(f"DKIM key {_shown(file)}: {fault}")
-        return stream.read(FILE_LIMIT + 1)
+        return os.read(descriptor, FILE_LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def _unopened(file: Path, error: OSError) -> str:

@@ -74,26 +74,26 @@ class Library:
         return f"{found.major}.{found.minor}.{found.patch}"
 
 
-def load_library() -> Library:
+def load_library(package: str = PACKAGE) -> Library:
     """Raises BackendUnavailable."""
-    file = find_library()
+    file = find_library(package)
     try:
         with file.open("rb") as stream:
             image = without_needed(stream.read(IMAGE_LIMIT), UNUSED)
         return Library(_load_image(image))
     except (OSError, ElfError, AttributeError) as error:
-        raise BackendUnavailable(f"{FILE_NAME} of {PACKAGE} cannot be loaded ({_one_line(error)})") from None
+        raise BackendUnavailable(f"{FILE_NAME} of {package} cannot be loaded ({_one_line(error)})") from None
 
 
-def find_library() -> Path:
+def find_library(package: str = PACKAGE) -> Path:
     try:
-        files = distribution(PACKAGE).files or []
+        files = distribution(package).files or []
     except PackageNotFoundError:
-        raise BackendUnavailable(f"the package {PACKAGE} is not installed (extra crypto-mb)") from None
+        raise BackendUnavailable(f"the package {package} is not installed (extra crypto-mb)") from None
     for file in files:
         if file.name == FILE_NAME:
             return Path(str(file.locate())).resolve()
-    raise BackendUnavailable(f"the package {PACKAGE} holds no {FILE_NAME}")
+    raise BackendUnavailable(f"the package {package} holds no {FILE_NAME}")
 
 
 def _load_image(image: bytes) -> ctypes.CDLL:

@@ -50,7 +50,18 @@ class Operands:
 class Lanes:
     """The eight inputs and outputs for one size of modulus, used again for every call."""
 
-    __slots__ = ("_inputs", "_library", "_memory", "_method", "_outputs", "_results", "_scratch", "bits", "size")
+    __slots__ = (
+        "_exports",
+        "_inputs",
+        "_library",
+        "_memory",
+        "_method",
+        "_outputs",
+        "_results",
+        "_scratch",
+        "bits",
+        "size",
+    )
 
     def __init__(self, library: Library, bits: int) -> None:
         self.bits = bits
@@ -62,12 +73,11 @@ class Lanes:
         self._scratch = ctypes.create_string_buffer(library.buffer_size(self._method))
         self._memory = bytearray(encoded_head(self.size) + bytes(DIGEST_SIZE)) * LANES
         self._results = bytearray(self.size * LANES)
-        self._inputs = self._pointers(self._memory)
-        self._outputs = self._pointers(self._results)
+        # While these views live, the byte arrays cannot move: a resize would be a BufferError.
+        self._exports = [(ctypes.c_uint8 * len(memory)).from_buffer(memory) for memory in (self._memory, self._results)]
+        self._inputs, self._outputs = (self._pointers(ctypes.addressof(export)) for export in self._exports)
 
-    def _pointers(self, memory: bytearray) -> ctypes.Array[Any]:
-        # The array object is kept by its from_buffer export: the bytearray cannot be resized under it.
-        start = ctypes.addressof((ctypes.c_uint8 * len(memory)).from_buffer(memory))
+    def _pointers(self, start: int) -> ctypes.Array[Any]:
         return Pointers(*(start + lane * self.size for lane in range(LANES)))
 
     def sign(self, keys: Sequence[Operands], digests: Sequence[bytes]) -> list[bytes | None]:
@@ -89,13 +99,14 @@ class Lanes:
 class MultiBufferBackend:
     """Raises BackendUnavailable when nothing is gained or anything is doubtful here."""
 
-    __slots__ = ("_calls", "_keys", "_lanes", "_operands", "_plain", "_wrong", "fallbacks", "name")
+    __slots__ = ("_calls", "_keys", "_lanes", "_operands", "_plain", "_publics", "_wrong", "fallbacks", "name")
 
     def __init__(self, library: Library, keys: Sequence[PrivateKey], plain: OpensslBackend) -> None:
         self.name = "crypto_mb"
         self.fallbacks = 0
         self._plain = plain
         self._keys = tuple(keys)
+        self._publics = tuple(key.public_key() if isinstance(key, RSAPrivateKey) else None for key in keys)
         self._calls = 0
         self._wrong = 0
         self._operands = tuple(_operands(library, key) for key in keys)
@@ -149,7 +160,8 @@ class MultiBufferBackend:
         given = self._lanes[bits].sign(operands, [digest for _, digest in chosen])
         self._calls += 1
         sample = self._calls % len(chosen)
-        if not self._is_right(chosen[sample], given[sample]):
+        signature = given[sample]
+        if signature is not None and not self._is_right(chosen[sample], signature):
             given = [None] * len(chosen)
             self._count_wrong()
         self.fallbacks += given.count(None)
@@ -158,12 +170,12 @@ class MultiBufferBackend:
             for (index, digest), signature in zip(chosen, given, strict=True)
         ]
 
-    def _is_right(self, asked: tuple[int, bytes], signature: bytes | None) -> bool:
+    def _is_right(self, asked: tuple[int, bytes], signature: bytes) -> bool:
         index, digest = asked
-        key = self._keys[index]
-        assert isinstance(key, RSAPrivateKey)
+        public = self._publics[index]
+        assert public is not None
         try:
-            key.public_key().verify(signature or b"", digest, PADDING, PREHASHED)
+            public.verify(signature, digest, PADDING, PREHASHED)
         except InvalidSignature:
             return False
         return True

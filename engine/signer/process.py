@@ -65,6 +65,7 @@ class SigningProcess(asyncio.Protocol):
         self.owed: dict[int, Owed] = {}
         self.load = 0
         """Signatures owed."""
+        self.ended = False
         self.reads = 0
         """Moves with every answer, for the watch over stalls."""
         self.greeting: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
@@ -131,6 +132,7 @@ class SigningProcess(asyncio.Protocol):
         return data[position:]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it broke changes nothing
+        self.ended = True
         if not self.greeting.done():
             self.greeting.set_exception(ConnectionError("the worker ended during its start"))
             self.greeting.exception()  # marked as seen: whoever waits gets it, and nobody may be waiting

@@ -33,6 +33,8 @@ class SignerSettings:
     """How far the workers stand back behind the core process, which must stay prompt."""
     start_seconds: float = 30.0
     """A worker that has not said that it is ready by then counts as failed."""
+    restart_wait: float = 0.1
+    """Seconds after a failed attempt to replace a worker; doubles with each further one."""
     stall_seconds: float = 30.0
     """A worker that owes signatures and gives none for so long is killed and replaced."""
 

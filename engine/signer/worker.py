@@ -9,6 +9,7 @@ Between slices it reads what has arrived, so that an urgent batch waits for one 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -23,6 +24,8 @@ from engine.signer.choice import Choice, choose
 from engine.signer.frames import ANSWER, DIGEST_SIZE, GREETING_LIMIT, LENGTH, REQUEST, key_indexes
 from engine.signer.keys import KeyFileError, PrivateKey, algorithm_of, public_text, read_key, signature_size
 
+PR_SET_DUMPABLE = 4
+"""prctl(2)."""
 READ_SIZE = 262_144
 SLICE = 8
 """RSA signatures between two looks at the socket; the width of crypto_mb."""
@@ -174,6 +177,11 @@ def shield() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def seal() -> None:
+    """Once keys are in memory: no other process of this user may read it (ptrace, /proc/PID/mem)."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main(descriptor: int) -> int:
     shield()
     wire = socket.socket(fileno=descriptor)
@@ -188,6 +196,7 @@ def main(descriptor: int) -> int:
     except (KeyFileError, BackendUnavailable) as error:
         send_greeting(wire, {"error": str(error)})
         return 1
+    seal()
     send_greeting(wire, ready(choice, keys))
     serve(wire, choice.backend, tuple(algorithm_of(key) == "rsa-sha256" for key in keys))
     return 0

@@ -4,7 +4,10 @@ import asyncio
 import base64
 import hashlib
 import os
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from engine.signer.client import SignerClient, SignerFailed
 from engine.signer.keys import generate_key, key_pem
-from engine.signer.settings import KeyFile, KeyInfo, SignerSettings
+from engine.signer.settings import BACKEND_VARIABLE, KeyFile, KeyInfo, SignerSettings
 
 DIGESTS = [hashlib.sha256(str(number).encode()).digest() for number in range(64)]
 
@@ -120,6 +123,136 @@ def test_signals_of_the_group_do_not_stop_a_worker(both_keys: tuple[KeyFile, ...
         assert client.counts.restarts == 0
 
     with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_a_crash_in_machine_code_ends_the_use_of_the_fast_library(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        pending = client.sign([(0, digest) for digest in DIGESTS])
+        client._workers[0].process.send_signal(signal.SIGSEGV)
+        assert len(await pending) == 64
+        assert client._wanted_backend() == client.backend == "cryptography"
+
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_a_worker_that_stands_still_is_replaced(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        os.kill(client._workers[0].process.pid, signal.SIGSTOP)
+        assert len(await client.sign([(0, DIGESTS[0])])) == 1
+        assert client.counts.restarts == 1
+
+    with_client(SignerSettings(keys=both_keys, workers=1, stall_seconds=0.2), body)
+
+
+def test_a_batch_that_takes_three_workers_down_fails_alone(both_keys: tuple[KeyFile, ...]) -> None:
+    async def body(client: SignerClient) -> None:
+        poison = client.sign([(0, digest) for digest in DIGESTS])
+        while not poison.done():
+            for worker in client._workers:
+                worker.process.kill()
+            await asyncio.gather(*client._revivals, asyncio.sleep(0))
+        with pytest.raises(SignerFailed, match="3 signing workers died over the same batch"):
+            await poison
+        assert len(await client.sign([(0, DIGESTS[0])])) == 1
+
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_a_key_that_changed_on_disk_is_not_taken_into_use(tmp_path: Path) -> None:
+    file = write_key(tmp_path)
+
+    async def body(client: SignerClient) -> None:
+        write_key(tmp_path)
+        await client.sign([(0, DIGESTS[0])])
+        client._workers[0].process.kill()
+        with pytest.raises(SignerFailed, match="has changed since the start; restart"):
+            await client.failed
+        with pytest.raises(SignerFailed, match="no worker left"):
+            await client.sign([(0, DIGESTS[0])])
+
+    with_client(SignerSettings(keys=(KeyFile("example.jp", "r1", file),), workers=1, restart_wait=0.001), body)
+
+
+@pytest.mark.parametrize(
+    "digests",
+    [[], [(2, DIGESTS[0])], [(0, b"short")], [(-1, DIGESTS[0])], [(0, DIGESTS[0])] * 1025, [(0, b""), (0, b"x" * 63)]],
+)
+def test_what_is_no_digest_of_a_known_key_never_reaches_a_worker(
+    both_keys: tuple[KeyFile, ...], digests: list[tuple[int, bytes]]
+) -> None:
+    async def body(client: SignerClient) -> None:
+        with pytest.raises(ValueError, match=r"digests|unpack"):
+            client.sign(digests)
+        assert client.backlog == 0
+        assert len(await client.sign([(1, DIGESTS[0])])) == 1
+
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+
+
+def test_closing_cancels_what_is_owed_and_leaves_no_process(both_keys: tuple[KeyFile, ...]) -> None:
+    async def run() -> None:
+        client = SignerClient(SignerSettings(keys=both_keys, workers=2))
+        await client.start()
+        processes = [worker.process for worker in client._workers]
+        pending = client.sign([(0, digest) for digest in DIGESTS])
+        await client.close()
+        assert pending.cancelled()
+        assert [process.returncode for process in processes] == [0, 0]
+        with pytest.raises(SignerFailed, match="closed"):
+            await client.sign([(0, DIGESTS[0])])
+
+    uvloop.run(run())
+
+
+def has_ended(pid: int) -> bool:
+    """Waits for it, as one may for a process that is nobody's child any more."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 10)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_workers_end_when_the_core_is_killed(both_keys: tuple[KeyFile, ...]) -> None:
+    files = [str(key.file) for key in both_keys]
+    core = f"""
+import asyncio, os, signal
+from engine.signer.client import SignerClient
+from engine.signer.settings import *
+async def run():
+    keys = tuple(KeyFile("example.jp", "s", Path(file)) for file in {files!r})
+    client = SignerClient(SignerSettings(keys=keys, workers=2))
+    await client.start()
+    print(*(worker.process.pid for worker in client._workers), flush=True)
+    for _ in range(20):
+        client.sign([(0, bytes(32))] * 64)
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(run())
+"""
+    ended = subprocess.run([sys.executable, "-c", core], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGKILL, "")
+    pids = [int(pid) for pid in ended.stdout.split()]
+    assert len(pids) == 2
+    assert all(has_ended(pid) for pid in pids)
+
+
+def test_the_backend_can_be_forced_and_the_log_says_which_and_why(
+    both_keys: tuple[KeyFile, ...], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+
+    async def body(client: SignerClient) -> None:
+        assert client.backend == "cryptography"
+
+    with_client(SignerSettings(keys=both_keys, workers=2, backend="cryptography"), body)
+    assert caplog.messages == ["signer backend=cryptography reason='as configured' keys=2"]
+    monkeypatch.setenv(BACKEND_VARIABLE, "openssl")
+    with pytest.raises(SignerFailed, match="backend 'openssl' is unknown; take one of auto, cryptography, crypto_mb"):
+        with_client(SignerSettings(keys=both_keys, workers=2), body)
 
 
 def test_a_key_that_others_may_read_stops_the_start(tmp_path: Path) -> None:
