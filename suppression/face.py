@@ -11,7 +11,7 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -21,10 +21,10 @@ from suppression import policy
 from suppression.address import IDENTITY_BYTES, Keyring
 from suppression.decision import Category, Decision
 from suppression.events import Event, EventError, check
-from suppression.ledger import Batch, Bulk, Entry, Ledger
-from suppression.opening import open_index, open_keyring, save_index
+from suppression.ledger import Batch, Bulk, Entry, Ledger, Written
+from suppression.opening import fold_again, open_index, open_keyring, save_index
 from suppression.recording import entries, microseconds
-from suppression.standing import EVERY, Fact, fold
+from suppression.standing import EVERY
 
 _log = logging.getLogger(__name__)
 
@@ -204,27 +204,28 @@ class Suppression:
     def _column(self, topic: int, category: str) -> list[Decision]:
         """The decision for every standing. Call it after the standings' numbers were looked up."""
         standings = self._index.standings
-        column = self._columns.get((topic, category))
-        if column is None or len(column) < len(standings):
+        column = self._columns.get((topic, category), [])
+        if len(column) < len(standings):
             if sum(map(len, self._columns.values())) > _MAX_CELLS:
                 self._columns.clear()
-            column = [policy.decide(category, known.address, known.towards(topic)) for known in standings]
+            more = standings[len(column) :]
+            column = column + [policy.decide(category, known.address, known.towards(topic)) for known in more]
             self._columns[topic, category] = column
         return column
 
-    def _installed(self, batch: Batch | Bulk, facts: Sequence[Fact]) -> int:
+    def _installed(self, written: Sequence[Written], last: int) -> None:
         """In the writer thread, after the commit."""
-        if isinstance(batch, Bulk):
-            others = self._index.install_fresh(facts, b"".join(batch.identities))
-            wides: Iterator[int] = (_PAIR.unpack(batch.identities[position])[1] for position in others)
-        else:
-            wides = (fact.wide for fact in facts)
-        for wide in dict.fromkeys(wides):
-            self._index.install(fold(self._ledger.facts(wide)))
-        self._epoch = self._ledger.last_event()
-        if self._epoch - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
+        wides: dict[int, None] = {}
+        for batch, facts in written:
+            if isinstance(batch, Bulk):
+                others = self._index.install_fresh(facts, b"".join(batch.identities))
+                wides.update((_PAIR.unpack(batch.identities[position])[1], None) for position in others)
+            else:
+                wides.update((fact.wide, None) for fact in facts)
+        fold_again(self._index, self._ledger, wides)
+        self._epoch = last
+        if last - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
             self._save()
-        return self._epoch
 
     def _save(self) -> None:
         """A cache: if it cannot be written, the next start takes longer."""

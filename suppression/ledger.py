@@ -89,10 +89,11 @@ class Bulk(NamedTuple):
 
 _Waiting = tuple[Batch | Bulk, Future[int]]
 
-Installed = Callable[[Batch | Bulk, Sequence[Fact]], int]
-"""Called by the writer thread when it is durable, with the facts as recorded (of a bulk: with placeholder keys and
-time); answers the epoch.
-"""
+Written = tuple[Batch | Bulk, Sequence[Fact]]
+"""With the facts as recorded; those of a bulk have placeholders for keys and time."""
+
+Installed = Callable[[Sequence[Written], int], None]
+"""Called by the writer thread when these are durable, with the number of the last event."""
 
 
 class Ledger:
@@ -204,13 +205,15 @@ class Ledger:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            rows = [self._insert(batch) for batch, _ in group]
+            written = [(batch, self._insert(batch)) for batch, _ in group]
+            last = self.last_event()
         except BaseException:
             database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
-        for (batch, answer), facts in zip(group, rows, strict=True):
-            answer.set_result(self._installed(batch, facts))
+        self._installed(written, last)
+        for _, answer in group:
+            answer.set_result(last)
 
     def _insert(self, batch: Batch | Bulk) -> list[Fact]:
         recorded = [self._row(entry, batch.recorded) for entry in batch.entries]
