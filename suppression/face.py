@@ -11,9 +11,8 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -81,8 +80,10 @@ class Suppression:
 
     @property
     def epoch(self) -> int:
-        """Moves with every change, also over restarts: the number of the last event in force."""
-        return self._epoch
+        """Moves with every change, also over restarts: the number of the last event in force. Moves too when the
+        ledger fails, so that what was allowed before is asked again.
+        """
+        return self._epoch + (self._ledger.failure is not None)
 
     @property
     def failure(self) -> str | None:
@@ -154,10 +155,8 @@ class Suppression:
         check(replace(event, at=0.0), self._clock())
         imported, started = Imported(), time.monotonic()
         numbered = enumerate(rows)
-        while chunk := list(islice(numbered, _IMPORT_ROWS)):
-            bulk = self._bulk(event, chunk, imported)
-            if bulk.identities:
-                self._ledger.put(bulk).result()
+        while (bulk := self._bulk(event, numbered, imported)).identities:
+            self._ledger.put(bulk).result()
             imported.recorded += len(bulk.identities)
             imported.seconds = time.monotonic() - started
             if progress is not None:
@@ -183,10 +182,11 @@ class Suppression:
             made.extend(entries(event, identity, recorded))
         return Batch(made, recorded)
 
-    def _bulk(self, event: Event, rows: Sequence[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
+    def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
+        """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries(event, bytes(IDENTITY_BYTES), recorded))
+        template = list(entries(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:
@@ -199,6 +199,8 @@ class Suppression:
                 bulk.identities.append(identity)
                 bulk.addresses.append(address)
                 bulk.ats.append(microseconds(at))
+                if len(bulk.ats) == _IMPORT_ROWS:
+                    break
         return bulk
 
     def _column(self, topic: int, category: str) -> list[Decision]:
