@@ -164,7 +164,7 @@ class Suppression:
         return imported
 
     def close(self) -> None:
-        """Writes what was put before, then the snapshot."""
+        """Writes what was put before, then the snapshot. Again is harmless."""
         self._ledger.stop()
         if self._ledger.failure is None and self._saved != self._epoch:
             self._save()

@@ -121,6 +121,7 @@ class Ledger:
             os.close(self._lock)
             raise
         self._texts: dict[str, int] = {}
+        self._closed = False
 
     def start(self) -> None:
         self._writer = threading.Thread(target=self._write_loop, name="suppression-ledger", daemon=True)
@@ -146,9 +147,12 @@ class Ledger:
             writer.join()
 
     def close(self) -> None:
+        """Again is harmless."""
         self.stop()
         self._database.close()
-        os.close(self._lock)
+        if not self._closed:
+            self._closed = True
+            os.close(self._lock)
 
     def fingerprint(self, ours: str) -> str:
         """The secret's fingerprint that this ledger was begun with: ours, if it has none yet."""
@@ -212,7 +216,8 @@ class Ledger:
             written = [(batch, self._insert(batch)) for batch, _ in group]
             last = self.last_event()
         except BaseException:
-            database.execute("ROLLBACK")
+            if database.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
         self._installed(written, last)
