@@ -317,7 +317,13 @@ def _opened(path: Path) -> apsw.Connection:
         raise LedgerRefused(f"SQLite {apsw.sqlite_lib_version()} may lose commits; install apsw >= 3.51.3")
     database = apsw.Connection(str(path))
     path.chmod(0o600)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536", "temp_store = MEMORY"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+        "journal_size_limit = 67108864",
+    ):
         database.execute(f"PRAGMA {pragma}")
     application = database.pragma("application_id")
     if application == 0 and not database.execute("SELECT count(*) FROM sqlite_schema").get:
