@@ -26,7 +26,7 @@ MAX_ADDRESS = 320
 
 _ASCII_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _LITERAL = re.compile(r"\[[0-9a-z.:]+\]")
-_BAD_LOCAL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_LOCAL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
@@ -125,5 +125,5 @@ class Keyring:
 
     def _key(self, text: str) -> bytes:
         mac = self._seed.copy()
-        mac.update(text.encode("utf-8", "surrogatepass"))
+        mac.update(text.encode())
         return mac.digest()

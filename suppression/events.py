@@ -8,6 +8,7 @@ Sender and topic are names as the submits carry them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag, StrEnum
 
@@ -138,7 +139,10 @@ class Restored:
 Event = OptOut | Consent | Withdrawal | Complaint | HardBounce | Restored
 
 MAX_NAME = 200
+"""Octets."""
+MAX_TOPICS = 100
 MAX_EVIDENCE = 65_536
+"""Octets."""
 
 
 class EventError(ValueError):
@@ -149,40 +153,32 @@ def check(event: Event, now: float, tolerance: float = 300.0) -> None:
     """Raises EventError. An event of the future would beat every later refusal, so it is none."""
     if not 0 <= event.at <= now + tolerance:
         raise EventError(f"at: {event.at!r} is not a Unix time up to now ({now:.0f}); check the clock that wrote it")
-    if not event.source or len(event.source) > MAX_NAME:
+    _check_name("source", event.source)
+    if "\0" in event.evidence or _octets(event.evidence) > MAX_EVIDENCE:
         raise EventError(
-            f"source: {_cut(event.source)} must say where this came from, in at most {MAX_NAME} characters"
-        )
-    if len(event.evidence) > MAX_EVIDENCE:
-        raise EventError(
-            f"evidence: {len(event.evidence)} characters, at most {MAX_EVIDENCE}; store it and refer to it"
+            f"evidence: must be text without NUL of at most {MAX_EVIDENCE} octets; store it and refer to it"
         )
     match event:
         case OptOut():
             _check_scope(event)
         case Consent():
-            _check_name("sender", event.sender)
-            for topic in event.topics:
-                _check_name("topic", topic)
-            if not event.covers:
-                raise EventError("covers: empty; say what was consented to (AD, MAIL_ORDER)")
+            _check_consent(event)
         case Withdrawal():
             _check_name("sender", event.sender)
-            _check_length("topic", event.topic)
+            _check_text("topic", event.topic)
         case Complaint():
-            _check_length("sender", event.sender)
+            _check_text("sender", event.sender)
         case HardBounce(state=AddressState.OK):
             raise EventError("state: OK is no bounce; record Restored instead")
-        case HardBounce() | Restored():
+        case _:
             pass
 
 
 def _check_scope(event: OptOut) -> None:
     if event.scope is Scope.GLOBAL:
         if event.sender or event.topic:
-            raise EventError(
-                f"sender: {_cut(event.sender or event.topic)} with scope GLOBAL; leave sender and topic empty"
-            )
+            named = _cut(event.sender or event.topic)
+            raise EventError(f"sender: {named} with scope GLOBAL; leave sender and topic empty")
         return
     _check_name("sender", event.sender)
     if event.scope is Scope.TOPIC:
@@ -191,15 +187,33 @@ def _check_scope(event: OptOut) -> None:
         raise EventError(f"topic: {_cut(event.topic)} with scope SENDER; use scope TOPIC or leave it empty")
 
 
+def _check_consent(event: Consent) -> None:
+    _check_name("sender", event.sender)
+    if len(event.topics) > MAX_TOPICS:
+        raise EventError(f"topics: {len(event.topics)} of them, at most {MAX_TOPICS}; leave them out to mean all")
+    for topic in event.topics:
+        _check_name("topic", topic)
+    if not event.covers:
+        raise EventError("covers: empty; say what was consented to (AD, MAIL_ORDER)")
+
+
 def _check_name(field: str, name: str) -> None:
     if not name:
         raise EventError(f"{field}: empty; this event needs one")
-    _check_length(field, name)
+    _check_text(field, name)
 
 
-def _check_length(field: str, name: str) -> None:
-    if len(name) > MAX_NAME:
-        raise EventError(f"{field}: {_cut(name)} has {len(name)} characters, at most {MAX_NAME}")
+def _check_text(field: str, name: str) -> None:
+    if not name.isprintable() or _octets(name) > MAX_NAME:
+        raise EventError(f"{field}: {_cut(name)} must be printable and of at most {MAX_NAME} octets in UTF-8")
+
+
+def _octets(text: str) -> float:
+    """Infinite for what has no UTF-8 form."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return math.inf
 
 
 def _cut(text: str) -> str:

@@ -13,7 +13,6 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +20,10 @@ from suppression import policy
 from suppression.address import IDENTITY_BYTES, Keyring
 from suppression.decision import Category, Decision
 from suppression.events import Event, EventError, check
-from suppression.ledger import Batch, Bulk, Entry, Ledger
-from suppression.opening import open_index, open_keyring, save_index
+from suppression.ledger import Batch, Bulk, Entry, Ledger, Written
+from suppression.opening import fold_again, open_index, open_keyring, save_index
 from suppression.recording import entries, microseconds
-from suppression.standing import EVERY, Fact, fold
+from suppression.standing import EVERY
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +80,10 @@ class Suppression:
 
     @property
     def epoch(self) -> int:
-        """Moves with every change, also over restarts: the number of the last event in force."""
-        return self._epoch
+        """Moves with every change, also over restarts: the number of the last event in force. Moves too when the
+        ledger fails, so that what was allowed before is asked again.
+        """
+        return self._epoch + (self._ledger.failure is not None)
 
     @property
     def failure(self) -> str | None:
@@ -154,10 +155,8 @@ class Suppression:
         check(replace(event, at=0.0), self._clock())
         imported, started = Imported(), time.monotonic()
         numbered = enumerate(rows)
-        while chunk := list(islice(numbered, _IMPORT_ROWS)):
-            bulk = self._bulk(event, chunk, imported)
-            if bulk.identities:
-                self._ledger.put(bulk).result()
+        while (bulk := self._bulk(event, numbered, imported)).identities:
+            self._ledger.put(bulk).result()
             imported.recorded += len(bulk.identities)
             imported.seconds = time.monotonic() - started
             if progress is not None:
@@ -165,7 +164,7 @@ class Suppression:
         return imported
 
     def close(self) -> None:
-        """Writes what was put before, then the snapshot."""
+        """Writes what was put before, then the snapshot. Again is harmless."""
         self._ledger.stop()
         if self._ledger.failure is None and self._saved != self._epoch:
             self._save()
@@ -183,10 +182,11 @@ class Suppression:
             made.extend(entries(event, identity, recorded))
         return Batch(made, recorded)
 
-    def _bulk(self, event: Event, rows: Sequence[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
+    def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
+        """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries(event, bytes(IDENTITY_BYTES), recorded))
+        template = list(entries(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:
@@ -199,32 +199,35 @@ class Suppression:
                 bulk.identities.append(identity)
                 bulk.addresses.append(address)
                 bulk.ats.append(microseconds(at))
+                if len(bulk.ats) == _IMPORT_ROWS:
+                    break
         return bulk
 
     def _column(self, topic: int, category: str) -> list[Decision]:
         """The decision for every standing. Call it after the standings' numbers were looked up."""
         standings = self._index.standings
-        column = self._columns.get((topic, category))
-        if column is None or len(column) < len(standings):
+        column = self._columns.get((topic, category), [])
+        if len(column) < len(standings):
             if sum(map(len, self._columns.values())) > _MAX_CELLS:
                 self._columns.clear()
-            column = [policy.decide(category, known.address, known.towards(topic)) for known in standings]
+            more = standings[len(column) :]
+            column = column + [policy.decide(category, known.address, known.towards(topic)) for known in more]
             self._columns[topic, category] = column
         return column
 
-    def _installed(self, batch: Batch | Bulk, facts: Sequence[Fact]) -> int:
+    def _installed(self, written: Sequence[Written], last: int) -> None:
         """In the writer thread, after the commit."""
-        if isinstance(batch, Bulk):
-            others = self._index.install_fresh(facts, b"".join(batch.identities))
-            wides: Iterator[int] = (_PAIR.unpack(batch.identities[position])[1] for position in others)
-        else:
-            wides = (fact.wide for fact in facts)
-        for wide in dict.fromkeys(wides):
-            self._index.install(fold(self._ledger.facts(wide)))
-        self._epoch = self._ledger.last_event()
-        if self._epoch - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
+        wides: dict[int, None] = {}
+        for batch, facts in written:
+            if isinstance(batch, Bulk):
+                others = self._index.install_fresh(facts, b"".join(batch.identities))
+                wides.update((_PAIR.unpack(batch.identities[position])[1], None) for position in others)
+            else:
+                wides.update((fact.wide, None) for fact in facts)
+        fold_again(self._index, self._ledger, wides)
+        self._epoch = last
+        if last - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
             self._save()
-        return self._epoch
 
     def _save(self) -> None:
         """A cache: if it cannot be written, the next start takes longer."""

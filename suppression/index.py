@@ -118,9 +118,10 @@ def _merged(old: Run, new: Run) -> Run:
 class Table:
     """Keys of one kind towards one sender."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_limit", "_state")
 
-    def __init__(self, runs: tuple[Run, ...] = ()) -> None:
+    def __init__(self, runs: tuple[Run, ...] = (), overlay_limit: int = OVERLAY_LIMIT) -> None:
+        self._limit = overlay_limit
         self._state: tuple[tuple[Run, ...], dict[int, int]] = (runs, {})
 
     def __len__(self) -> int:
@@ -160,7 +161,7 @@ class Table:
                 run.numbers[slot] = number
                 return
         overlay[key] = number
-        if len(overlay) >= OVERLAY_LIMIT:
+        if len(overlay) >= self._limit:
             keys = np.fromiter(overlay.keys(), dtype=np.uint64, count=len(overlay))
             numbers = np.fromiter(overlay.values(), dtype=np.uint32, count=len(overlay))
             self._add(keys, numbers, {})
@@ -168,7 +169,7 @@ class Table:
     def put_new(self, keys: Keys, numbers: Numbers) -> None:
         """Many keys at once, distinct and none of them in the table."""
         overlay = self._state[1]
-        if len(keys) + len(overlay) < OVERLAY_LIMIT:
+        if len(keys) + len(overlay) < self._limit:
             overlay.update(zip(keys.tolist(), numbers.tolist(), strict=True))
         else:
             self._add(keys, numbers, overlay)
@@ -230,7 +231,7 @@ class Index:
             self.people_of(sender).put(exact, self.intern(standing))
 
     def __len__(self) -> int:
-        tables = (self.addresses, *self.people.values(), *self.refused.values())
+        tables = [self.addresses, *self.people.values(), *self.refused.values()]
         return sum(map(len, tables))
 
     def install_fresh(self, facts: Sequence[Fact], identities: bytes) -> list[int]:

@@ -13,10 +13,11 @@ import os
 import struct
 import threading
 import uuid
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -35,12 +36,15 @@ _ROWS_PER_STATEMENT: Final = 100
 """Many rows a step: each step gives the interpreter to whoever waits, and gets it back late from a busy loop."""
 _MAX_GROUP: Final = 1000
 _MAX_TEXTS: Final = 10_000
+_REMEMBERED_TEXT: Final = 1_000
+"""Texts seen lately and their numbers: what repeats is stored once, and 10 MB bound what is remembered."""
 
 _INSERT: Final = (
     "INSERT INTO event (kind, wide, exact, sender, topic, at, detail, recorded, source, evidence, address) VALUES "
 )
 _VALUES: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
-_INSERT_MANY: Final = _INSERT + ",".join([_VALUES] * _ROWS_PER_STATEMENT)
+_SAME: Final = 7
+"""Parameters of a bulk that all its rows share; then four for each row."""
 _PAIR: Final = struct.Struct("<qq")
 _FACT: Final = "kind, wide, exact, sender, topic, at, detail"
 
@@ -89,10 +93,11 @@ class Bulk(NamedTuple):
 
 _Waiting = tuple[Batch | Bulk, Future[int]]
 
-Installed = Callable[[Batch | Bulk, Sequence[Fact]], int]
-"""Called by the writer thread when it is durable, with the facts as recorded (of a bulk: with placeholder keys and
-time); answers the epoch.
-"""
+Written = tuple[Batch | Bulk, Sequence[Fact]]
+"""With the facts as recorded; those of a bulk have placeholders for keys and time."""
+
+Installed = Callable[[Sequence[Written], int], None]
+"""Called by the writer thread when these are durable, with the number of the last event."""
 
 
 class Ledger:
@@ -116,6 +121,7 @@ class Ledger:
             os.close(self._lock)
             raise
         self._texts: dict[str, int] = {}
+        self._closed = False
 
     def start(self) -> None:
         self._writer = threading.Thread(target=self._write_loop, name="suppression-ledger", daemon=True)
@@ -141,9 +147,12 @@ class Ledger:
             writer.join()
 
     def close(self) -> None:
+        """Again is harmless."""
         self.stop()
         self._database.close()
-        os.close(self._lock)
+        if not self._closed:
+            self._closed = True
+            os.close(self._lock)
 
     def fingerprint(self, ours: str) -> str:
         """The secret's fingerprint that this ledger was begun with: ours, if it has none yet."""
@@ -204,43 +213,39 @@ class Ledger:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
-            rows = [self._insert(batch) for batch, _ in group]
+            written = [(batch, self._insert(batch)) for batch, _ in group]
+            last = self.last_event()
         except BaseException:
-            database.execute("ROLLBACK")
+            if database.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
-        for (batch, answer), facts in zip(group, rows, strict=True):
-            answer.set_result(self._installed(batch, facts))
+        self._installed(written, last)
+        for _, answer in group:
+            answer.set_result(last)
 
     def _insert(self, batch: Batch | Bulk) -> list[Fact]:
         recorded = [self._row(entry, batch.recorded) for entry in batch.entries]
-        if isinstance(batch, Batch):
-            self._insert_rows(recorded)
-        else:
-            for row in recorded:
+        for row in recorded:
+            if isinstance(batch, Bulk):
                 self._insert_bulk(batch, row)
+            else:
+                self._database.execute(_INSERT + _VALUES, row)
         return [_fact(row) for row in recorded]
 
     def _insert_bulk(self, bulk: Bulk, row: Row) -> None:
         """Sorted by the wide key: neighbours in the index on it are written together."""
         kind, _, _, sender, topic, _, detail, recorded, source, evidence, _ = row
-        keys = list(_PAIR.iter_unpack(b"".join(bulk.identities)))
-        order = sorted(range(len(keys)), key=[wide for _, wide in keys].__getitem__)
+        same = (kind, sender, topic, detail, recorded, source, evidence)
+        keys = array("q", b"".join(bulk.identities))
+        exacts, wides = keys[0::2], keys[1::2]
         ats, addresses = bulk.ats, bulk.addresses
-        self._insert_rows(
-            [
-                (kind, keys[i][1], keys[i][0], sender, topic, ats[i], detail, recorded, source, evidence, addresses[i])
-                for i in order
-            ]
-        )
-
-    def _insert_rows(self, rows: Sequence[Row]) -> None:
+        order = sorted(range(len(wides)), key=wides.__getitem__)
         execute = self._database.execute
-        full = len(rows) - len(rows) % _ROWS_PER_STATEMENT
-        for start in range(0, full, _ROWS_PER_STATEMENT):
-            execute(_INSERT_MANY, tuple(chain.from_iterable(rows[start : start + _ROWS_PER_STATEMENT])))
-        for row in rows[full:]:
-            execute(_INSERT + _VALUES, row)
+        for start in range(0, len(order), _ROWS_PER_STATEMENT):
+            part = order[start : start + _ROWS_PER_STATEMENT]
+            own = (value for i in part for value in (wides[i], exacts[i], ats[i], addresses[i]))
+            execute(_bulk_statement(len(part)), (*same, *own))
 
     def _row(self, entry: Entry, recorded: int) -> Row:
         kind, identity, sender, topic, at, detail, source, evidence, address = entry
@@ -269,10 +274,12 @@ class Ledger:
     def _text(self, content: str) -> int:
         number = self._texts.get(content)
         if number is None:
-            if len(self._texts) >= _MAX_TEXTS:
-                self._texts.clear()
             self._database.execute("INSERT INTO text (content) VALUES (?)", (content,))
-            number = self._texts[content] = self._database.last_insert_rowid()
+            number = self._database.last_insert_rowid()
+            if len(content) <= _REMEMBERED_TEXT:
+                if len(self._texts) >= _MAX_TEXTS:
+                    self._texts.clear()
+                self._texts[content] = number
         return number
 
     def _fail(self, group: list[_Waiting], error: BaseException) -> None:
@@ -291,8 +298,11 @@ class Ledger:
 
 
 def _locked(folder: Path) -> int:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerRefused(f"ledger {folder}: {error.strerror}; make it a folder of the engine's user") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -307,7 +317,13 @@ def _opened(path: Path) -> apsw.Connection:
         raise LedgerRefused(f"SQLite {apsw.sqlite_lib_version()} may lose commits; install apsw >= 3.51.3")
     database = apsw.Connection(str(path))
     path.chmod(0o600)
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -65536", "temp_store = MEMORY"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+        "journal_size_limit = 67108864",
+    ):
         database.execute(f"PRAGMA {pragma}")
     application = database.pragma("application_id")
     if application == 0 and not database.execute("SELECT count(*) FROM sqlite_schema").get:
@@ -326,6 +342,14 @@ def _create(database: apsw.Connection) -> None:
         database.execute("INSERT INTO meta VALUES ('ledger', ?)", (uuid.uuid4().hex,))
         database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+@lru_cache(maxsize=2)
+def _bulk_statement(rows: int) -> str:
+    def values(n: int) -> str:
+        return f"(?1,?{n},?{n + 1},?2,?3,?{n + 2},?4,?5,?6,?7,?{n + 3})"
+
+    return _INSERT + ",".join(values(_SAME + 1 + 4 * row) for row in range(rows))
 
 
 def _fact(row: Sequence[object]) -> Fact:

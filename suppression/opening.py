@@ -88,10 +88,11 @@ def replay(index: Index, ledger: Ledger, after: int) -> None:
 def _replay_alike(index: Index, ledger: Ledger, facts: list[Fact]) -> None:
     identities = b"".join([fact.exact.to_bytes(8, "little") + fact.wide.to_bytes(8, "little") for fact in facts])
     others = index.install_fresh(facts[:1], identities)
-    _fold_again(index, ledger, (facts[position].wide for position in others))
+    fold_again(index, ledger, (facts[position].wide for position in others))
 
 
-def _fold_again(index: Index, ledger: Ledger, wides: Iterable[int]) -> None:
+def fold_again(index: Index, ledger: Ledger, wides: Iterable[int]) -> None:
+    """Installs these keys from all that is recorded of them."""
     for wide in dict.fromkeys(wides):
         index.install(fold(ledger.facts(wide)))
 

@@ -123,8 +123,6 @@ _UNCOVERED: Final = {_AD: _NO_CONSENT, _AD_MO: _block("MO_NO_ACCEPT")}
 
 _RANK: Final = {Verdict.SEND: 3, Verdict.STRIP: 2, Verdict.HOLD: 1, Verdict.BLOCK: 0}
 
-_NEGATIVE: Final = frozenset({Basis.PUBLISHED_NOADS, Basis.PUBLISHED_PRIVATE})
-
 
 def decide(category: str, address: AddressState, stand: Stand) -> Decision:
     """Total: any category text, known or not, gives a decision."""
@@ -136,7 +134,7 @@ def decide(category: str, address: AddressState, stand: Stand) -> Decision:
         return MAILBOX[address]
     if stand.refusal is not Refusal.NONE:
         return _refused_decision(known, stand)
-    return _best([_cell(known, ground) for ground in _ordered(stand)], NO_GROUND[known])
+    return _best([_cell(known, ground) for ground in sorted(stand.grounds)], NO_GROUND[known])
 
 
 def _refused_decision(category: Category, stand: Stand) -> Decision:
@@ -147,14 +145,6 @@ def _refused_decision(category: Category, stand: Stand) -> Decision:
     if category is _CONFIRM and asked and stand.refusal is not Refusal.COMPLAINT:
         return _ONCE
     return REFUSED[stand.refusal][category]
-
-
-def _ordered(stand: Stand) -> list[Ground]:
-    """The words "no advertising" beside an address end the exemptions, not a consent that can be shown."""
-    grounds = sorted(stand.grounds)
-    if any(ground.basis in _NEGATIVE for ground in grounds):
-        return [ground for ground in grounds if ground.basis is not Basis.CARD]
-    return grounds
 
 
 def _cell(category: Category, ground: Ground) -> Decision:

@@ -78,7 +78,9 @@ def write_snapshot(path: Path, index: Index, stamp: Stamp, event: int) -> None:
 
 def _write(path: Path, header: bytes, pieces: list[tuple[int, memoryview]], end: int) -> None:
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(_HEAD.pack(_MAGIC, len(header), zlib.crc32(header)) + header)
         start = _aligned(file.tell())
         for offset, piece in pieces:

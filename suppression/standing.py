@@ -141,12 +141,24 @@ def _standing(state: AddressState, others: Sequence[Fact], consents: Sequence[Fa
 
 
 def _stand(topic: int, others: Sequence[Fact], consents: Sequence[Fact]) -> Stand:
-    outs = [fact for fact in _about(topic, others) if fact.kind != Kind.WITHDRAWAL]
-    refused_at = max((fact.at for fact in outs), default=_NEVER)
-    withdrawn_at = max((fact.at for fact in _about(topic, others) if fact.kind == Kind.WITHDRAWAL), default=_NEVER)
-    standing = [fact for fact in _about(topic, consents) if fact.at > withdrawn_at]
-    consented_at = max((fact.at for fact in standing if _basis(fact) in _REVIVES), default=_NEVER)
-    alive = [fact for fact in standing if _alive(fact, refused_at)]
+    outs: list[Fact] = []
+    refused_at = withdrawn_at = consented_at = _NEVER
+    for fact in others:
+        if fact.topic not in (EVERY, topic):
+            continue
+        if fact.kind == Kind.WITHDRAWAL:
+            withdrawn_at = max(withdrawn_at, fact.at)
+        else:
+            refused_at = max(refused_at, fact.at)
+            outs.append(fact)
+    alive: list[Fact] = []
+    for fact in consents:
+        if fact.topic not in (EVERY, topic) or fact.at <= withdrawn_at:
+            continue
+        if _basis(fact) in _REVIVES:
+            consented_at = max(consented_at, fact.at)
+        if refused_at == _NEVER or (fact.at > refused_at and _basis(fact) in _OWN_WILL):
+            alive.append(fact)
     refusal = max((_refusal(fact) for fact in outs if fact.at >= consented_at), default=Refusal.NONE)
     return Stand(refusal, frozenset(_grounds(alive)))
 
@@ -160,16 +172,8 @@ _OWN_WILL = _REVIVES | {Basis.OPTIN_NOREC, Basis.ADDR_GIVEN}
 _PUBLISHED = frozenset({Basis.PUBLISHED, Basis.PUBLISHED_NOADS, Basis.PUBLISHED_PRIVATE})
 
 
-def _about(topic: int, facts: Iterable[Fact]) -> Iterator[Fact]:
-    return (fact for fact in facts if fact.topic in (EVERY, topic))
-
-
-def _basis(fact: Fact) -> Basis:
-    return Basis(fact.detail & 0xFF)
-
-
-def _alive(fact: Fact, refused_at: int) -> bool:
-    return refused_at == _NEVER or (fact.at > refused_at and _basis(fact) in _OWN_WILL)
+def _basis(fact: Fact) -> int:
+    return fact.detail & 0xFF
 
 
 def _refusal(fact: Fact) -> Refusal:
@@ -186,7 +190,7 @@ def _grounds(alive: Sequence[Fact]) -> Iterator[Ground]:
     latest = max(published, key=lambda fact: (fact.at, _basis(fact), fact.detail), default=None)
     for fact in alive:
         if _basis(fact) not in _PUBLISHED or fact is latest:
-            yield Ground(_basis(fact), Covers(fact.detail >> 8))
+            yield Ground(Basis(_basis(fact)), Covers(fact.detail >> 8))
 
 
 def _state(facts: Sequence[Fact]) -> AddressState:

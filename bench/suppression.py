@@ -1,0 +1,120 @@
+"""Suppression under the clock: build, snapshot, start, decide in batches and alone, identify, import, apply.
+
+`python -m bench suppression --entries N`. Entries are consents of made-up addresses; a tenth of the asked are unknown,
+a hundredth refused. Times are CPU seconds of this process, except for start, import and apply, which wait for the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from suppression import Basis, Consent, Covers, OptOut, Scope, Suppression, SuppressionSettings
+
+SENDER = "acme"
+_DOMAINS = ("example.jp", "mail.example", "docomo.example", "ezweb.example", "example.co.jp")
+
+
+def address(number: int) -> str:
+    return f"user{number}@{_DOMAINS[number % len(_DOMAINS)]}"
+
+
+def measure(entries: int, folder: Path) -> dict[str, float]:
+    """Figures by name; their unit stands in the name."""
+    settings = SuppressionSettings(folder / "ledger", folder / "secret")
+    figures: dict[str, float] = {"entries": entries}
+    suppression = Suppression.open(settings)
+    figures["import_rows_per_s"] = _import(suppression, entries)
+    figures["close_s"] = _timed(suppression.close, time.monotonic)
+    started = time.monotonic()
+    suppression = Suppression.open(settings)
+    figures["start_s"] = time.monotonic() - started
+    figures["resident_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures |= _decisions(suppression, entries)
+    figures |= asyncio.run(_applies(suppression, entries))
+    suppression.close()
+    return figures
+
+
+def _import(suppression: Suppression, entries: int) -> float:
+    consent = Consent("", 0.0, "import", SENDER, Basis.OPTIN_REC, Covers.AD, evidence="form 1")
+    rows: Iterator[tuple[str, float]] = ((address(number), 1.7e9 + number % 1000) for number in range(entries))
+    imported = suppression.load(consent, rows)
+    refusal = OptOut("", 0.0, "import", Scope.SENDER, SENDER)
+    suppression.load(refusal, ((address(number), 1.75e9) for number in range(0, entries, 100)))
+    return imported.recorded / imported.seconds
+
+
+def _decisions(suppression: Suppression, entries: int) -> dict[str, float]:
+    step = 7_919
+    asked = [address(number * step % int(entries * 1.1)) for number in range(100_000)]
+    figures = {"identify_us": _timed(lambda: suppression.identify(asked)) / len(asked) * 1e6}
+    identities = suppression.identify(asked)
+    batches = [identities[start : start + 1000] for start in range(0, len(identities), 1000)]
+    decide = suppression.decide_identities
+    spent = min(_timed(lambda: [decide(SENDER, "news", "AD", batch) for batch in batches]) for _ in range(5))
+    figures["decide_batch_per_s"] = len(identities) / spent
+    one = suppression.decide_one
+    alone = identities[:20_000]
+    spent = min(_timed(lambda: [one(SENDER, "news", "AD", identity) for identity in alone]) for _ in range(3))
+    figures["decide_one_us"] = spent / len(alone) * 1e6
+    return figures
+
+
+async def _applies(suppression: Suppression, entries: int) -> dict[str, float]:
+    """Opt-outs one call each, a hundred waiting at a time."""
+    count = 2_000
+    started = time.monotonic()
+    gate = asyncio.Semaphore(100)
+
+    async def refuse(number: int) -> None:
+        async with gate:
+            now = time.time()
+            await suppression.apply([OptOut(address(number * 31 % entries), now, "bench", Scope.SENDER, SENDER)])
+
+    await asyncio.gather(*(refuse(number) for number in range(count)))
+    return {"apply_per_s": count / (time.monotonic() - started)}
+
+
+def _timed(call: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    started = clock()
+    call()
+    return clock() - started
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--entries", type=int, default=1_000_000, help="consents in the ledger (default 1,000,000)")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where to put the ledger (default: a temporary folder)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="suppression-", dir=arguments.folder))
+    try:
+        figures = measure(arguments.entries, folder)
+    finally:
+        shutil.rmtree(folder)
+    for name, value in figures.items():
+        print(f"{name:>22}  {value:,.2f}")
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench suppression", description=__doc__.partition("\n")[0] if __doc__ else None
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,184 @@
+"""The index equals a plain model, whatever came in which order, by whichever way, however often reopened."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suppression import (
+    AddressState,
+    Basis,
+    Category,
+    Complaint,
+    Consent,
+    Covers,
+    Event,
+    HardBounce,
+    OptOut,
+    Restored,
+    Scope,
+    Suppression,
+    SuppressionSettings,
+    Withdrawal,
+    policy,
+)
+from suppression.address import Forms, forms
+from suppression.index import Table
+from suppression.standing import Ground, Refusal, Stand
+
+ADDRESSES = ("a.b@gmail.com", "ab@gmail.com", "AB+t@googlemail.com", "x@y.jp", '"X"@Y.JP', "z@y.jp", "x+t@outlook.com")
+SENDERS = ("s", "t")
+TOPICS = ("news", "shop")
+NOW = 100.0
+
+address = st.sampled_from(ADDRESSES)
+at = st.integers(1, 6).map(float)
+sender = st.sampled_from(SENDERS)
+covers = st.sampled_from([Covers.AD, Covers.MAIL_ORDER, Covers.AD | Covers.MAIL_ORDER])
+topics = st.lists(st.sampled_from(TOPICS), unique=True, max_size=2).map(tuple)
+
+event = st.one_of(
+    st.builds(OptOut, address, at, st.just("web"), st.just(Scope.GLOBAL)),
+    st.builds(OptOut, address, at, st.just("web"), st.just(Scope.SENDER), sender),
+    st.builds(OptOut, address, at, st.just("web"), st.just(Scope.TOPIC), sender, st.sampled_from(TOPICS)),
+    st.builds(Consent, address, at, st.just("web"), sender, st.sampled_from(Basis), covers, topics),
+    st.builds(Consent, address, at, st.just("web"), sender, st.just(Basis.OPTIN_REC), covers, topics),
+    st.builds(Withdrawal, address, at, st.just("web"), sender, st.sampled_from(("", *TOPICS))),
+    st.builds(Complaint, address, at, st.just("arf"), st.sampled_from(("", *SENDERS))),
+    st.builds(HardBounce, address, at, st.just("smtp"), st.sampled_from(list(AddressState)[1:])),
+    st.builds(Restored, address, at, st.just("manual")),
+)
+step = st.one_of(
+    st.tuples(st.just("apply"), st.lists(event, min_size=1, max_size=6)),
+    st.tuples(st.just("load"), st.tuples(event, st.lists(st.tuples(address, at), min_size=1, max_size=8))),
+    st.tuples(st.sampled_from(("reopen", "abandon", "rebuild")), st.none()),
+)
+
+
+@given(st.lists(step, min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_decisions_are_those_of_the_model(steps) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        where = SuppressionSettings(Path(folder) / "ledger", Path(folder) / "secret")
+        recorded: list[Event] = []
+        suppression = Suppression.open(where, clock=lambda: NOW)
+        try:
+            for what, argument in steps:
+                if what == "apply":
+                    suppression.apply_now(argument)
+                    recorded += argument
+                elif what == "load":
+                    template, rows = argument
+                    suppression.load(template, rows)
+                    recorded += [replace(template, address=row[0], at=row[1]) for row in rows]
+                else:
+                    suppression = reopened(suppression, where, what)
+                compare(suppression, recorded)
+        finally:
+            suppression.close()
+
+
+def reopened(suppression: Suppression, where: SuppressionSettings, how: str) -> Suppression:
+    if how == "abandon":  # as a kill leaves it: the snapshot is behind the ledger, or missing
+        suppression._ledger.close()
+    else:
+        suppression.close()
+    if how == "rebuild":
+        (where.folder / "index.snapshot").unlink(missing_ok=True)
+    return Suppression.open(where, clock=lambda: NOW)
+
+
+def compare(suppression: Suppression, recorded: Sequence[Event]) -> None:
+    identities = suppression.identify(ADDRESSES)
+    for name in (*SENDERS, "unknown"):
+        for topic in ("", *TOPICS, "unknown"):
+            stands = [model(recorded, name, topic, forms(each)) for each in ADDRESSES]
+            for category in (Category.AD, Category.AD_MO, Category.TX_AD, Category.CONFIRM, Category.TX):
+                expected = [policy.decide(category, state, stand) for state, stand in stands]
+                assert suppression.decide_identities(name, topic, category, identities) == expected
+            alone = [suppression.decide_one(name, topic, category, identity) for identity in identities]
+            assert alone == expected
+
+
+def model(recorded: Sequence[Event], name: str, topic: str, whom: Forms | None) -> tuple[AddressState, Stand]:
+    """Straight from the words of LAW.md, over the list of events."""
+    assert whom is not None
+    refusals: list[tuple[float, Refusal]] = []
+    withdrawn = -1.0
+    given_: list[Consent] = []
+    reports = [(0.0, AddressState.OK)]
+    for each in recorded:
+        other = forms(each.address)
+        assert other is not None
+        match each:
+            case HardBounce() if other.exact == whom.exact:
+                reports.append((each.at, each.state))
+            case Restored() if other.exact == whom.exact:
+                reports.append((each.at, AddressState.OK))
+            case OptOut() | Complaint() if other.wide == whom.wide:
+                refusal = refusal_of(each, name, topic)
+                refusals += [(each.at, refusal)] if refusal else []
+            case Withdrawal() if other.wide == whom.wide and each.sender == name and each.topic in ("", topic):
+                withdrawn = max(withdrawn, each.at)
+            case Consent() if other.exact == whom.exact and each.sender == name:
+                given_ += [each] if not each.topics or topic in each.topics else []
+    return max(reports)[1], stand_of(refusals, [each for each in given_ if each.at > withdrawn])
+
+
+def refusal_of(each: OptOut | Complaint, name: str, topic: str) -> Refusal | None:
+    if isinstance(each, Complaint):
+        return Refusal.COMPLAINT if each.sender in ("", name) else None
+    if each.scope is Scope.GLOBAL:
+        return Refusal.ALL
+    if each.sender != name:
+        return None
+    if each.scope is Scope.SENDER:
+        return Refusal.ALL
+    return Refusal.TOPIC if each.topic == topic else None
+
+
+def stand_of(refusals: Sequence[tuple[float, Refusal]], consents: Sequence[Consent]) -> Stand:
+    shown = max((each.at for each in consents if each.basis in (Basis.OPTIN_REC, Basis.MO_REC)), default=-1.0)
+    refused = max((when for when, _ in refusals), default=None)
+    alive = [
+        each
+        for each in consents
+        if refused is None
+        or (each.at > refused and each.basis in (Basis.OPTIN_REC, Basis.MO_REC, Basis.OPTIN_NOREC, Basis.ADDR_GIVEN))
+    ]
+    published = [each for each in alive if each.basis >= Basis.PUBLISHED]
+    if published:
+        last = max(published, key=lambda each: (each.at, each.basis, each.covers))
+        alive = [each for each in alive if each.basis < Basis.PUBLISHED or each is last]
+    holding = [refusal for when, refusal in refusals if when >= shown]
+    return Stand(max(holding, default=Refusal.NONE), frozenset(Ground(each.basis, each.covers) for each in alive))
+
+
+keys = st.lists(st.integers(0, 2**64 - 2), unique=True, max_size=40)
+clustered = st.lists(st.integers(0, 60), unique=True, max_size=40)
+
+
+@given(st.lists(st.one_of(keys, clustered), max_size=6), st.integers(1, 20))
+@settings(max_examples=100, deadline=None)
+def test_a_table_equals_a_dict(groups, limit) -> None:
+    table = Table(overlay_limit=limit)
+    expected: dict[int, int] = {}
+    for number, group in enumerate(groups):
+        new = [key for key in group if key not in expected]
+        table.put_new(np.array(new, dtype=np.uint64), np.full(len(new), number, dtype=np.uint32))
+        expected |= dict.fromkeys(new, number)
+        for key in group[::2]:
+            table.put(key, number + 100)
+            expected[key] = number + 100
+    asked = [*expected, *range(70), 2**64 - 2]
+    assert [table.get(key) for key in asked] == [expected.get(key, -1) for key in asked]
+    assert table.get_many(np.array(asked, dtype=np.uint64)).tolist() == [expected.get(key, -1) for key in asked]
+    assert len(table) == len(expected)
+    found, numbers = table.compacted().entries()
+    assert dict(zip(found.tolist(), numbers.tolist(), strict=True)) == expected
