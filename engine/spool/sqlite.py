@@ -168,7 +168,9 @@ class SqliteSpool:
     async def close(self) -> None:
         await self._writer.close()
         await asyncio.to_thread(self._store.connection.close)
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _check_floor(self) -> None:
         free, size = self._disk(self._settings.folder)
