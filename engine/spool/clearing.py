@@ -12,25 +12,22 @@ from array import array
 
 import apsw
 
+from engine.spool.database import Tuning
 from engine.spool.store import Store, packed
-
-ENOUGH = 32_768
-"""Settled ids at which taking away begins: 4 MB of memory at most."""
-PORTION = 4096
-"""Rows in one commit, about 6 ms."""
 
 
 class Clearing:
     """One round: the ids settled up to a place in the list, in order."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tuning: Tuning) -> None:
         self._store = store
+        self._tuning = tuning
         self._ids: array[int] = packed(())
         self._done = 0
         self._last_note = 0
 
     def is_due(self, *, idle: bool) -> bool:
-        return self._done < len(self._ids) or len(self._store.settled) >= (1 if idle else ENOUGH)
+        return self._done < len(self._ids) or len(self._store.settled) >= (1 if idle else self._tuning.clear_at)
 
     def step(self) -> None:
         """One portion, in a transaction of its own. The list shrinks with the last portion of a round."""
@@ -38,7 +35,7 @@ class Clearing:
         if self._done == len(self._ids):
             self._ids, self._done = packed(sorted(store.settled)), 0
             self._last_note = store.execute("SELECT max(id) FROM settled").get or 0
-        part = self._ids[self._done : self._done + PORTION]
+        part = self._ids[self._done : self._done + self._tuning.clear_portion]
         store.begin()
         store.execute("DELETE FROM recipient WHERE id IN carray(?)", (apsw.carray(part),))
         if self._done + len(part) == len(self._ids):

@@ -38,6 +38,22 @@ class SpoolSettings:
     totals_seconds: int = 90 * 86400
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Sizes measured to be good; tests make them small."""
+
+    bulk_rows: int = 5000
+    """Rows of bulk submits in one commit (about 10 ms): what an urgent one waits for at most, and one submit more."""
+    checkpoint_pages: int = 2000
+    """Pages in the write-ahead log at which it is copied into the file."""
+    clear_at: int = 32_768
+    """Settled ids at which taking their rows away begins: 4 MB of memory at most."""
+    clear_portion: int = 4096
+    """Rows that one commit takes away, about 6 ms."""
+    quiet_seconds: float = 1.0
+    """Without work for so long, the rows of the settled go at once."""
+
+
 # No auto_vacuum: pages of settled rows go to SQLite's free list and the next rows take them, without moving pages
 # on the hot path; the file stays as large as the longest queue was (the floor counts its free pages as free).
 # AUTOINCREMENT where a number must not come back: live objects and compiled templates are kept by it.

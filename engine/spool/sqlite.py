@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
 from engine.spool.clearing import recover_settled
-from engine.spool.database import SpoolSettings, SpoolUnusable, lock_folder, open_database
+from engine.spool.database import SpoolSettings, SpoolUnusable, Tuning, lock_folder, open_database
 from engine.spool.port import (
     Cursor,
     Deferred,
@@ -37,7 +37,7 @@ from engine.spool.port import (
 from engine.spool.store import Store
 from engine.spool.writer import Writer
 
-__all__ = ["SpoolSettings", "SpoolUnusable", "SqliteSpool"]
+__all__ = ["SpoolSettings", "SpoolUnusable", "SqliteSpool", "Tuning"]
 
 FEW = 16
 """A bulk submit of so few recipients is not worth waiting behind the large ones."""
@@ -58,13 +58,14 @@ class SqliteSpool:
         *,
         clock: Callable[[], float],
         disk: Callable[[Path], tuple[int, int]],
+        tuning: Tuning,
     ) -> None:
         self._settings = settings
         self._store = store
         self._lock = lock
         self._clock = clock
         self._disk = disk
-        self._writer = Writer(store, clock, asyncio.get_running_loop())
+        self._writer = Writer(store, clock, asyncio.get_running_loop(), tuning)
 
     @classmethod
     async def open(
@@ -74,6 +75,7 @@ class SqliteSpool:
         clock: Callable[[], float] = time.time,
         disk: Callable[[Path], tuple[int, int]] = disk_space,
         vfs: str = "",
+        tuning: Tuning = Tuning(),  # noqa: B008 - frozen
     ) -> SqliteSpool:
         """Raises SpoolUnusable with the remedy. What a crash left half done is put in order first."""
         lock = lock_folder(settings.folder)
@@ -82,7 +84,7 @@ class SqliteSpool:
         except BaseException:
             os.close(lock)
             raise
-        return cls(settings, store, lock, clock=clock, disk=disk)
+        return cls(settings, store, lock, clock=clock, disk=disk, tuning=tuning)
 
     @property
     def failed(self) -> asyncio.Future[SpoolFailed]:
@@ -180,7 +182,9 @@ class SqliteSpool:
     async def close(self) -> None:
         await self._writer.close()
         await asyncio.to_thread(self._store.connection.close)
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _check_floor(self) -> None:
         free, size = self._disk(self._settings.folder)

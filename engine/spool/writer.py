@@ -19,14 +19,11 @@ from typing import Any, TypeVar
 import apsw
 
 from engine.spool.clearing import Clearing
+from engine.spool.database import Tuning
 from engine.spool.port import SpoolFailed, SpoolFull
 from engine.spool.store import Store
 
 T = TypeVar("T")
-BULK_ROWS = 5000
-"""Rows of bulk submits in one commit (about 10 ms): what an urgent one waits for at most, and one submit more."""
-CHECKPOINT_PAGES = 2000
-QUIET_SECONDS = 1.0
 OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
 """One call's error. Every other apsw.Error is the disk's."""
 
@@ -44,11 +41,14 @@ class Operation:
 
 
 class Writer:
-    def __init__(self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop, tuning: Tuning
+    ) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
         self.commit_seconds = 0.0
-        self.clearing = Clearing(store)
+        self.clearing = Clearing(store, tuning)
+        self._tuning = tuning
         self._store = store
         self._clock = clock
         self._loop = loop
@@ -113,12 +113,12 @@ class Writer:
             while not (self._urgent or self._bulk or self._reads):
                 if self._closing:
                     return None
-                if not self._wake.wait(QUIET_SECONDS if self._store.settled else None):
+                if not self._wake.wait(self._tuning.quiet_seconds if self._store.settled else None):
                     return [], []
             writes = list(self._urgent)
             self._urgent.clear()
             rows = 0
-            while self._bulk and (rows == 0 or rows + self._bulk[0].rows <= BULK_ROWS):
+            while self._bulk and (rows == 0 or rows + self._bulk[0].rows <= self._tuning.bulk_rows):
                 rows += self._bulk[0].rows
                 writes.append(self._bulk.popleft())
             reads = list(self._reads)
@@ -196,7 +196,7 @@ class Writer:
         """After the answers, so that nobody waits but what came in meanwhile."""
         if self._failure is None and self.clearing.is_due(idle=idle):
             self._maintenance(self.clearing.step)
-        if self._failure is None and self._wal_pages >= CHECKPOINT_PAGES:
+        if self._failure is None and self._wal_pages >= self._tuning.checkpoint_pages:
             self._maintenance(self._checkpoint)
 
     def _maintenance(self, work: Callable[[], None]) -> None:
