@@ -250,6 +250,14 @@ def encode_message(message: bytes | Message) -> Raw:
     return Raw(_encoder.encode(message))
 
 
+def submit(fields: Mapping[str, object]) -> Submit:
+    """A submit of a door inside the engine, held to the same bounds as one from a frame. Raises Refusal."""
+    try:
+        return msgspec.convert({"type": "submit", "id": 0, **fields}, Submit)
+    except msgspec.ValidationError as error:
+        raise _refusal(error, b"") from None
+
+
 def digest(request: Submit) -> bytes:
     """SHA-256 over what the client asked for: everything of the submit but its id, so that a resubmit is a repeat."""
     head = (
