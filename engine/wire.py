@@ -27,10 +27,9 @@ DIGEST_SIZE = 32
 Id = int | Annotated[str, Meta(max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 OptionalName = Annotated[str, Meta(max_length=128)]
-Key = Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[bytes, Meta(min_length=1, max_length=64)]
+Key = Annotated[str, Meta(min_length=1, max_length=64)]
 Address = Annotated[str, Meta(min_length=1, max_length=320)]
 Seconds = Annotated[int, Meta(ge=0)]
-MessageMap = dict[str, str | bytes | bool | dict[str, str] | list[tuple[str, str]] | None]
 Refused = tuple[int, str, str]
 """One refused recipient: index, code, text."""
 
@@ -54,6 +53,21 @@ def shown(value: object) -> str:
     """A value of the client's, safe to stand in an error text or a log line."""
     text = value if isinstance(value, str) else repr(value[:40] if isinstance(value, bytes) else value)
     return ascii(text[:80])[1:-1] + ("..." if len(text) > 80 else "")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A template or raw RFC 5322 bytes; which of them may stand together is engine/mail's to say."""
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    headers: dict[str, str] | None = None
+    raw: bytes | None = None
+
+    def parts(self) -> dict[str, object]:
+        """Those that were given."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: part for name, part in given.items() if part is not None}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -102,12 +116,15 @@ class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
 
 
 class ConsentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One recorded consent (施行規則4条): who, when, how. The full form comes with the ledger's own import."""
+    """One recorded consent (特定電子メール法 3条2項): who, when, how."""
 
     address: Address
     at: Seconds
-    method: Name
-    topic: Name | None = None
+    source: Name
+    basis: Name = "OPTIN_REC"
+    covers: Annotated[list[Name], Meta(max_length=8)] = []
+    """None given: advertising only."""
+    topics: Annotated[list[Name], Meta(max_length=64)] = []
     evidence: Annotated[str, Meta(max_length=4096)] = ""
 
 
@@ -121,9 +138,9 @@ AnyRequest = Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
 _requests: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 _top_level = msgspec.msgpack.Decoder(dict[str, Raw])
 _ids: msgspec.msgpack.Decoder[int | str] = msgspec.msgpack.Decoder(Id)
-_scalars = msgspec.msgpack.Decoder(int | float | str | bytes | bool | None)
-_messages: msgspec.msgpack.Decoder[bytes | MessageMap] = msgspec.msgpack.Decoder(
-    Annotated[bytes, Meta(max_length=64)] | MessageMap
+_anything = msgspec.msgpack.Decoder()
+_messages: msgspec.msgpack.Decoder[bytes | Message] = msgspec.msgpack.Decoder(
+    Annotated[bytes, Meta(max_length=64)] | Message
 )
 _recipients = msgspec.msgpack.Decoder(list[Raw])
 _recipient = msgspec.msgpack.Decoder(tuple[str, dict[str, str]])
@@ -166,12 +183,18 @@ def _refusal(error: Exception, body: bytes, within: str = "") -> Refusal:
 def _value_of(body: bytes, field: str) -> str:
     """The value of a top-level field, if it is a scalar."""
     try:
-        return shown(_scalars.decode(_top_level.decode(body)[field]))
+        raw = _top_level.decode(body)[field]
+        return "" if _is_nested(memoryview(raw)[0]) else shown(_anything.decode(raw))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, KeyError):
         return ""
 
 
-def decode_message(raw: Raw) -> bytes | MessageMap:
+def _is_nested(head: int) -> bool:
+    """A map, an array or an extension, by its first byte."""
+    return 0x80 <= head <= 0x9F or 0xDC <= head <= 0xDF or 0xC7 <= head <= 0xC9 or 0xD4 <= head <= 0xD8
+
+
+def decode_message(raw: Raw) -> bytes | Message:
     """Raises Refusal. The types bound the depth: no value lies deeper than a header's."""
     try:
         return _messages.decode(raw)
@@ -223,8 +246,16 @@ def encode_recipients(recipients: Sequence[tuple[str, Mapping[str, str]]]) -> Ra
     return Raw(_encoder.encode(recipients))
 
 
-def encode_message(message: bytes | MessageMap) -> Raw:
+def encode_message(message: bytes | Message) -> Raw:
     return Raw(_encoder.encode(message))
+
+
+def submit(fields: Mapping[str, object]) -> Submit:
+    """A submit of a door inside the engine, held to the same bounds as one from a frame. Raises Refusal."""
+    try:
+        return msgspec.convert({"type": "submit", "id": 0, **fields}, Submit)
+    except msgspec.ValidationError as error:
+        raise _refusal(error, b"") from None
 
 
 def digest(request: Submit) -> bytes:

@@ -16,7 +16,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from engine import wire
-from engine.flow.validate import Reading, check_names, read_recipients, read_window, spool_key
+from engine.flow.validate import FieldUse, Reading, check_names, read_recipients, read_window, spool_key
 from engine.mail.envelope import Priority, Recipient
 from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Spool, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
@@ -24,6 +24,7 @@ from engine.wire import Refusal
 MESSAGES_REMEMBERED = 1024
 GATED_RECIPIENTS = 1000
 """Submits larger than this are validated one at a time: their memory and their share of the loop are bounded."""
+LARGE_SUBMIT = 4 * 1024 * 1024
 PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
 
 
@@ -101,7 +102,7 @@ class Accept:
         self._reading = reading
         self._settings = settings or AcceptSettings()
         self._clock = clock
-        self._fields: dict[bytes, frozenset[str]] = {}
+        self._fields: dict[bytes, FieldUse] = {}
         self._pending = 0
         self._gate = asyncio.Lock()
 
@@ -111,7 +112,7 @@ class Accept:
 
     async def submit(self, request: wire.Submit) -> Mapping[str, object]:
         """Raises Refusal, SpoolFull, SpoolFailed. A repeat gets the stored answer, also one that is too late now."""
-        key, digest = spool_key(request), wire.digest(request)
+        key, digest = spool_key(request), await _digest(request)
         try:
             receipt = await self._submit(request, key, digest)
         except (Refusal, SpoolFull):
@@ -142,7 +143,7 @@ class Accept:
         now = self._clock()
         self.check_sender(request.sender, request.category)
         check_names(request)
-        not_before, expires = read_window(request, now, self._settings.max_age, self._settings.horizon)
+        dates = read_window(request, now, self._settings.max_age, self._settings.horizon)
         raws = wire.split_recipients(request.recipients)
         self._check_open(request)
         self._pending += len(raws)
@@ -154,23 +155,10 @@ class Accept:
                 # nothing to keep, so the key stays free for the corrected submit
                 self.counts.recipients_refused += len(refused)
                 return Receipt(first=0, accepted=0, refused=stored, repeated=False)
-            receipt = await self._commit(
-                request,
-                Submission(
-                    key=key,
-                    digest=digest,
-                    sender=request.sender,
-                    category=request.category,
-                    topic=request.topic,
-                    mailing=request.mailing,
-                    message=message,
-                    priority=PRIORITIES[request.priority],
-                    not_before=not_before,
-                    expires=expires,
-                    recipients=recipients,
-                    refused=stored,
-                ),
+            submission = _submission(
+                request, (key, digest), message=message, dates=dates, recipients=recipients, refused=stored
             )
+            receipt = await self._commit(request, submission)
         finally:
             self._pending -= len(raws)
         if not receipt.repeated:
@@ -180,7 +168,7 @@ class Accept:
             self._engine.on_accepted(receipt)
         return receipt
 
-    async def _read(self, raws: Sequence[Raw], needed: frozenset[str]) -> tuple[list[NewRecipient], list[wire.Refused]]:
+    async def _read(self, raws: Sequence[Raw], needed: FieldUse) -> tuple[list[NewRecipient], list[wire.Refused]]:
         if len(raws) <= GATED_RECIPIENTS:
             return await read_recipients(raws, needed, self._reading)
         async with self._gate:
@@ -212,7 +200,7 @@ class Accept:
             text = "the engine holds as many recipients as it may: resubmit the same key later (ping tells the credit)"
             raise Refusal("no_credit", "recipients", "", text)
 
-    async def _message(self, raw: Raw) -> tuple[bytes, frozenset[str]]:
+    async def _message(self, raw: Raw) -> tuple[bytes, FieldUse]:
         """SHA-256 and merge fields of the message that a submit carries or names."""
         given = wire.decode_message(raw)
         if not isinstance(given, bytes):
@@ -228,7 +216,7 @@ class Accept:
             fields = self._remember(given, self._reading.stored(await self._spool.content(number)))
         return given, fields
 
-    async def _put(self, message: wire.MessageMap) -> tuple[bytes, frozenset[str]]:
+    async def _put(self, message: wire.Message) -> tuple[bytes, FieldUse]:
         if self._engine.draining:
             raise Refusal("draining", "", "", "the engine is stopping: send it again when it is back")
         content, fields = self._reading.message(message)
@@ -236,7 +224,7 @@ class Accept:
         self.counts.messages += 1
         return sha256, self._remember(sha256, fields)
 
-    def _remember(self, sha256: bytes, fields: frozenset[str]) -> frozenset[str]:
+    def _remember(self, sha256: bytes, fields: FieldUse) -> FieldUse:
         while len(self._fields) >= MESSAGES_REMEMBERED:
             del self._fields[next(iter(self._fields))]
         self._fields[sha256] = fields
@@ -247,7 +235,39 @@ class Accept:
         if isinstance(message, bytes):
             raise Refusal("bad_request", "message", wire.shown(message), "put_message takes a map, not a SHA-256")
         sha256, fields = await self._put(message)
-        return {"message": sha256, "fields": sorted(fields)}
+        return {"message": sha256, "fields": sorted(fields.names)}
+
+
+def _submission(
+    request: wire.Submit,
+    known_by: tuple[bytes, bytes],
+    *,
+    message: bytes,
+    dates: tuple[int, int],
+    recipients: Sequence[NewRecipient],
+    refused: bytes,
+) -> Submission:
+    return Submission(
+        key=known_by[0],
+        digest=known_by[1],
+        sender=request.sender,
+        category=request.category,
+        topic=request.topic,
+        mailing=request.mailing,
+        message=message,
+        priority=PRIORITIES[request.priority],
+        not_before=dates[0],
+        expires=dates[1],
+        recipients=recipients,
+        refused=refused,
+    )
+
+
+async def _digest(request: wire.Submit) -> bytes:
+    """SHA-256 of many megabytes takes tens of milliseconds, and does not need the interpreter's lock."""
+    if len(memoryview(request.recipients)) + len(memoryview(request.message)) < LARGE_SUBMIT:
+        return wire.digest(request)
+    return await asyncio.to_thread(wire.digest, request)
 
 
 def _key_reused(request: wire.Submit) -> Refusal:

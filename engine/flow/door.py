@@ -14,6 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from engine import wire
 from engine.flow.budget import Budget
@@ -108,16 +109,18 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._bad_frames = 0
         self._unread_answers = False
-        self._is_finishing = False
+        self._is_finishing = True
+        """No request is taken: before admission, and from the client's end of file on."""
 
     # what the loop tells us
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's own class
         self._transport = transport
         self._door.connections.add(self)
         refusal = self._admission(transport)
         if refusal is None:
+            self._is_finishing = False
             self._door.counts.connections += 1
             return
         self._door.counts.connections_refused += 1

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from engine import wire
 from engine.flow.accept import Accept, Engine
-from engine.flow.validate import Reading
+from engine.flow.validate import Reading, read_address
 from engine.spool.port import Spool, SpoolFailed, SpoolFull
 from engine.wire import Refusal
 
@@ -84,7 +84,7 @@ class Requests:
             batches = await self._spool.close_mailing(request.sender, request.mailing, self._clock())
             self._engine.on_cancel(batches)
             return {"batches": len(batches)}
-        address = self._reading.address(request.address).text
+        address = read_address(request.address, self._reading)
         found = await self._spool.find(request.sender, request.mailing, address)
         cancelled = await self._engine.cancel_recipients(found) if found else 0
         return {"found": len(found), "cancelled": cancelled}
@@ -106,7 +106,7 @@ class Requests:
         elif request.topic is not None:
             text = "a topic belongs to a sender: name the sender, or leave the topic out"
             raise Refusal("bad_request", "topic", wire.shown(request.topic), text)
-        address = self._reading.address(request.address).text
+        address = read_address(request.address, self._reading)
         epoch = await self._ledger.opt_out(
             address, sender=request.sender, topic=request.topic, channel=request.channel, now=self._clock()
         )
@@ -119,7 +119,7 @@ class Requests:
         records: list[wire.ConsentRecord] = []
         for index, record in enumerate(request.records):
             try:
-                self._reading.address(record.address)
+                read_address(record.address, self._reading)
             except Refusal as refusal:
                 refused.append((index, refusal.code, refusal.text))
             else:

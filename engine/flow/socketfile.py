@@ -98,5 +98,10 @@ def _bind(path: Path, group: int | None) -> tuple[socket.socket, int]:
 def peer_credentials(peer: socket.socket) -> tuple[int, frozenset[int]]:
     """User and all groups of the process that connected (unix(7) SO_PEERCRED, SO_PEERGROUPS)."""
     _pid, uid, gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    groups = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * 1024)
+    try:
+        groups = peer.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 1024)
+    except OSError as error:
+        if error.errno != errno.ERANGE:  # more than 256 groups: then only the primary one counts
+            raise
+        groups = b""
     return uid, frozenset([gid, *struct.unpack(f"{len(groups) // 4}I", groups)])

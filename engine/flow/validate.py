@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,12 +29,19 @@ _MILLISECONDS = 10**11
 
 class ParsedAddress(Protocol):
     @property
-    def text(self) -> str:
-        """As stored and written on the wire; its domain is `domain`."""
+    def wire(self) -> str:
+        """As it stands in RCPT TO, and as it is stored; its domain is `domain`."""
         ...
 
     @property
     def domain(self) -> str: ...
+
+
+class FieldUse(Protocol):
+    """What a message asks of its recipients' merge fields."""
+
+    @property
+    def names(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +49,26 @@ class Reading:
     """engine/mail as accept uses it."""
 
     address: Callable[[str], ParsedAddress]
-    """Raises Refusal."""
-    message: Callable[[wire.MessageMap], tuple[bytes, frozenset[str]]]
-    """Canonical content and the names of its merge fields. Raises Refusal."""
-    stored: Callable[[bytes], frozenset[str]]
-    """The names of the merge fields of content that was stored earlier."""
+    """Raises ValueError with a text that names the address."""
+    message: Callable[[wire.Message], tuple[bytes, FieldUse]]
+    """Canonical content and its merge fields. Raises Refusal."""
+    stored: Callable[[bytes], FieldUse]
+    """The merge fields of content that was stored earlier."""
+    check_fields: Callable[[FieldUse, Mapping[str, str]], str | None]
+    """None, or why these fields do not fit the message, the field named."""
+
+
+def read_address(text: str, reading: Reading) -> str:
+    """The address of a request that is about one. Raises Refusal."""
+    try:
+        return reading.address(text).wire
+    except ValueError as error:
+        raise Refusal("bad_address", "address", wire.shown(text), str(error)) from None
 
 
 def spool_key(request: wire.Submit) -> bytes:
     """Keys of different senders never meet; the spool sees one length."""
-    key = request.key.encode() if isinstance(request.key, str) else request.key
-    return hashlib.sha256(request.sender.encode() + b"\0" + key).digest()
+    return hashlib.sha256(f"{request.sender}\0{request.key}".encode()).digest()
 
 
 def check_names(request: wire.Submit) -> None:
@@ -81,31 +97,25 @@ def read_window(request: wire.Submit, now: float, max_age: int, horizon: int) ->
 
 
 async def read_recipients(
-    raws: Sequence[Raw], needed: frozenset[str], reading: Reading
+    raws: Sequence[Raw], needed: FieldUse, reading: Reading
 ) -> tuple[list[NewRecipient], list[Refused]]:
     accepted: list[NewRecipient] = []
     refused: list[Refused] = []
-    decode, parse = wire.decode_recipient, reading.address
+    decode, parse, check = wire.decode_recipient, reading.address, reading.check_fields
     for index, raw in enumerate(raws):
         if index and not index % CHUNK:
             await asyncio.sleep(0)
         try:
             text, fields = decode(raw)
             address = parse(text)
-            if fields.keys() != needed:
-                _check_fields(fields, needed)
+            misfit = check(needed, fields)
         except Refusal as refusal:
             refused.append((index, refusal.code, refusal.text))
+        except ValueError as error:
+            refused.append((index, "bad_address", str(error)))
         else:
-            accepted.append(NewRecipient(index, address.text, address.domain, fields))
+            if misfit is None:
+                accepted.append(NewRecipient(index, address.wire, address.domain, fields))
+            else:
+                refused.append((index, "bad_field", misfit))
     return accepted, refused
-
-
-def _check_fields(fields: dict[str, str], needed: frozenset[str]) -> None:
-    missing = sorted(needed - fields.keys())
-    if missing:
-        text = f"merge field '{wire.shown(missing[0])}' of the message is missing: give a value, it may be empty"
-        raise Refusal("missing_field", missing[0], "", text)
-    unknown = min(fields.keys() - needed)
-    text = f"merge field '{wire.shown(unknown)}' is not in the message: leave it out, or write it into the template"
-    raise Refusal("unknown_field", unknown, "", text)

@@ -1,0 +1,422 @@
+"""The client of Sokutatsu's socket, for programs in Python: needs only msgpack and the standard library.
+
+`Client` blocks, `AsyncClient` awaits; both pipeline, reconnect with backoff and send again what had no answer. A
+submit has a key, so sending it again is safe: the engine answers a repeat with the stored answer and mails nobody
+twice. docs/protocol.md describes the bytes. An answer means that the recipients are on disk, not that they are mailed.
+
+    message = {"subject": "Order 17", "text": "Dear {{name}}, ..."}
+    terms = Terms(sender="shop", category="TX", mailing="orders", message=message, priority="transactional")
+    with Client("/run/sokutatsu/sokutatsu.sock") as client:
+        client.submit([("a@example.jp", {"name": "山田"})], terms, key="order-17")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgpack
+
+SOCKET = "/run/sokutatsu/sokutatsu.sock"
+RECIPIENTS_LIMIT = 10_000
+SUBMIT_BYTES = 24 * 1024 * 1024
+"""A submit_many is also cut here, well below the frame limit of 32 MiB."""
+AGAIN = frozenset({"no_credit", "draining", "spool_full", "unavailable", "too_many_connections"})
+"""Refusals that pass: the same bytes are sent again, with backoff."""
+FIRST_DELAY, LAST_DELAY = 0.05, 5.0
+
+Message = Mapping[str, Any] | bytes
+Recipient = str | tuple[str, Mapping[str, Any]]
+
+
+class EngineError(Exception):
+    """The engine refused a request: code, field, value and a text with the remedy."""
+
+    def __init__(self, code: str, field: str, value: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code, self.field, self.value, self.text = code, field, value, text
+
+
+class Unreachable(ConnectionError):  # noqa: N818 - a state, not one request's error
+    """Nobody answered for as long as the client's patience lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    index: int
+    """Position among the recipients that were given."""
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    message: bytes
+    fields: tuple[str, ...]
+    """The merge fields that every recipient must bring, and no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    offset: int
+    """Position of this submit's first recipient among those given to submit_many."""
+    count: int
+    accepted: int
+    first: int
+    """Identifier of the first accepted recipient; the accepted ones are numbered on from it."""
+    refused: tuple[Refused, ...]
+    credit: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the recipients of a submit share."""
+
+    sender: str
+    category: str
+    mailing: str
+    message: Message
+    """{"subject", "text", "html", "headers"} or {"raw"}, or the SHA-256 that put_message returned."""
+    topic: str = ""
+    priority: str = "bulk"
+    not_before: int | None = None
+    """Unix seconds (UTC), as is expires."""
+    expires: int | None = None
+
+    def fields(self, key: str, message: Message) -> dict[str, Any]:
+        shared = {name: getattr(self, name) for name in ("sender", "category", "topic", "mailing", "priority")}
+        dates = {"not_before": self.not_before, "expires": self.expires}
+        given = {name: date for name, date in dates.items() if date is not None}
+        return {**shared, **given, "key": key, "message": message}
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """The protocol without its socket: what is unanswered, what is to be sent, what has come."""
+
+    patience: float
+    to_send: deque[bytes] = field(default_factory=deque)
+    unanswered: dict[int, bytes] = field(default_factory=dict)
+    later: list[tuple[float, int]] = field(default_factory=list)
+    delay: float = FIRST_DELAY
+    heard_at: float = 0.0
+    credit: int = 1
+    _buffer: bytearray = field(default_factory=bytearray)
+    _last_id: int = 0
+
+    def request(self, kind: str, fields: Mapping[str, Any], recipients: bytes | None = None) -> int:
+        self._last_id += 1
+        body = {"type": kind, "id": self._last_id, **fields}
+        if recipients is None:
+            packed = msgpack.packb(body)
+        else:  # packed once, while the submit was cut
+            head = msgpack.Packer().pack_map_header(len(body) + 1)
+            packed = head + msgpack.packb(body)[len(msgpack.Packer().pack_map_header(len(body))) :]
+            packed += msgpack.packb("recipients") + recipients
+        frame = len(packed).to_bytes(4, "big") + packed
+        if not self.unanswered:
+            self.heard_at = time.monotonic()
+        self.unanswered[self._last_id] = frame
+        self.to_send.append(frame)
+        return self._last_id
+
+    def reconnected(self) -> None:
+        """Everything without an answer goes again, in the order of its first time."""
+        self._buffer.clear()
+        self.later.clear()
+        self.to_send = deque(self.unanswered.values())
+
+    def receive(self, data: bytes) -> list[tuple[int, dict[str, Any]]]:
+        """Answers that are final. One without id ends the connection: raises EngineError or ConnectionError."""
+        self._buffer += data
+        final = []
+        while len(self._buffer) >= 4 and len(self._buffer) >= 4 + (length := int.from_bytes(self._buffer[:4], "big")):
+            answer = msgpack.unpackb(memoryview(self._buffer)[4 : 4 + length])
+            del self._buffer[: 4 + length]
+            if self._is_final(answer):
+                final.append((answer["id"], answer))
+        return final
+
+    def _is_final(self, answer: dict[str, Any]) -> bool:
+        now, code = time.monotonic(), "" if answer["ok"] else answer["error"]["code"]
+        if answer["id"] is None:
+            if code in AGAIN:
+                raise ConnectionError(answer["error"]["text"])
+            raise EngineError(**answer["error"])
+        if code in AGAIN and now - self.heard_at < self.patience:
+            self.later.append((now + self.delay, answer["id"]))
+            self.delay = min(LAST_DELAY, self.delay * 2)
+            return False
+        self.unanswered.pop(answer["id"], None)
+        self.credit = answer.get("credit", self.credit)
+        self.delay, self.heard_at = FIRST_DELAY, now
+        return True
+
+    def send_due(self) -> float:
+        """Puts what is to be tried again into to_send; seconds until the next."""
+        now = time.monotonic()
+        self.to_send.extend(self.unanswered[number] for due, number in self.later if due <= now)
+        self.later = [(due, number) for due, number in self.later if due > now]
+        return min((due - now for due, _ in self.later), default=LAST_DELAY)
+
+    def back_off(self, error: OSError) -> float:
+        """Seconds to wait before connecting again. Raises Unreachable when patience is at its end."""
+        if time.monotonic() - self.heard_at > self.patience:
+            raise Unreachable(f"no answer for {self.patience:.0f} s: {error}") from error
+        delay, self.delay = self.delay, min(LAST_DELAY, self.delay * 2)
+        return delay
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if not answer["ok"]:
+        raise EngineError(**answer["error"])
+    return answer
+
+
+def _stored(answer: dict[str, Any]) -> Stored:
+    return Stored(answer["message"], tuple(answer["fields"]))
+
+
+def _submitted(answer: dict[str, Any], offset: int, count: int) -> Submitted:
+    refused = tuple(Refused(offset + index, code, text) for index, code, text in answer["refused"])
+    told = (answer["accepted"], answer["first"], refused, answer["credit"], answer["repeated"])
+    return Submitted(offset, count, *told)
+
+
+def _pack(recipient: Recipient) -> bytes:
+    if isinstance(recipient, str):
+        return msgpack.packb((recipient, {}))  # type: ignore[no-any-return]
+    address, fields = recipient
+    texts = {name: value if isinstance(value, str) else _text(value) for name, value in fields.items()}
+    return msgpack.packb((address, texts))  # type: ignore[no-any-return]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _cut(recipients: Iterable[Recipient]) -> Iterator[tuple[int, int, bytes]]:
+    """(offset, count, packed array) of each submit. The same recipients are always cut at the same places."""
+    parts: list[bytes] = []
+    offset = size = 0
+    for recipient in recipients:
+        packed = _pack(recipient)
+        if len(parts) == RECIPIENTS_LIMIT or size + len(packed) > SUBMIT_BYTES:
+            yield offset, len(parts), _array(parts)
+            offset, parts, size = offset + len(parts), [], 0
+        parts.append(packed)
+        size += len(packed)
+    if parts:
+        yield offset, len(parts), _array(parts)
+
+
+def _array(parts: list[bytes]) -> bytes:
+    return msgpack.Packer().pack_array_header(len(parts)) + b"".join(parts)  # type: ignore[no-any-return]
+
+
+def _key(key: str | None) -> str:
+    return key or uuid.uuid4().hex
+
+
+class AsyncClient:
+    """For asyncio; any number of coroutines may use one at the same time: it is pipelined."""
+
+    def __init__(self, path: str = SOCKET, *, patience: float = 600.0) -> None:
+        """`patience`: seconds without any answer before Unreachable; the first connection is tried once only."""
+        self._path = path
+        self._exchange = _Exchange(patience)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            streams = await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise Unreachable(f"{self._path}: {error}") from error
+        self._running = asyncio.create_task(self._run(streams))
+        self._running.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError, EngineError, Unreachable):
+                await self._running
+
+    async def put_message(self, message: Mapping[str, Any]) -> Stored:
+        return _stored(await self._call("put_message", {"message": message}))
+
+    async def submit(self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None) -> Submitted:
+        """Up to 10,000 recipients. With a key of the caller's own, it is safe to call again after any failure."""
+        packed = [_pack(recipient) for recipient in recipients]
+        return await self._submit(_array(packed), terms.fields(_key(key), terms.message), 0, len(packed))
+
+    async def submit_many(
+        self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None, outstanding: int = 4
+    ) -> AsyncIterator[Submitted]:
+        """Any number of recipients, read as they are needed. The same key and recipients again mail nobody twice."""
+        base, sent = _key(key), deque[asyncio.Task[Submitted]]()
+        message = terms.message if isinstance(terms.message, bytes) else (await self.put_message(terms.message)).message
+        try:
+            for offset, count, packed in _cut(recipients):
+                while sent and (len(sent) >= outstanding or self._exchange.credit <= 0):
+                    yield await sent.popleft()
+                fields = terms.fields(f"{base}/{offset}", message)
+                sent.append(asyncio.create_task(self._submit(packed, fields, offset, count)))
+            while sent:
+                yield await sent.popleft()
+        finally:
+            for sending in sent:
+                sending.cancel()
+
+    async def cancel(self, sender: str, mailing: str, address: str | None = None) -> dict[str, Any]:
+        return await self._call("cancel", {"sender": sender, "mailing": mailing, "address": address})
+
+    async def status(self, sender: str | None = None, mailing: str | None = None) -> dict[str, Any]:
+        return await self._call("status", {"sender": sender, "mailing": mailing})
+
+    async def suppress(
+        self, address: str, sender: str | None = None, topic: str | None = None, channel: str = "client"
+    ) -> dict[str, Any]:
+        """An opt-out, in force when this returns: of one topic, of a sender, or of everything."""
+        return await self._call("suppress", {"address": address, "sender": sender, "topic": topic, "channel": channel})
+
+    async def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Up to 10,000 records of {"address", "at", "method", "topic"?, "evidence"?}."""
+        return await self._call("consent", {"sender": sender, "records": list(records)})
+
+    async def ping(self) -> dict[str, Any]:
+        return await self._call("ping", {})
+
+    async def _call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._answer(self._exchange.request(kind, _given(fields)))
+
+    async def _submit(self, packed: bytes, fields: Mapping[str, Any], offset: int, count: int) -> Submitted:
+        return _submitted(await self._answer(self._exchange.request("submit", fields, packed)), offset, count)
+
+    async def _answer(self, number: int) -> dict[str, Any]:
+        if self._running is None or self._running.done():
+            raise Unreachable("the client is closed")
+        future = self._answers[number] = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        return _checked(await future)
+
+    async def _run(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        while True:
+            reader, writer = streams
+            self._exchange.reconnected()
+            error = await self._converse(reader, writer)
+            while True:
+                await asyncio.sleep(self._exchange.back_off(error))
+                try:
+                    streams = await asyncio.open_unix_connection(self._path)
+                    break
+                except OSError as refused:
+                    error = refused
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> OSError:
+        """Until the connection is lost; the reason."""
+        writing = asyncio.create_task(self._write(writer))
+        try:
+            while data := await reader.read(1 << 18):
+                for number, answer in self._exchange.receive(data):
+                    future = self._answers.pop(number, None)
+                    if future is not None and not future.done():
+                        future.set_result(answer)
+                self._wake.set()
+        except OSError as error:
+            return error
+        else:
+            return ConnectionResetError("the engine closed the connection")
+        finally:
+            writing.cancel()
+            writer.close()
+
+    async def _write(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # reading sees the same loss and tells it
+            while True:
+                self._wake.clear()
+                until_next = self._exchange.send_due()
+                while self._exchange.to_send:
+                    writer.write(self._exchange.to_send.popleft())
+                    await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), until_next)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        error = Unreachable("the client is closed") if running.cancelled() else running.exception()
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(error or Unreachable("the client is closed"))
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class Client:
+    """Blocking: an AsyncClient on a loop of its own. One thread at a time, and not inside a running event loop."""
+
+    def __init__(self, path: str = SOCKET, *, patience: float = 600.0) -> None:
+        self._client = AsyncClient(path, patience=patience)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        try:
+            self._runner.run(self._client.__aenter__())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    def put_message(self, message: Mapping[str, Any]) -> Stored:
+        return self._runner.run(self._client.put_message(message))
+
+    def submit(self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None) -> Submitted:
+        return self._runner.run(self._client.submit(recipients, terms, key=key))
+
+    def submit_many(
+        self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None, outstanding: int = 4
+    ) -> Iterator[Submitted]:
+        submits = self._client.submit_many(recipients, terms, key=key, outstanding=outstanding)
+        while (submitted := self._runner.run(_next(submits))) is not None:
+            yield submitted
+
+    def cancel(self, sender: str, mailing: str, address: str | None = None) -> dict[str, Any]:
+        return self._runner.run(self._client.cancel(sender, mailing, address))
+
+    def status(self, sender: str | None = None, mailing: str | None = None) -> dict[str, Any]:
+        return self._runner.run(self._client.status(sender, mailing))
+
+    def suppress(
+        self, address: str, sender: str | None = None, topic: str | None = None, channel: str = "client"
+    ) -> dict[str, Any]:
+        return self._runner.run(self._client.suppress(address, sender, topic, channel))
+
+    def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._runner.run(self._client.consent(sender, records))
+
+    def ping(self) -> dict[str, Any]:
+        return self._runner.run(self._client.ping())
+
+
+async def _next(submits: AsyncIterator[Submitted]) -> Submitted | None:
+    return await anext(submits, None)

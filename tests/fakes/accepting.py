@@ -1,0 +1,242 @@
+"""A door with everything behind it played: spool, ledger and engine in memory, and the real wire, accept and socket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import wire
+from engine.flow.accept import Accept
+from engine.flow.door import Door, DoorSettings
+from engine.flow.requests import Requests
+from engine.flow.validate import Reading
+from engine.mail.envelope import Batch, Priority, Recipient
+from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFailed, SpoolFull, Submission
+from engine.wire import Refusal
+
+NOW = 1_800_000_000.0
+MESSAGE: dict[str, Any] = {"subject": "Hello {{name}}", "text": "Dear {{name}}"}
+PLAIN: dict[str, Any] = {"subject": "Hello", "text": "Dear customer"}
+
+
+@dataclass
+class MemorySpool:
+    """Of the port only what accept uses. `failing` is raised by whatever comes next."""
+
+    contents: list[bytes] = field(default_factory=list)
+    submissions: dict[bytes, Submission] = field(default_factory=dict)
+    receipts: dict[bytes, Receipt] = field(default_factory=dict)
+    closed: set[tuple[str, str]] = field(default_factory=set)
+    failing: Exception | None = None
+    synced: asyncio.Event | None = None
+    """When set, commits wait for it."""
+    first: int = 1 << 48
+
+    async def _commit(self) -> None:
+        if self.failing:
+            raise self.failing
+        if self.synced:
+            await self.synced.wait()
+
+    async def put_message(self, content: bytes) -> bytes:
+        await self._commit()
+        if content not in self.contents:
+            self.contents.append(content)
+        return hashlib.sha256(content).digest()
+
+    async def message_number(self, sha256: bytes) -> int | None:
+        found = [number for number, content in enumerate(self.contents) if hashlib.sha256(content).digest() == sha256]
+        return found[0] if found else None
+
+    async def content(self, number: int) -> bytes:
+        return self.contents[number]
+
+    async def known(self, key: bytes, digest: bytes) -> Receipt | None:
+        if key not in self.submissions:
+            return None
+        if self.submissions[key].digest != digest:
+            raise KeyReused
+        receipt = self.receipts[key]
+        return Receipt(receipt.first, receipt.accepted, receipt.refused, repeated=True)
+
+    async def submit(self, submission: Submission) -> Receipt:
+        earlier = await self.known(submission.key, submission.digest)
+        if earlier:
+            return earlier
+        await self._commit()
+        if await self.message_number(submission.message) is None:
+            raise KeyError(submission.message)
+        receipt = Receipt(self.first, len(submission.recipients), submission.refused, repeated=False)
+        self.first += receipt.accepted
+        self.submissions[submission.key] = submission
+        self.receipts[submission.key] = receipt
+        return receipt
+
+    async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
+        self.closed.add((sender, mailing))
+        return [
+            number for number, s in enumerate(self.submissions.values()) if (s.sender, s.mailing) == (sender, mailing)
+        ]
+
+    async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
+        lane = Lane(1, "example.jp", Priority.BULK)
+        return [
+            (lane, Recipient(self.receipts[key].first, _batch(s), r.address, r.fields))
+            for key, s in self.submissions.items()
+            for r in s.recipients
+            if (s.sender, s.mailing, r.address) == (sender, mailing, address)
+        ]
+
+    async def totals(self, sender: str | None, mailing: str | None) -> list[MailingTotals]:
+        names = {(s.sender, s.mailing) for s in self.submissions.values()}
+        return [
+            MailingTotals(s, m, self.accepted(), 0, 0, 0, 0, 0, NOW, NOW, None)
+            for s, m in sorted(names)
+            if sender in {None, s} and mailing in {None, m}
+        ]
+
+    def accepted(self) -> int:
+        return sum(receipt.accepted for receipt in self.receipts.values())
+
+
+def _batch(submission: Submission) -> Batch:
+    return Batch(1, submission.sender, submission.category, "", submission.mailing, 0, Priority.BULK, NOW, 0, 0)
+
+
+@dataclass
+class MemoryLedger:
+    opt_outs: list[tuple[Any, ...]] = field(default_factory=list)
+    consents: list[tuple[str, wire.ConsentRecord]] = field(default_factory=list)
+
+    async def opt_out(self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float) -> int:
+        self.opt_outs.append((address, sender, topic, channel, now))
+        return len(self.opt_outs)
+
+    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
+        self.consents += [(sender, record) for record in records]
+        return len(self.consents)
+
+
+@dataclass
+class PlayedEngine:
+    draining: bool = False
+    room: int = 1_000_000
+    receipts: list[Receipt] = field(default_factory=list)
+    cancelled: list[Any] = field(default_factory=list)
+    failures: list[SpoolFailed] = field(default_factory=list)
+
+    def credit(self) -> int:
+        return self.room
+
+    def status(self) -> Mapping[str, object]:
+        return {"waiting": 0}
+
+    def on_accepted(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+
+    def on_cancel(self, batches: Sequence[int]) -> None:
+        self.cancelled += batches
+
+    async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
+        self.cancelled += [recipient.address for _, recipient in found]
+        return len(found)
+
+    def on_spool_failed(self, error: SpoolFailed) -> None:
+        self.failures.append(error)
+
+
+@dataclass(frozen=True)
+class Sender:
+    categories: frozenset[str]
+
+
+SENDERS = {"shop": Sender(frozenset({"AD", "TX"}))}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    wire: str
+    domain: str
+
+
+def _parse(text: str) -> Parsed:
+    match = re.fullmatch(r"([!-?A-~]+)@([A-Za-z0-9-]+\.[A-Za-z0-9.-]+)", text)
+    if match is None:
+        raise ValueError(f"address {text[:80]!a}: is not of the form local@domain")
+    return Parsed(f"{match[1]}@{match[2].lower()}", match[2].lower())
+
+
+@dataclass(frozen=True)
+class Use:
+    names: frozenset[str]
+
+
+def _fields(content: bytes) -> Use:
+    parts = msgspec.msgpack.decode(content)
+    return Use(frozenset(re.findall(r"\{\{(\w+)\}\}", f"{parts.get('subject')}{parts.get('text')}")))
+
+
+def _message(message: wire.Message) -> tuple[bytes, Use]:
+    if message.raw is not None and message.text is not None:
+        raise Refusal("bad_message", "message.raw", "", "either raw or a template")
+    content = msgspec.msgpack.encode(message.parts())
+    return content, _fields(content)
+
+
+def _check_fields(use: Use, fields: Mapping[str, str]) -> str | None:
+    odd = sorted(use.names ^ fields.keys())
+    return f"merge field {odd[0]!r} is missing or unknown" if odd else None
+
+
+READING = Reading(address=_parse, message=_message, stored=_fields, check_fields=_check_fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Served:
+    """Everything behind a door, for the tests to look at."""
+
+    spool: MemorySpool
+    ledger: MemoryLedger
+    engine: PlayedEngine
+    accept: Accept
+    requests: Requests
+
+
+def served() -> Served:
+    spool, ledger, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
+    accept = Accept(spool, engine, SENDERS, READING, clock=lambda: NOW)  # type: ignore[arg-type]
+    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW)  # type: ignore[arg-type]
+    return Served(spool, ledger, engine, accept, requests)
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Lets the loop turn until it is so; a test that waits in vain ends by its own timeout."""
+    async with asyncio.timeout(5):
+        while not happened():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+
+
+def _close_to_others(folder: Path) -> None:
+    folder.chmod(0o750)
+
+
+@asynccontextmanager
+async def open_door(folder: Path, behind: Served, **limits: Any) -> AsyncIterator[Door]:
+    _close_to_others(folder)
+    door = Door(DoorSettings(folder / "s.sock", **limits), behind.requests.answer)
+    await door.start()
+    try:
+        yield door
+    finally:
+        await door.close(patience=0.5)
+
+
+__all__ = ["MESSAGE", "NOW", "PLAIN", "SpoolFailed", "SpoolFull", "open_door", "served", "until"]
