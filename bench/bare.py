@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-
 _REFUSAL = re.compile(rb"^[45]\d\d", re.MULTILINE)
 
 
