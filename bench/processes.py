@@ -33,6 +33,8 @@ class Child:
     name: str
     popen: subprocess.Popen[str]
     log: Path
+    ended: bool = False
+    """The whole group is gone; its number may be somebody else's by now."""
 
     @property
     def pid(self) -> int:
@@ -53,14 +55,32 @@ class Child:
         return dict(json.loads(line))
 
     def stop(self, seconds: float = 30.0) -> int:
-        """SIGTERM, patience, SIGKILL to the whole group; its exit code."""
+        """SIGTERM, patience, then SIGKILL to what is left of the group; its exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._end_group()
         return self.popen.wait(10)
+
+    def kill(self, patience: float = 3.0) -> int:
+        """SIGKILL to the process alone, as the out-of-memory killer does it; how many of its children did not go by
+        themselves within `patience` seconds.
+        """
+        offspring = children(self.pid)
+        self.popen.kill()
+        self.popen.wait(10)
+        end = time.monotonic() + patience
+        while (left := [pid for pid in offspring if _in_group(pid, self.pid)]) and time.monotonic() < end:
+            time.sleep(0.005)
+        self._end_group()
+        return len(left)
+
+    def _end_group(self) -> None:
+        if not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.ended = True
 
 
 @contextlib.contextmanager
@@ -136,6 +156,12 @@ def resident(pid: int) -> int:
 def children(pid: int) -> list[int]:
     numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     return [number for number in numbers if (stat := _stat(number)) and int(stat[1]) == pid]
+
+
+def _in_group(pid: int, group: int) -> bool:
+    """Alive, and still the process that we mean."""
+    found = _stat(pid)
+    return bool(found) and found[0] != "Z" and int(found[2]) == group
 
 
 def free_port() -> int:

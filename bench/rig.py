@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.configuration import Place, engine_command, engine_configuration, make_key
 from bench.mailing import DOMAIN, STALLED_DOMAIN
-from bench.processes import Child, ProcessFailed, free_port, started
+from bench.processes import Child, ProcessFailed, free_port, started, tail
 from bench.receipts import Receipt, read_receipts
 from bench.scenario import Scenario
 
@@ -123,14 +123,19 @@ class Rig:
     def start(self) -> float:
         """Seconds from the start of the process until /readyz says yes. Raises ProcessFailed."""
         before = time.monotonic()
-        log = self.place.folder / "engine.log"
-        self.core = self._stack.enter_context(started("engine", engine_command(self.place), log))
+        core = self.launch()
         while not self._ready():
-            self.core.check()
+            core.check()
             if time.monotonic() - before > START_SECONDS:
-                raise ProcessFailed(f"the engine is not ready after {START_SECONDS:.0f} s: {self.get('readyz')}")
+                raise ProcessFailed(f"the engine is not ready after {START_SECONDS:.0f} s:\n{tail(core.log)}")
             time.sleep(0.01)
         return time.monotonic() - before
+
+    def launch(self) -> Child:
+        """Does not wait for readiness."""
+        log = self.place.folder / "engine.log"
+        self.core = self._stack.enter_context(started("engine", engine_command(self.place), log))
+        return self.core
 
     def _ready(self) -> bool:
         try:
