@@ -98,6 +98,7 @@ class Ledger:
         self.first_at = 0.0
         self.last_at = 0.0
         self.received = 0
+        self.bytes = 0
         self.inspected = 0
         self.messages_with_bare_lf = 0
         self._inspect_every = inspect_every
@@ -119,6 +120,7 @@ class Ledger:
             self.first_at = now
         self.last_at = now
         self.received += 1
+        self.bytes += len(message)
         if not answered:
             self.counters["unanswered"] += 1
         if self.sample.size:
@@ -147,6 +149,7 @@ class Ledger:
             "received": self.received,
             "unique": len(self._seen),
             "duplicates": self.received - len(self._seen),
+            "bytes": self.bytes,
             "inspected": self.inspected,
             "messages_with_bare_lf": self.messages_with_bare_lf,
             "first_at": self.first_at,
@@ -165,7 +168,7 @@ class Ledger:
         self.flush()
         self._seen.clear()
         self.counters.clear()
-        self.received = self.inspected = self.messages_with_bare_lf = 0
+        self.received = self.bytes = self.inspected = self.messages_with_bare_lf = 0
         self.first_at = self.last_at = 0.0
 
     def close(self) -> None:

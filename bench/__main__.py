@@ -1,0 +1,27 @@
+"""`python -m bench WORD …`: the list of what can be measured. Each word's own --help says more."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+WORDS = {
+    "run": "sink and engine as processes, one scenario: rate, CPU, memory, lost, duplicates",
+    "floor": "what signing, a bare session and the sink cost: the most that this machine can do",
+    "crash": "kill -9 the engine again and again under load: lost, duplicates",
+    "sink": "the receiving server alone",
+    "verify": "verify the DKIM signatures of kept messages",
+    "suppression": "the suppression index alone",
+}
+
+
+def main(words: Sequence[str]) -> int:
+    if not words or words[0] not in WORDS:
+        print("python -m bench WORD …\n" + "\n".join(f"  {word:12} {what}" for word, what in WORDS.items()))
+        return 2
+    return int(importlib.import_module(f"bench.{words[0]}").main(words[1:]) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
