@@ -95,7 +95,7 @@ class Crash:
             self.tally.submitted += SUBMIT
             recipients = list(self.people.recipients(start, start + SUBMIT))
             self._note(start, await client.submit(recipients, terms, key=f"crash/{start}"))
-            while not self.tally.done and self.injection.count - self._unique() > BACKLOG:  # noqa: ASYNC110 - asks a process
+            while not self.tally.done and self.injection.count - self._unique() > BACKLOG:
                 await asyncio.sleep(0.05)
 
     def _note(self, start: int, submitted: Any) -> None:

@@ -40,6 +40,7 @@ from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.sqlite import SqliteSpool
 from suppression import Suppression
+from suppression.unsubscribe import TokenKey
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +103,9 @@ class Engine:
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
-        token_secret = secret_at(state / "unsubscribe.secret")
+        token_key = TokenKey(0, secret_at(state / "unsubscribe.secret"))
         senders = {
-            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, token_secret)
+            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, token_key)
             for name, sender in settings.senders.items()
         }
         ledger = SuppressionLedger(self.suppression, self.clock)

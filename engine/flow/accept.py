@@ -16,8 +16,9 @@ from typing import Protocol
 from msgspec import Raw
 
 from engine import wire
-from engine.flow.validate import FieldUse, Reading, check_names, read_recipients, read_window, spool_key
+from engine.flow.validate import Reading, check_names, read_recipients, read_window, spool_key
 from engine.mail.envelope import Priority, Recipient
+from engine.mail.slots import FieldUse
 from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Spool, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from engine import wire
 from engine.mail.envelope import Recipient
 from engine.wire import Refusal
-from suppression import Consent, EventError, HardBounce, OptOut, Scope, Suppression
+from suppression import Basis, Consent, Covers, EventError, HardBounce, OptOut, Scope, Suppression
 
 
 class SuppressionLedger:
@@ -25,17 +25,7 @@ class SuppressionLedger:
 
     async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
         """`at` of a record is when the person consented, never later than now."""
-        events = [
-            Consent(
-                record.address,
-                min(float(record.at), now),
-                record.method,
-                sender,
-                topics=(record.topic,) if record.topic else (),
-                evidence=record.evidence,
-            )
-            for record in records
-        ]
+        events = [_consent(sender, record, now) for record in records]
         return await self._apply(events)
 
     async def hard_bounced(self, bounced: Sequence[tuple[Recipient, str]]) -> None:
@@ -51,3 +41,19 @@ class SuppressionLedger:
         except EventError as error:
             field, _, text = str(error).partition(": ")
             raise Refusal("bad_request", field, "", text) from None
+
+
+def _consent(sender: str, record: wire.ConsentRecord, now: float) -> Consent:
+    """Raises Refusal for a basis or cover that the ledger does not know."""
+    try:
+        basis = Basis[record.basis]
+        covers = Covers(0)
+        for name in record.covers or ["AD"]:
+            covers |= Covers[name]
+    except KeyError as error:
+        known = f"basis is one of {', '.join(Basis.__members__)}; covers are {', '.join(Covers.__members__)}"
+        raise Refusal("bad_request", "records", wire.shown(str(error.args[0])), known) from None
+    at = min(float(record.at), now)
+    return Consent(
+        record.address, at, record.source, sender, basis, covers, tuple(record.topics), evidence=record.evidence
+    )

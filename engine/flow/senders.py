@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import asdict
+
 from engine import wire
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
 from engine.mail.identity import SenderIdentity
-from engine.mail.message import MessageError, MessageSpec, decode, decode_message, encode, fields
-from suppression.unsubscribe import Unsubscribe, make_token
+from engine.mail.message import MessageError, decode, decode_message, encode, use_of
+from engine.mail.slots import FieldUse, check_fields
+from suppression.unsubscribe import TokenKey, Unsubscribe, make_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,7 @@ class ConfiguredSender:
     identity: SenderIdentity
     legal_name: str
     categories: frozenset[str]
-    token_secret: bytes
-    token_key_id: int = 0
+    token_key: TokenKey
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
@@ -28,21 +30,17 @@ class ConfiguredSender:
         if not url:
             return ""
         what = Unsubscribe(self.identity.name, topic, address, recipient_id)
-        return url.replace("{token}", make_token(what, self.token_secret, self.token_key_id))
+        return url.replace("{token}", make_token(what, self.token_key))
 
 
 def reading() -> Reading:
     """How accept reads addresses and messages."""
-    return Reading(address=parse_address, message=_read_message, stored=lambda content: fields(decode(content)))
+    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields)
 
 
-def _read_message(given: wire.MessageMap) -> tuple[bytes, frozenset[str]]:
-    spec = _spec(given)
-    return encode(spec), fields(spec)
-
-
-def _spec(given: wire.MessageMap) -> MessageSpec:
+def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:
     try:
-        return decode_message(given)
+        spec = decode_message({name: value for name, value in asdict(given).items() if value is not None})
     except MessageError as error:
         raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
+    return encode(spec), use_of(spec)

@@ -17,6 +17,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from engine import wire
+from engine.mail.slots import FieldUse
 from engine.spool.port import NewRecipient
 from engine.wire import Refusal, Refused
 
@@ -35,13 +36,6 @@ class ParsedAddress(Protocol):
 
     @property
     def domain(self) -> str: ...
-
-
-class FieldUse(Protocol):
-    """What a message asks of its recipients' merge fields."""
-
-    @property
-    def names(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ def served() -> Served:
 async def until(happened: Callable[[], object]) -> None:
     """Lets the loop turn until it is so; a test that waits in vain ends by its own timeout."""
     async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 - what is waited for has no event
+        while not happened():
             await asyncio.sleep(0)
 
 
