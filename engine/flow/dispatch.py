@@ -103,11 +103,12 @@ class Dispatch:
             return None
         path = self.paths.get(route.site)
         if path is None:
-            path = self.paths[route.site] = self._new_path(route, domain)
+            path = self.paths[route.site] = self._new_path(route)
         return path
 
-    def _new_path(self, route: Route, domain: str) -> Path:
-        limits = self._shaping.limits(route.site, domain)
+    def _new_path(self, route: Route) -> Path:
+        """A path's limits are its site's: domains that share it share its connections."""
+        limits = self._shaping.limits(route.site, "")
         return Path(route, limits, letters=self._letters, desk=self, clock=self._clock, loop=self._loop)
 
     def unroutable(self, recipient: Recipient, now: float) -> None:

@@ -24,9 +24,9 @@ from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool
 
-SHEET = 16
+SHEET = 32
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
-MOST_UNDER_WAY = 192
+MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
 
 

@@ -25,8 +25,12 @@ from engine.smtp.event import Closed, Phase, Transaction
 from engine.smtp.reply import Reply
 from engine.spool.port import Outcome
 
-LETTERS_PER_CONNECTION = 4
+LETTERS_PER_CONNECTION = 8
 """Made ahead, so that the next message is there when a dot's reply comes."""
+LETTERS_TO_WAKE = 4
+"""Bulk letters that are worth waking an idle connection: a busy one carries the next behind its dot, one write and
+one read a message instead of two. Where round trips are long, letters pile up and wake all.
+"""
 
 
 class Desk(Protocol):
@@ -132,8 +136,18 @@ class Path:
             self._call_at(now + wait)
         self._prepare()
         if self.prepared:
-            for connection in self.pool.idle():
-                connection.kick()
+            self._wake_connections()
+
+    def _wake_connections(self) -> None:
+        busy = len(self.pool.connections)
+        idle = self.pool.idle()
+        busy -= len(idle)
+        urgent, bulk = self._prepared
+        wanted = len(urgent) + -(-len(bulk) // LETTERS_TO_WAKE)
+        if not busy:
+            wanted = max(wanted, 1)
+        for connection in idle[:wanted]:
+            connection.kick()
 
     def _prepare(self) -> None:
         """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming."""
