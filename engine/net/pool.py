@@ -18,8 +18,17 @@ LONGEST_PAUSE = 1800.0
 
 class Pool:
     __slots__ = (
-        "closed_total", "connections", "failures", "last_error", "opened_total", "opening", "paused_until",
-        "refused_total", "window", "_limits", "_throttle",
+        "_limits",
+        "_throttle",
+        "closed_total",
+        "connections",
+        "failures",
+        "last_error",
+        "opened_total",
+        "opening",
+        "paused_until",
+        "refused_total",
+        "window",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
