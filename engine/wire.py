@@ -230,6 +230,10 @@ def _array_length(view: memoryview) -> int:
 
 def decode_recipient(raw: Raw) -> tuple[str, dict[str, str]]:
     """Raises Refusal. Hot: one call per recipient, about 1 µs with four fields."""
+    size = memoryview(raw).nbytes
+    if size > RECIPIENT_BYTES_LIMIT:
+        text = f"{size} bytes: a recipient takes at most {RECIPIENT_BYTES_LIMIT}, put what is common into the message"
+        raise Refusal("bad_recipient", "", "", text)
     try:
         recipient = _recipient.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import cast
 
 import aiosmtplib
 
@@ -24,7 +25,7 @@ from engine.net.tap import Tap
 from engine.smtp import command
 from engine.smtp.event import Phase
 from engine.smtp.extensions import Extensions, parse_extensions
-from engine.smtp.reply import Reply, ReplyError, make_reply
+from engine.smtp.reply import Reply, ReplyError, make_reply, shown
 
 AUTH_REPLIES = 6
 """At most: aiosmtplib tries three mechanisms of up to two replies."""
@@ -186,8 +187,9 @@ class _Dialogue:
         return f"{version}/{name}"
 
     def abort(self) -> None:
-        if self._tap is not None:
-            self._tap.transport.abort()
+        transport = self._tap.transport if self._tap is not None else self._smtp.transport
+        if transport is not None:
+            cast("asyncio.Transport", transport).abort()
         else:
             self._sock.close()
 
@@ -198,10 +200,11 @@ class _Dialogue:
             return self._refused(f"no reply within {self._seconds[self._phase]:g} seconds")
         except aiosmtplib.SMTPResponseException as error:
             if not 200 <= error.code < 600:
-                return self._refused(error.message)
+                return self._refused(f"not a reply: {shown(error.message)}")
             return Refused(self._phase, make_reply(error.code, error.message), "", self._phase is Phase.STARTTLS)
         except (aiosmtplib.SMTPException, OSError, ReplyError) as error:
-            return self._refused(str(error) or repr(error))
+            # aiosmtplib wraps what happened; the cause says it better.
+            return self._refused(str(error.__cause__ or error)[:200] or repr(error))
 
     def _refused(self, error: str) -> Refused:
         if self._tap is not None and self._tap.error:

@@ -340,7 +340,7 @@ class Session:
             self._release(events)
         events.append(Closed(self.phase, reply, error, self._unresolved()))
         self._closed = True
-        self.wants_next = False
+        self.wants_next = self._unwritten = False
         self._held = []
         self._out = []
 
