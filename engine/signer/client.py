@@ -31,6 +31,10 @@ class SignerFailed(Exception):  # noqa: N818 - the signer's state, not one call'
     """Nothing can be signed; the text is one line with the remedy."""
 
 
+class KeysChanged(SignerFailed):
+    """Trying again does not help."""
+
+
 class SignerClient:
     """Start it once on the loop that uses it. Not thread-safe."""
 
@@ -59,8 +63,9 @@ class SignerClient:
         return sum(worker.load for worker in self._workers) + sum(batch.count for batch in self._unplaced)
 
     @property
-    def workers(self) -> int:
-        return len(self._workers)
+    def pids(self) -> tuple[int, ...]:
+        """Of the workers that are ready, for /status and for measuring."""
+        return tuple(worker.process.pid for worker in self._workers)
 
     async def start(self) -> None:
         """Returns when all workers have read their keys. Raises SignerFailed; then nothing is left behind."""
@@ -80,7 +85,10 @@ class SignerClient:
             "backend": wanted,
             "nice": self.settings.nice,
         }
-        worker = await start_process(told, self.counts, self._ended)
+        try:
+            worker = await start_process(told, self.counts, self._ended)
+        except OSError as error:
+            raise SignerFailed(f"no signing worker can be started: {error.strerror}; raise the limit on it") from None
         greeting = await self._greeted(worker)
         if greeting is None and self._distrust and wanted == "auto":
             await self._start_one()
@@ -130,13 +138,14 @@ class SignerClient:
             raise SignerFailed(str(greeting["error"]))
         if self.backend and _publics(greeting) != self._publics:
             # Mail would leave signed by two keys under one selector; which one DNS shows is not known here.
-            raise SignerFailed("a DKIM key file has changed since the start; restart the engine to take it into use")
+            raise KeysChanged("a DKIM key file has changed since the start; restart the engine to take it into use")
 
     def _accept_greeting(self, greeting: dict[str, object]) -> None:
         backend = str(greeting["backend"])
         if backend == self.backend:
             return
-        log.info("signer backend=%s reason=%r keys=%d", backend, greeting["reason"], len(self.settings.keys))
+        source = f" by {BACKEND_VARIABLE}" if os.environ.get(BACKEND_VARIABLE) else ""
+        log.info("signer backend=%s reason=%r%s keys=%d", backend, greeting["reason"], source, len(self.settings.keys))
         if not self.backend:
             described = greeting["keys"]
             assert isinstance(described, list)
@@ -238,11 +247,14 @@ class SignerClient:
             except SignerFailed as error:
                 log.error("signer worker not replaced attempt=%d error=%s", attempt, error)  # noqa: TRY400
                 failure = error
+                if isinstance(error, KeysChanged):
+                    break
             else:
                 return
             await asyncio.sleep(wait)
             wait *= 2
-        if not self._workers and not self.failed.done():
+        is_last_hope = len(self._revivals) == 1
+        if is_last_hope and not self._workers and not self.failed.done():
             self._give_up(failure)
 
     def _give_up(self, failure: SignerFailed) -> None:

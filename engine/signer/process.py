@@ -19,7 +19,7 @@ from typing import cast
 
 from engine.signer.frames import ANSWER, GREETING_LIMIT, LENGTH
 
-SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Owed:
@@ -161,7 +161,11 @@ async def start_process(
     """Starts a worker and sends its greeting. Its own comes into `.greeting`."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = _spawn(theirs)
+        try:
+            process = _spawn(theirs)
+        except OSError:
+            ours.close()
+            raise
     ours.setblocking(False)
     _, protocol = await asyncio.get_running_loop().create_unix_connection(
         lambda: SigningProcess(process, counts, on_end), sock=ours
