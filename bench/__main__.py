@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 WORDS = {
+    "demo": "the main job on this machine, from a key to the receiver (make demo)",
     "run": "sink and engine as processes, one scenario: rate, CPU, memory, lost, duplicates",
     "floor": "what signing, a bare session and the sink cost: the most that this machine can do",
     "crash": "kill -9 the engine again and again under load: lost, duplicates",

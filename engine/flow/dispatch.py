@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Kind.EXPIRED: Outcome.EXPIRED}
 FIRST_PAUSE = 5.0
 """Seconds without a new try after the first failed connection; doubled for each further one."""
+UNSIGNED_SECONDS = 60.0
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
 
@@ -185,6 +186,8 @@ class Dispatch:
             path.pool.window.success(len(path.pool.connections))
         elif word is PathWord.FAILURE:
             path.pool.window.failure()
+        elif word is PathWord.SLOWER:
+            path.pool.window.slower()
         elif word is PathWord.PAUSE:
             path.pool.pause(now, ruling.pause_seconds)
             path.bind = "pause"
@@ -250,6 +253,13 @@ class Dispatch:
             )
         if ruling.suppress:
             self._settle.suppress_bounced(recipient, ruling.suppress)
+
+    def unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        """The signer gave up on a sheet: no attempt, and another try later. A lost spool stops the daemon anyway."""
+        log.error("%d recipients deferred, their letters could not be signed: %s", len(recipients), error)
+        due = int(self._clock() + UNSIGNED_SECONDS)
+        for recipient in recipients:
+            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
 
     def drained(self, path: Path) -> None:
         self.on_drained(path.site)

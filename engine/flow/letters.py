@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
@@ -28,6 +28,10 @@ SHEET = 32
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
 MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
+
+
+GIVEN_UP = 1000
+"""More halves than a sheet waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,15 +92,18 @@ class Letters:
         self._starved.append(call_again)
         return False
 
-    def write(self, recipients: Sequence[Recipient], done: Callable[[list[Letter]], None]) -> None:
-        """Composes now; calls `done` with the signed letters, in order, when they may leave. If the spool or the
-        signer fails for good, `done` is not called: the daemon is stopping and the spool still has them.
-        """
+    def write(
+        self,
+        recipients: Sequence[Recipient],
+        done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
+    ) -> None:
+        """Composes now; calls `done` with the signed letters, in order, when they may leave, or `failed`."""
         now = self._clock()
         if int(now) != self._second:
             self._second = int(now)
             self._date = date_text(now)
-        sheet = _Sheet(recipients, done, self._finished)
+        sheet = _Sheet(recipients, done, failed, self._finished)
         requests: list[tuple[int, bytes]] = []
         for recipient in recipients:
             draft, envelope_from, keys = self._compose(recipient)
@@ -134,15 +141,17 @@ class Letters:
 
 
 class _Sheet:
-    __slots__ = ("_done", "_released", "_signatures", "_waiting", "drafts", "recipients")
+    __slots__ = ("_done", "_failed", "_released", "_signatures", "_waiting", "drafts", "recipients")
 
     def __init__(
         self,
         recipients: Sequence[Recipient],
         done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
         released: Callable[[int], None],
     ) -> None:
         self.recipients = recipients
+        self._failed = failed
         self.drafts: list[tuple[Draft, str, tuple[KeyInfo, ...]]] = []
         self._done = done
         self._released = released
@@ -150,13 +159,22 @@ class _Sheet:
         self._waiting = 2
 
     def signed(self, signatures: asyncio.Future[list[bytes]]) -> None:
-        if not signatures.cancelled() and signatures.exception() is None:
+        if not self._broken(signatures):
             self._signatures = signatures.result()
             self._step()
 
     def intended(self, intent: asyncio.Future[None]) -> None:
-        if not intent.cancelled() and intent.exception() is None:
+        if not self._broken(intent):
             self._step()
+
+    def _broken(self, half: asyncio.Future[Any]) -> bool:
+        """Tells it once; the sheet then never completes."""
+        error = asyncio.CancelledError("stopping") if half.cancelled() else half.exception()
+        if error is not None and self._waiting < GIVEN_UP:
+            self._waiting = GIVEN_UP
+            self._released(len(self.recipients))
+            self._failed(self.recipients, error)
+        return error is not None
 
     def _step(self) -> None:
         self._waiting -= 1

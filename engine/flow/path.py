@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,10 @@ class Desk(Protocol):
         self, path: Path, connection: Connection, letter: Letter, phase: Phase, reply: Reply | None, error: str
     ) -> None:
         """An attempt ended; `reply` None if the wire broke."""
+        ...
+
+    def unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        """Their letters could not be made."""
         ...
 
     def open(self, path: Path) -> None: ...
@@ -170,7 +174,7 @@ class Path:
             self.in_flight -= len(taken) - len(sheet)
             if sheet:
                 self._preparing += len(sheet)
-                self._letters.write(sheet, self._signed)
+                self._letters.write(sheet, self._signed, self._unsigned)
             self._feed()
 
     def _room(self) -> bool:
@@ -193,6 +197,11 @@ class Path:
         for letter in letters:
             self._prepared[letter.recipient.batch.priority].append(letter)
         self.pump()
+
+    def _unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        self._preparing -= len(recipients)
+        self.in_flight -= len(recipients)
+        self._desk.unsigned(recipients, error)
 
     # -- the connection's owner ----------------------------------------------------------------------------
 

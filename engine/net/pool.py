@@ -56,6 +56,7 @@ class Pool:
             # Failures without a success between them: a rest, then one connection to try with.
             self.window.revive()
             self.pause(now, DEAD_SITE_PAUSE)
+            self.last_error = self.last_error or "sessions failed in a row without a success between"
             return 0, DEAD_SITE_PAUSE
         most = 1 if self.failures else self.window.size
         wanted = min(most, -(-waiting // MESSAGES_PER_CONNECTION))
