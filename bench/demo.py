@@ -109,9 +109,7 @@ class Demo:
         async with AsyncClient(str(self.socket)) as client:
             await self._record(client)
             stored = await client.put_message(MESSAGE)
-            terms = Terms(
-                sender=SENDER, category="AD", topic=TOPIC, mailing="aki-no-kanshasai", message=stored.message
-            )
+            terms = Terms(sender=SENDER, category="AD", topic=TOPIC, mailing="aki-no-kanshasai", message=stored.message)
             return await self._mail(client, terms)
 
     async def _record(self, client: AsyncClient) -> None:

@@ -21,6 +21,7 @@ from engine.config import Settings
 from engine.engine import Engine
 from engine.flow.socketfile import SocketError
 from engine.journal import JournalFailed
+from engine.observe import observe, status
 from engine.signer.client import SignerFailed
 from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
@@ -46,7 +47,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Returns the exit code."""
-        engine = Engine(self._settings, on_fault=self.fail)
+        engine = Engine(self._settings, on_fault=self.fail, status=status)
         admin = Admin(
             self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
         )
@@ -106,11 +107,11 @@ class Daemon:
         return "" if self._fault is None else f"stopped by a fault: {self._fault}"
 
     def _observe(self, engine: Engine) -> Any:
-        def observe() -> dict[str, Any]:
+        def observed() -> dict[str, Any]:
             lag, self._lag = self._lag, 0.0
-            return {**engine.observe(), "event_loop_lag_seconds": lag}
+            return {**observe(engine), "event_loop_lag_seconds": lag}
 
-        return observe
+        return observed
 
     async def _measure_lag(self) -> None:
         while True:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from engine.engine import Engine
 from engine.mail.envelope import Priority
-
-if TYPE_CHECKING:
-    from engine.engine import Engine
 
 BUSIEST = 20
 
@@ -110,7 +108,24 @@ def observe(engine: Engine) -> dict[str, Any]:
         "connections_refused": sum(path.pool.refused_total for path in paths),
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
-        **engine.resources(),
+        **_resources(engine),
+    }
+
+
+def _resources(engine: Engine) -> dict[str, Any]:
+    return {
+        "signatures": {engine.signer.backend: engine.signer.counts.signatures},
+        "signer_backlog": engine.signer.backlog,
+        "signer_restarts": engine.signer.counts.restarts,
+        "spool_commits": engine.spool.commits,
+        "spool_commit_seconds": engine.spool.commit_seconds,
+        "journal_records": engine.journal.records,
+        "journal_bytes": engine.journal.bytes_written,
+        "settle_backlog": engine.settle.backlog,
+        "suppression_epoch": engine.suppression.epoch,
+        "suppression_entries": engine.suppression.entries,
+        "credit_recipients": engine.credit(),
+        "disk_free_ratio": disk_free_ratio(engine.settings.spool.folder),
     }
 
 
