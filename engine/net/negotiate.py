@@ -142,9 +142,11 @@ async def _open_socket(target: Target, source_address: str | None, timeout: floa
         connected = True
     except TimeoutError as error:
         # The kernel's own ETIMEDOUT is a TimeoutError too.
-        return Refused(Phase.CONNECT, None, str(error) or f"no connection within {timeout:g} seconds")
+        text = os.strerror(error.errno) if error.errno else f"no connection within {timeout:g} seconds"
+        return Refused(Phase.CONNECT, None, text)
     except OSError as error:
-        return Refused(Phase.CONNECT, None, str(error), is_local=error.errno in LOCAL_ERRORS)
+        text = os.strerror(error.errno) if error.errno else str(error)
+        return Refused(Phase.CONNECT, None, text, is_local=error.errno in LOCAL_ERRORS)
     finally:
         if sock is not None and not connected:
             sock.close()
