@@ -159,7 +159,8 @@ class Base64Part:
             for part in template
         ]
         first = pieces[0] if isinstance(pieces[0], bytes) else b""
-        _, self.lead, self._left_over = _variant(first, 0, last=False)
+        whole = len(first) - len(first) % 3
+        self.lead, self._left_over = base64_lines(first[:whole]), first[whole:]
         self._groups = list(_groups(pieces[1:] if first else pieces, places))
 
     def render(self, prepared: Sequence[bytes], out: list[bytes]) -> None:
