@@ -1,7 +1,7 @@
 """Content transfer encodings (RFC 2045 6) of a part whose static text is encoded once and whose values come later.
 
 Chosen per part when the template is compiled: 7bit when the text is plain ASCII in short lines and has no slot, else
-quoted-printable or base64, whichever is shorter (base64 from about one octet in five beyond ASCII, so for most Japanese
+quoted-printable or base64, whichever is shorter (base64 from one octet in six beyond ASCII, so for most Japanese
 parts). 8bit is never made: a hop without 8BITMIME would have to re-encode it and break the signature (RFC 6376 5.3).
 
 What makes a personalised part cheap is that a slot disturbs only its own line. In base64 the line before a slot ends
@@ -35,6 +35,12 @@ _MAX_LINE = 76
 
 # No run of spaces, no space before a line end, no dot at the start of a line, nothing that a boundary could hold.
 _SEVEN_BIT = re.compile(r"(?!.*(?:  | \n|\n\.|=_))[!-\-/-~\n][ -~\n]*", re.DOTALL)
+
+# Per line: what is not printable ASCII, `=`, a space behind a space or at the end, a dot at the start.
+_QUOTED = re.compile(rb"[^ -<>-~]|(?<= ) | \Z|\A\.")
+_EQUALS, _DOT = b"=."
+_LONGER = bytes([ord("="), *range(127, 256)])
+"""Octets that quoted-printable makes three of, but for white space."""
 
 Variant = tuple[bytes, bytes, bytes]
 """Octets given away to the chunk before; line end and encoded lines; octets left over for the chunk behind."""
@@ -95,17 +101,24 @@ def encode_part(template: Template, *, markup: bool, places: Places, alone: bool
     dynamic = any(isinstance(part, Slot) for part in template)
     if not dynamic and _SEVEN_BIT.fullmatch(literals) and max(map(len, literals.split("\n"))) <= _MAX_LINE:
         return FixedPart("7bit", literals.replace("\n", "\r\n").encode("ascii"))
-    quoted = quote_literal(literals)
-    encoded = base64_lines(literals.replace("\n", "\r\n").encode())
+    octets = literals.replace("\n", "\r\n").encode()
+    base64 = _is_shorter_in_base64(octets)
     # A body that ends in an empty line would not be its own canonical form (RFC 6376 3.4.4).
     open_ended = alone and dynamic and not str(template[-1]).strip()
-    base64 = open_ended or len(encoded) < len(quoted)
+    if not dynamic and base64:
+        return FixedPart("base64", base64_lines(octets))
     if not dynamic:
-        return FixedPart("base64", encoded) if base64 else FixedPart("quoted-printable", quoted)
-    if base64:
+        return FixedPart("quoted-printable", quote_literal(literals))
+    if base64 or open_ended:
         return Base64Part(template, _LINKED_MARKUP if markup else _LINKED_PLAIN, places)
     quote = values.quoted_markup if markup else values.quoted_plain
     return QuotedPart(template, (quote, quote), places)
+
+
+def _is_shorter_in_base64(octets: bytes) -> bool:
+    """By what each makes of an octet; line breaks cost both about the same."""
+    quoted = len(octets) - len(octets.translate(None, _LONGER))
+    return 4 * len(octets) < 3 * (len(octets) + 2 * quoted)
 
 
 def end_in_newline(template: Template) -> Template:
@@ -231,21 +244,18 @@ def quote_literal(text: str) -> bytes:
 
 
 def _quote_line(octets: bytes) -> bytes:
-    lines, line = [], ""
-    for index, octet in enumerate(octets):
-        token = _token(octet, line[-1:], last=index == len(octets) - 1)
-        if len(line) + len(token) > values.QP_LINE:
-            lines.append(line)
-            line = ""
-            token = _token(octet, line, last=index == len(octets) - 1)
-        line += token
-    return "=\r\n".join([*lines, line]).encode("ascii")
+    """With soft line breaks. A dot is quoted where it would begin a line, those that the breaks make included."""
+    text = _QUOTED.sub(_quote_octet, octets)
+    lines, at, dot = [], 0, b""
+    while len(text) - at > values.QP_LINE:
+        end = at + values.QP_LINE - len(dot)
+        # Never inside =XX.
+        end -= 1 if text[end - 1] == _EQUALS else 2 if text[end - 2] == _EQUALS else 0
+        lines.append(dot + text[at:end])
+        dot = b"=2E" if text[end] == _DOT else b""
+        at = end + 1 if dot else end
+    return b"=\r\n".join([*lines, dot + text[at:]])
 
 
-def _token(octet: int, before: str, *, last: bool) -> str:
-    character = chr(octet)
-    if character == " ":
-        return "=20" if last or before == " " else " "
-    if 33 <= octet <= 126 and character != "=" and (before or character != "."):
-        return character
-    return f"={octet:02X}"
+def _quote_octet(match: re.Match[bytes]) -> bytes:
+    return b"=%02X" % match[0][0]

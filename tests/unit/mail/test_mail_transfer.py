@@ -69,7 +69,9 @@ def check(template: Template, fields: dict[str, str], *, markup: bool = False, a
         ("x" * 76, "7bit"),
         (ENGLISH * 9 + "é", "quoted-printable"),
         (JAPANESE, "base64"),
-        ("a\n" * 3 + " " * 400, "base64"),
+        ("a\n" * 3 + " " * 400, "quoted-printable"),
+        ("é" * 9 + "x" * 99, "quoted-printable"),
+        ("é" * 11 + "x" * 97, "base64"),
     ],
 )
 @pytest.mark.parametrize("alone", [False, True])
