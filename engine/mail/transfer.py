@@ -194,7 +194,7 @@ class Base64Part:
             chunk = left_over + b"".join(pick(prepared))
             given, behind, left_over = variants[len(chunk) % 3]
             text = b2a_base64(chunk + given, newline=False)
-            out += (text if len(text) <= _B64_LINE else _lines(text), behind)
+            out += (text if len(text) <= _B64_LINE else b"\r\n".join(lines_of(text, _B64_LINE)), behind)
 
 
 def _groups(pieces: list[int | bytes], places: Places) -> Iterator[tuple[Pick, Variants]]:
@@ -231,11 +231,8 @@ def _variant(literal: bytes, given: int, *, last: bool) -> Variant:
 
 def base64_lines(octets: bytes) -> bytes:
     """Lines of 76 characters, each with CRLF; nothing for nothing."""
-    return _lines(b2a_base64(octets, newline=False)) + b"\r\n" if octets else b""
-
-
-def _lines(text: bytes) -> bytes:
-    return b"\r\n".join(lines_of(text, _B64_LINE))
+    lines = lines_of(b2a_base64(octets, newline=False), _B64_LINE)
+    return b"\r\n".join((*lines, b"")) if lines else b""
 
 
 def quote_literal(text: str) -> bytes:

@@ -36,6 +36,8 @@ def test_a_retry_keeps_everything_but_date_and_signature() -> None:
     assert first.digest(RSA, NOW) == second.digest(RSA, NOW)
     assert first.digest(RSA, NOW) != second.digest(RSA, NOW + 1)
     assert first.digest(RSA, NOW) != first.digest(ED, NOW)
+    after_a_restart = compile_message(SPEC, SHOP).compose(facts({"a": "山田"}))
+    assert after_a_restart.finish([]) == first.finish([])
 
 
 def test_signatures_of_drafts_that_wait_together() -> None:
