@@ -205,7 +205,8 @@ def test_imports_many_and_reports_the_refused(opened) -> None:
     assert [(row, address) for row, address, _ in imported.refused] == [(3, "nonsense"), (5, "late@x.jp")]
     assert ask(suppression, "u0@x.jp", "u999@x.jp", "late@x.jp") == [SEND, SEND, block("NO_CONSENT")]
     assert suppression.epoch == 998
-    assert suppression.entries == 998
+    assert suppression.size == 998
+    assert (suppression.counts.events, suppression.counts.commits) == (998, 1)
 
 
 def test_an_import_goes_in_by_parts_and_bounds_what_it_reports(opened, monkeypatch) -> None:
@@ -279,6 +280,7 @@ def test_a_snapshot_that_cannot_be_written_costs_time_only(opened, settings, cap
     with caplog.at_level(logging.WARNING):
         suppression.close()
     assert "snapshot not written" in caplog.text
+    assert (suppression.counts.snapshots, suppression.counts.snapshots_failed) == (0, 1)
     (settings.folder / "index.snapshot").rmdir()
     assert ask(opened(), "a@x.jp") == [SEND]
 

@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from suppression import ledger as module
-from suppression.ledger import Batch, Bulk, Entry, Ledger, LedgerFailed, LedgerRefused
+from suppression.ledger import Ledger, LedgerFailed, LedgerRefused
+from suppression.recording import Batch, Bulk, Entry
 from suppression.standing import EVERY, Fact, Kind
 
 
@@ -88,8 +89,23 @@ def test_keys_over_the_sign_and_names_come_back(ledger) -> None:
         Fact(Kind.OPT_OUT, high, high, ledger.senders["acme"], ledger.topics["news"], 1_000_000, 0),
         Fact(Kind.OPT_OUT, high, high, EVERY, EVERY, 1_000_000, 0),
     ]
-    assert [fact.wide for fact in ledger.facts_after(1)] == [high, 5]
+    kind, acme, news = Kind.OPT_OUT, ledger.senders["acme"], ledger.topics["news"]
+    assert list(ledger.alike_after(0)) == [
+        (Fact(kind, 0, 0, acme, news, 0, 0), entry(high).identity),
+        (Fact(kind, 0, 0, EVERY, EVERY, 0, 0), entry(high).identity),
+        (Fact(kind, 0, 0, ledger.senders["other"], news, 0, 0), entry(5).identity),
+    ]
+    assert [identities for _, identities in ledger.alike_after(2)] == [entry(5).identity]
     assert ledger.senders["acme"] != ledger.senders["other"]
+
+
+def test_a_long_replay_goes_by_parts(ledger, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_REPLAY_ROWS", 3)
+    ledger.put(batch(*range(1, 9))).result(10)
+    ledger.stop()
+    parts = [identities for _, identities in ledger.alike_after(0)]
+    assert [len(part) // 16 for part in parts] == [3, 3, 2]
+    assert b"".join(parts) == b"".join(entry(number).identity for number in range(1, 9))
 
 
 def test_a_bulk_is_as_if_each_were_put(ledger) -> None:
