@@ -6,11 +6,42 @@ as now, so that nothing recorded is later than its record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from suppression.events import AddressState, Complaint, Consent, Event, HardBounce, OptOut, Restored, Scope, Withdrawal
-from suppression.ledger import Entry
 from suppression.standing import Kind, pack_ground
+
+
+class Entry(NamedTuple):
+    """One fact on its way into the ledger, sender and topic by name; empty means all."""
+
+    kind: int
+    identity: bytes
+    sender: str
+    topic: str
+    at: int
+    detail: int
+    source: str
+    evidence: str
+    address: str
+
+
+class Batch(NamedTuple):
+    """What one call brings: goes in as a whole."""
+
+    entries: Sequence[Entry]
+    recorded: int
+
+
+class Bulk(NamedTuple):
+    """An import: the same facts for many addresses, that differ in address and time only."""
+
+    entries: Sequence[Entry]
+    recorded: int
+    identities: list[bytes]
+    addresses: list[str]
+    ats: list[int]
 
 
 def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
@@ -35,7 +66,7 @@ def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
             yield entry(Kind.COMPLAINT, event.sender)
         case HardBounce():
             yield entry(Kind.ADDRESS, detail=event.state)
-        case Restored():
+        case Restored():  # pragma: no branch - the last of the union
             yield entry(Kind.ADDRESS, detail=AddressState.OK)
 
 
