@@ -50,16 +50,19 @@ def lanes(store: Store) -> list[LaneState]:
 
 
 def pull(store: Store, lane: Lane, after: Cursor, until: int, limit: int) -> tuple[list[Recipient], Cursor, int | None]:
-    """Goes on when all that it found was settled without having been pulled, as after a cancel."""
+    """Rows settled without having been pulled (after a cancel) are passed over; next due may be one of theirs."""
     recipients: list[Recipient] = []
     cursor = after
-    count = limit
-    while count == limit and not recipients:
-        count, due, *columns = store.execute(_PULL, (lane.id, cursor.due, cursor.id, max(until, after.due), limit)).get
-        if count:
-            recipients = _recipients(store, count, columns)
-            cursor = Cursor(due, recipients[-1].id)
-            recipients = _unsettled(store, recipients)
+    wanted = limit
+    while wanted:
+        bindings = (lane.id, cursor.due, cursor.id, max(until, after.due), wanted)
+        count, due, *columns = store.execute(_PULL, bindings).get
+        if not count:
+            break
+        found = _recipients(store, count, columns)
+        cursor = Cursor(due, found[-1].id)
+        recipients += _unsettled(store, found)
+        wanted = limit - len(recipients) if count == wanted else 0
     if cursor is not after:
         store.pulled_due[lane.id] = max(cursor.due, store.pulled_due.get(lane.id, cursor.due))
         store.latest_due = max(cursor.due, store.latest_due)
