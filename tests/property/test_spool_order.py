@@ -29,7 +29,7 @@ STEPS = st.lists(
         st.tuples(st.just("jump"), st.sampled_from([-3600, -60, -1, 1, 60, 3600])),
     ),
     min_size=15,
-    max_size=40,
+    max_size=30,
 )
 
 
@@ -98,7 +98,7 @@ class Play:
         self.now += seconds
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(STEPS)
 def test_whoever_waits_is_pulled_once(steps):
     async def run(folder):
