@@ -187,6 +187,7 @@ def check(story, present):
     for number, recipient in present.items():
         if number in expected.done["deferd"]:
             assert recipient.attempts == 1
+            assert not recipient.in_doubt
         if number not in expected.begun["defer"]:
             assert recipient.attempts == 0
         if number in expected.done["intendd"] and number not in moved:
