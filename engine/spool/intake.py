@@ -129,8 +129,8 @@ def _insert_recipients(
 
 
 def _insert_text(size: int) -> str:
-    values = ",".join(f"(?1+{number},?2,?,?,0,0,?,?)" for number in range(size))
-    return f"INSERT INTO recipient (id, batch, lane, due, attempts, doubt, address, fields) VALUES {values}"  # noqa: S608 - numbers only
+    values = ",".join(f"(?1+{number},?2,?,?,0,0,0,?,?)" for number in range(size))
+    return f"INSERT INTO recipient (id, batch, lane, due, attempts, doubt, cleared, address, fields) VALUES {values}"  # noqa: S608 - numbers only
 
 
 _INSERTS = {1 << bit: _insert_text(1 << bit) for bit in range(CHUNK.bit_length())}

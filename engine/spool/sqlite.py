@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import apsw
+
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
 from engine.spool.clearing import recover_settled
@@ -200,7 +202,18 @@ class SqliteSpool:
 
 
 def _open_store(settings: SpoolSettings, vfs: str) -> Store:
-    store = Store(open_database(settings, vfs=vfs))
+    connection = open_database(settings, vfs=vfs)
+    try:
+        return _recover(Store(connection))
+    except apsw.Error as error:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close(True)
+        raise SpoolUnusable(
+            f"spool {str(settings.folder)!r} cannot be put in order: {error}; check the disk"
+        ) from error
+
+
+def _recover(store: Store) -> Store:
     store.begin()
     recover_settled(store)
     settling.recover_intents(store)

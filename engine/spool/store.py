@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -119,16 +119,15 @@ class Store:
             if intent is not None:
                 intent.left -= 1
 
-    def packed_ids(self, table: str) -> array[int]:
-        """All ids that the rows of `intent` or `settled` hold."""
-        ids = packed(())
+    def id_lists(self, table: str) -> Iterator[tuple[int, array[int]]]:
+        """The rows of `intent` or `settled`, one at a time."""
         row = 0
         while True:
             found = self.execute(f"SELECT id, recipients FROM {table} WHERE id > ? ORDER BY id LIMIT 1", (row,)).get  # noqa: S608 - two names
             if found is None:
-                return ids
+                return
             row = found[0]
-            ids.frombytes(found[1])
+            yield row, array("q", found[1])
 
     def rows(self, columns: str, source: str, bindings: tuple[Any, ...]) -> list[list[Any]]:
         """All rows of a SELECT in one step; numbers and text only."""

@@ -134,7 +134,7 @@ class Writer:
                     waiting = self._attempt(waiting)
                 except apsw.FullError as error:
                     waiting = self._without_growth(waiting, error)
-        except apsw.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: nobody may wait for a thread that is dead
             self._fail(f"{type(error).__name__}: {error}")
         self.commit_seconds += time.monotonic() - started
         self._answer(operations)
@@ -168,7 +168,7 @@ class Writer:
         self._store.roll_back()
         growing = [operation for operation in operations if operation.grows]
         if not growing:
-            raise error
+            raise apsw.FullError(f"{error}: outcomes cannot be recorded, going on would send mails twice") from error
         for operation in growing:
             operation.error = SpoolFull(f"no space left for the spool: {error}; free disk space")
         return [operation for operation in operations if operation.error is None]
@@ -205,7 +205,7 @@ class Writer:
             work()
         except apsw.FullError:
             self._store.roll_back()
-        except apsw.Error as error:
+        except Exception as error:  # noqa: BLE001 - as in _commit
             self._fail(f"{work.__name__}: {type(error).__name__}: {error}")
 
     def _checkpoint(self) -> None:
