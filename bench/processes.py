@@ -70,11 +70,17 @@ class Child:
         offspring = children(self.pid)
         self.popen.kill()
         self.popen.wait(10)
+        left = self._alive(offspring, patience)
+        self._end_group()
+        self._alive(offspring, patience)
+        return len(left)
+
+    def _alive(self, offspring: Sequence[int], patience: float) -> list[int]:
+        """Those that are still there when all are gone or patience is at its end."""
         end = time.monotonic() + patience
         while (left := [pid for pid in offspring if _in_group(pid, self.pid)]) and time.monotonic() < end:
             time.sleep(0.005)
-        self._end_group()
-        return len(left)
+        return left
 
     def _end_group(self) -> None:
         if not self.ended:
@@ -121,11 +127,11 @@ class Usage:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
 
 
-def usage(core: Child | None, sinks: Sequence[Child]) -> Usage:
-    """Of the engine's core, its children together (the signer), the sinks together, and ourselves (the injector)."""
+def usage(core: Child | None, sink: Child) -> Usage:
+    """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
     found = Usage(time.time())
     found.cpu["injector"] = time.process_time()
-    found.cpu["sink"] = sum(_cpu(sink.pid) for sink in sinks)
+    found.cpu["sink"] = _cpu(sink.pid)
     if core is not None:
         offspring = children(core.pid)
         found.cpu["core"] = _cpu(core.pid)

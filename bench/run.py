@@ -23,7 +23,7 @@ import uvloop
 from bench.configuration import fill_suppression
 from bench.faults import Faults, Share
 from bench.inject import Injection, inject
-from bench.mailing import People, urgent_address
+from bench.mailing import URGENT, People, urgent_address
 from bench.processes import ProcessFailed, Usage, machine, usage
 from bench.result import Arrivals, arrivals, quantile, show, verdicts
 from bench.rig import INSPECT_EVERY, Rig, first_attempt_quantile, rig
@@ -46,13 +46,16 @@ class Run:
     start_seconds: float = 0.0
     start_full_seconds: float | None = None
     injection: Injection | None = None
-    expected: bytearray = field(default_factory=bytearray)
+    due: bytearray = field(default_factory=bytearray)
+    """By person number: 1 when mail must arrive."""
+    allowed: bytearray = field(default_factory=bytearray)
+    """The same: 1 when it may."""
     before: Usage | None = None
     after: Usage | None = None
     queued: Usage | None = None
     restarted: Usage | None = None
     last_at: float = 0.0
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
     verification: Verification = field(default_factory=Verification)
     metrics: str = ""
@@ -79,7 +82,7 @@ def run_scenario(scenario: Scenario, folder: Path) -> Run:
         if scenario.restart:
             run.exit_code = made.stop()
             run.start_full_seconds = made.start()
-            run.restarted = usage(made.core, [])
+            run.restarted = usage(made.core, made.sink.child)
         run.exit_code = made.stop()
         _collect(run, made)
     return run
@@ -98,34 +101,43 @@ def _record(scenario: Scenario, people: People, made: Rig) -> int:
 
 
 def _measure(run: Run, made: Rig) -> None:
-    children = [sink.child for sink in made.sinks]
-    run.before = usage(made.core, children)
+    sink = made.sink.child
+    run.before = usage(made.core, sink)
     label = f"{run.scenario.name}-{int(time.time())}"
     run.injection = uvloop.run(_injected(run.scenario, run.people, made, label))
-    run.expected = _expected(run.scenario, run.injection)
-    run.queued = usage(made.core, children)
+    run.allowed = _allowed(run.scenario, run.injection)
+    run.due = _due(run.scenario, run.people, run.allowed)
+    run.queued = usage(made.core, sink)
     if run.scenario.until != "queued":
         _await_arrivals(run, made)
-    run.after = usage(made.core, children)
-    run.last_at = max((sink.counts()["last_at"] for sink in made.sinks), default=0.0)
+    run.after = usage(made.core, sink)
+    run.last_at = made.sink.counts()["last_at"]
 
 
 async def _injected(scenario: Scenario, people: People, made: Rig, label: str) -> Injection:
     return await asyncio.wait_for(inject(scenario, people, made.place.socket, label=label), scenario.seconds)
 
 
-def _expected(scenario: Scenario, injection: Injection) -> bytearray:
-    """Of those accepted: who did not opt out, and is not refused for good by the receiver."""
-    expected = bytearray(injection.accepted)
+def _allowed(scenario: Scenario, injection: Injection) -> bytearray:
+    """Those accepted who did not opt out."""
+    allowed = bytearray(injection.accepted)
+    if scenario.opted_out:
+        for number in range(len(allowed)):
+            allowed[number] &= not opted_out(scenario, number)
+    return allowed
+
+
+def _due(scenario: Scenario, people: People, allowed: bytearray) -> bytearray:
+    """Of those allowed: whom the receiver does not refuse for good."""
+    if scenario.until != "delivered":
+        return bytearray(len(allowed))
+    due = bytearray(allowed)
     faults = Faults(tuple(Share.parse(share) for share in scenario.shares))
-    for number in range(len(expected)):
-        if scenario.opted_out and opted_out(scenario, number):
-            expected[number] = 0
-        elif scenario.shares or number >= injection.people.count:
-            fault = faults.choose(injection.people.address(number).encode())
-            if fault is not None and not fault.times:
-                expected[number] = 0
-    return expected
+    for number in range(0 if scenario.shares else people.count, people.total):
+        fault = faults.choose(people.address(number).encode())
+        if fault is not None and not fault.times:
+            due[number] = 0
+    return due
 
 
 def _await_arrivals(run: Run, made: Rig) -> None:
@@ -133,40 +145,26 @@ def _await_arrivals(run: Run, made: Rig) -> None:
     assert made.core is not None
     assert run.injection is not None
     urgent = run.scenario.until == "transactional"
-    wanted = run.expected.count(1) + len(run.injection.urgent)
+    wanted = run.due.count(1) + len(run.injection.urgent)
     end = time.monotonic() + run.scenario.seconds
-    moved_at, before = time.monotonic(), -1
+    moved_at, before, urgent_seen = time.monotonic(), -1, 0
     while time.monotonic() < end and time.monotonic() - moved_at < STILL_SECONDS:
         made.core.check()
-        unique = made.counts()["unique"]
-        if unique >= wanted or (urgent and _urgent_arrived(run, made)):
+        unique = made.sink.counts()["unique"]
+        if urgent:
+            urgent_seen += sum(receipt.recipient.startswith(URGENT) for receipt in made.sink.news())
+        if urgent_seen >= len(run.injection.urgent) if urgent else unique >= wanted:
             return
         if unique != before:
             moved_at, before = time.monotonic(), unique
         time.sleep(0.1 if not urgent else 1.0)
 
 
-def _urgent_arrived(run: Run, made: Rig) -> bool:
-    assert run.injection is not None
-    for sink in made.sinks:
-        sink.flushed()
-    found = sum(receipt.recipient.startswith("urgent") for sink in made.sinks for receipt in sink.read())
-    return found >= len(run.injection.urgent)
-
-
 def _collect(run: Run, made: Rig) -> None:
     assert run.injection is not None
-    for sink in made.sinks:
-        sink.flushed()
-    run.counts = made.counts()
-    receipts = (receipt for sink in made.sinks for receipt in sink.read())
-    expected = run.expected if run.scenario.until == "delivered" else bytearray(len(run.expected))
-    run.arrivals = arrivals(run.injection, receipts, expected)
-    for sink in made.sinks:
-        found = verify_folder(sink.samples, made.keys)
-        run.verification.messages += found.messages
-        run.verification.good += found.good
-        run.verification.problems += found.problems
+    run.counts = made.sink.flushed()
+    run.arrivals = arrivals(run.injection, made.sink.read(), due=run.due, allowed=run.allowed)
+    run.verification = verify_folder(made.sink.samples, made.keys)
 
 
 def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -203,7 +201,8 @@ def _truth(run: Run) -> dict[str, Any]:
     found, scenario = run.arrivals, run.scenario
     told: dict[str, Any] = {}
     if scenario.until == "delivered":
-        told = {"expected": run.expected.count(1), "lost": found.lost, "forbidden": found.forbidden}
+        told["expected"] = run.due.count(1) + len(run.injection.urgent)
+    told |= {"lost": found.lost, "forbidden": found.forbidden}
     told["duplicates"] = found.duplicates
     told["messages_with_bare_lf"] = run.counts["messages_with_bare_lf"]
     told["dkim_verified"] = f"{run.verification.good} of {run.verification.messages}"
