@@ -6,15 +6,17 @@ copied, only referred to; the journal encodes them in its own thread.
 
 from __future__ import annotations
 
-from engine.journal import Peer, Record, Response
+from engine.journal import Peer, Record, Response, enhanced_code
 from engine.mail.envelope import Recipient, recipient_text
 from engine.smtp.reply import Reply
 
 WITHOUT_PEER = Peer("", "")
+COMMANDS = {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", "DOT": "."}
+"""Phases that KumoMTA's log names otherwise."""
 
 
 def response_of(reply: Reply, command: str) -> Response:
-    return Response(code=reply.code, enhanced_code=reply.enhanced, content=reply.text, command=command)
+    return Response(reply.code, enhanced_code(reply.enhanced), reply.text, COMMANDS.get(command, command))
 
 
 def record_of(
@@ -37,6 +39,7 @@ def record_of(
 ) -> Record:
     """`size` in bytes on the wire, before the final dot; `in_doubt`: the receiver may have it all the same."""
     batch = recipient.batch
+    version, _, cipher = tls.partition("/")
     return Record(
         type=kind,
         id=recipient_text(recipient.id),
@@ -54,7 +57,8 @@ def record_of(
         egress_source=source,
         nodeid=node,
         session_id=session_id,
-        tls_cipher=tls,
+        tls_cipher=cipher,
+        tls_protocol_version=version,
         in_doubt=in_doubt,
         legal_sender=batch.sender,
         category=batch.category,
