@@ -99,7 +99,7 @@ class Demo:
 
     def configure(self, sink: RunningSink) -> Path:
         file = self.folder / "sokutatsu.toml"
-        file.write_text(configuration(route=f"127.0.0.1:{sink.port}", admin=f"127.0.0.1:{self.admin}"), "utf-8")
+        file.write_text(configuration(route=f"127.0.0.1:{sink.ports[0]}", admin=f"127.0.0.1:{self.admin}"), "utf-8")
         return file
 
     # -- the job -------------------------------------------------------------------------------------------
