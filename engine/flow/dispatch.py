@@ -212,9 +212,9 @@ class Dispatch:
         bounce_class = "" if ruling.bounce_class is None else str(ruling.bounce_class)
         kind = ruling.kind
         outcome = OUTCOMES.get(kind)
-        if outcome is None and recipient.batch.closed:
+        if outcome is None and (recipient.cancelled or recipient.batch.closed):
             # It was cancelled or expired while on the wire, and did not arrive: no further attempt.
-            outcome = Outcome.CANCELLED if recipient.batch.closed == "cancelled" else Outcome.EXPIRED
+            outcome = Outcome.EXPIRED if recipient.batch.closed == "expired" else Outcome.CANCELLED
         record = record_of(
             RECORD_TYPES[outcome] if outcome else "TransientFailure",
             recipient,
@@ -351,18 +351,21 @@ class Dispatch:
         for path in self.paths.values():
             path.close()
         deadline = self._loop.time() + seconds
-        while any(path.pool.connections for path in self.paths.values()) and self._loop.time() < deadline:
+        while not all(path.is_quiet for path in self.paths.values()) and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
         for opening in self._opening:
             opening.cancel()
         for path in self.paths.values():
             for connection in list(path.pool.connections):
-                connection.abort()
+                connection.abort("stopping")
+            path.unmake()
+            self._give_back(path)
 
-    def places(self) -> tuple[int, int]:
-        """(ready, in flight up to settle)."""
-        ready = sum(len(path.ready) for path in self.paths.values())
-        return ready, sum(path.in_flight for path in self.paths.values())
+    def _give_back(self, path: Path) -> None:
+        """What was ready is due again at once; its intent ends, so that the next start has no doubt about it."""
+        due = int(self._clock())
+        for recipient in path.ready.take(len(path.ready)):
+            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
 
 
 def _ages(recipient: Recipient) -> tuple[int, float, int]:

@@ -45,6 +45,10 @@ class Letter:
     utf8: bool
 
 
+class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
+    """The batch's sender is not in the configuration any more."""
+
+
 class Sender(Protocol):
     """What the configuration knows of a sender, as far as letters need it."""
 
@@ -76,7 +80,11 @@ class Letters:
         self._date = ""
 
     async def load(self, batch: Batch) -> None:
-        """Makes the batch's content ready; reads the spool once per message, however many batches name it."""
+        """Makes the batch's content ready; reads the spool once per message, however many batches name it. Raises
+        UnknownSender, and MessageError when the message does not suit its sender any more.
+        """
+        if batch.sender not in self._senders:
+            raise UnknownSender(f"sender {batch.sender!a} is not configured; put [senders.{batch.sender}] back")
         name = (batch.message, batch.sender)
         compiled = self._compiled.get(name)
         if compiled is None:
@@ -105,11 +113,11 @@ class Letters:
             self._date = date_text(now)
         sheet = _Sheet(recipients, done, failed, self._finished)
         requests: list[tuple[int, bytes]] = []
+        self._under_way += len(recipients)
         for recipient in recipients:
             draft, envelope_from, keys = self._compose(recipient)
             sheet.drafts.append((draft, envelope_from, keys))
             requests += [(key.index, draft.digest(key, self._second)) for key in keys]
-        self._under_way += len(recipients)
         urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
         signatures = self._signer.sign(requests, urgent=urgent)
         signatures.add_done_callback(sheet.signed)

@@ -116,6 +116,11 @@ class Path:
     def prepared(self) -> int:
         return len(self._prepared[0]) + len(self._prepared[1])
 
+    @property
+    def is_quiet(self) -> bool:
+        """Closed, nothing on the wire, nothing at the signer."""
+        return not self.pool.connections and not self._preparing
+
     # -- filling -------------------------------------------------------------------------------------------
 
     def push(self, recipients: Iterable[Recipient]) -> None:
@@ -247,7 +252,8 @@ class Path:
 
     def closed(self, connection: Connection, event: Closed) -> None:
         """The first unresolved transaction was the one that the session died in; those in DOT may have arrived;
-        what was only queued behind goes back to the front, no attempt counted.
+        what was only queued behind goes back to the front, no attempt counted, and so does one whose server had
+        closed the kept connection before it heard of it.
         """
         self.pool.lost(connection)
         back: list[Recipient] = []
@@ -255,10 +261,10 @@ class Path:
             letter = transaction.context
             assert isinstance(letter, Letter)
             self.in_flight -= 1
-            if number == 0 or phase is Phase.DOT:
-                self._desk.finished(
-                    self, connection, letter, phase, None if phase is Phase.DOT else event.reply, event.error
-                )
+            reused = phase is Phase.MAIL and event.reply is None and connection.transactions > 1
+            if phase is Phase.DOT or (number == 0 and not reused):
+                reply = event.reply if number == 0 else None
+                self._desk.finished(self, connection, letter, phase, reply, event.error)
             else:
                 back.append(letter.recipient)
         self.ready.put_back(back)
@@ -279,6 +285,7 @@ class Path:
                 queue.extend(kept)
                 self.in_flight -= len(out)
                 removed += [letter.recipient for letter in out]
+        self._feed()
         return removed
 
     def close(self) -> None:
