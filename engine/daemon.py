@@ -52,6 +52,7 @@ class Daemon:
             self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
         )
         self._watch_signals()
+        asyncio.get_running_loop().set_exception_handler(self._loop_failed)
         try:
             await engine.start(self._spawn)
             if self._settings.admin.listen:
@@ -90,6 +91,15 @@ class Daemon:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
+            self.fail(error)
+
+    def _loop_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody caught, in a callback: the wire's are noise, any other is our bug and stops us,
+        since a recipient may have got lost from memory; the spool still has it.
+        """
+        error = context.get("exception")
+        log.error("%s", context.get("message"), exc_info=error)
+        if error is not None and not isinstance(error, OSError):
             self.fail(error)
 
     def _watch_signals(self) -> None:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Kind.EXPIRED: Outcome.EXPIRED}
 FIRST_PAUSE = 5.0
 """Seconds without a new try after the first failed connection; doubled for each further one."""
-UNSIGNED_SECONDS = 60.0
+UNSIGNED_SECONDS = 600.0
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
 
@@ -255,8 +255,8 @@ class Dispatch:
             self._settle.suppress_bounced(recipient, ruling.suppress)
 
     def unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
-        """The signer gave up on a sheet: no attempt, and another try later. A lost spool stops the daemon anyway."""
-        log.error("%d recipients deferred, their letters could not be signed: %s", len(recipients), error)
+        """No letters could be made of them: no attempt, and another try later. A lost spool stops the daemon anyway."""
+        log.error("%d recipients deferred, no letters could be made: %s", len(recipients), error)
         due = int(self._clock() + UNSIGNED_SECONDS)
         for recipient in recipients:
             self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)

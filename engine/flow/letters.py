@@ -8,6 +8,7 @@ number of signatures under way is bounded, and a path that found no room is call
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
-from engine.mail.envelope import Batch, Priority, Recipient
+from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode
 from engine.mail.template import compile_message
@@ -23,6 +24,8 @@ from engine.mail.verp import make_verp
 from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool
+
+log = logging.getLogger(__name__)
 
 SHEET = 32
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
@@ -112,17 +115,38 @@ class Letters:
             self._second = int(now)
             self._date = date_text(now)
         sheet = _Sheet(recipients, done, failed, self._finished)
-        requests: list[tuple[int, bytes]] = []
         self._under_way += len(recipients)
-        for recipient in recipients:
-            draft, envelope_from, keys = self._compose(recipient)
-            sheet.drafts.append((draft, envelope_from, keys))
-            requests += [(key.index, draft.digest(key, self._second)) for key in keys]
+        requests: list[tuple[int, bytes]] = []
+        try:
+            for recipient in recipients:
+                draft, envelope_from, keys = self._compose(recipient)
+                sheet.drafts.append((draft, envelope_from, keys))
+                requests += [(key.index, draft.digest(key, self._second)) for key in keys]
+        except (KeyError, ValueError) as error:
+            # Accept has validated all this, so it is our bug; one recipient's must not stop everybody's mail.
+            self._alone(recipients, error, done, failed)
+            return
         urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
         signatures = self._signer.sign(requests, urgent=urgent)
         signatures.add_done_callback(sheet.signed)
         intent = asyncio.ensure_future(self._spool.intend([recipient.id for recipient in recipients]))
         intent.add_done_callback(sheet.intended)
+
+    def _alone(
+        self,
+        recipients: Sequence[Recipient],
+        error: Exception,
+        done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
+    ) -> None:
+        """Each on a sheet of its own, so that only the one that cannot be composed fails."""
+        self._under_way -= len(recipients)
+        if len(recipients) == 1:
+            log.error("recipient %s cannot be composed", recipient_text(recipients[0].id), exc_info=error)
+            failed(recipients, error)
+            return
+        for recipient in recipients:
+            self.write([recipient], done, failed)
 
     def _compose(self, recipient: Recipient) -> tuple[Draft, str, tuple[KeyInfo, ...]]:
         batch = recipient.batch

@@ -33,6 +33,8 @@ class SpoolSettings:
     """This machine's number, 0 to 32767: the upper bits of every recipient's id."""
     disk_floor: float = 0.10
     """Share of the file system that must stay free, else submits are refused."""
+    reserve_bytes: int = 16 * 1024 * 1024
+    """Kept aside so that outcomes can be written on a disk that others filled."""
     key_seconds: int = 72 * 3600
     content_grace_seconds: int = 3600
     totals_seconds: int = 90 * 86400

@@ -6,7 +6,7 @@ A submit is one batch row, its recipients numbered on without a gap, and the nex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
 
@@ -56,10 +56,12 @@ def known(store: Store, key: bytes, digest: bytes) -> Receipt | None:
     return Receipt(first=row[1], accepted=row[2], refused=row[3], repeated=True)
 
 
-def submit(store: Store, submission: Submission, now: float, grace: float) -> Receipt:
+def submit(store: Store, submission: Submission, now: float, grace: float, check_room: Callable[[], None]) -> Receipt:
+    """A repeat is answered on a full disk too."""
     repeat = known(store, submission.key, submission.digest)
     if repeat is not None:
         return repeat
+    check_room()
     message = message_number(store, submission.message)
     if message is None:
         raise KeyError(f"message {submission.message.hex()} is not in the spool; put it first")

@@ -3,8 +3,9 @@
 Urgent work (settling, single mails) overtakes bulk submits, of which a commit takes a bounded number of rows.
 Reads run between commits. A failed sync or a damaged file ends it for good: this call and all later ones raise
 SpoolFailed, nothing is retried (fsync may have dropped the pages and would answer "done" the second time). A full
-disk is different, nothing had been written: the submits of that commit are refused and the rest is tried once more;
-when even that finds no room, outcomes cannot be recorded and going on would send the same mails again after a start.
+disk is different, nothing had been written: the submits of that commit are refused, the rest is tried again, and once
+more without the reserve; when even that finds no room, outcomes cannot be recorded and going on would send the same
+mails again after a start.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import apsw
 from engine.spool.clearing import Clearing
 from engine.spool.database import Tuning
 from engine.spool.port import SpoolFailed, SpoolFull
+from engine.spool.reserve import Reserve
 from engine.spool.store import Store
 
 T = TypeVar("T")
@@ -42,7 +44,13 @@ class Operation:
 
 class Writer:
     def __init__(
-        self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop, tuning: Tuning
+        self,
+        store: Store,
+        reserve: Reserve,
+        *,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        tuning: Tuning,
     ) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
@@ -50,6 +58,7 @@ class Writer:
         self.clearing = Clearing(store, tuning)
         self._tuning = tuning
         self._store = store
+        self._reserve = reserve
         self._clock = clock
         self._loop = loop
         self._failure: SpoolFailed | None = None
@@ -167,6 +176,8 @@ class Writer:
     def _without_growth(self, operations: list[Operation], error: apsw.FullError) -> list[Operation]:
         self._store.roll_back()
         growing = [operation for operation in operations if operation.grows]
+        if not growing and self._reserve.give_up():
+            return operations
         if not growing:
             raise apsw.FullError(f"{error}: outcomes cannot be recorded, going on would send mails twice") from error
         for operation in growing:

@@ -25,7 +25,7 @@ from tests.fakes.disk import Disk
 from tests.unit.spool.contract import FAR, START, new, submission
 
 SMALL = Tuning(bulk_rows=30, checkpoint_pages=20, clear_at=15, clear_portion=10, quiet_seconds=0.001)
-ROUNDS = 30
+ROUNDS = 20
 
 
 def open_spool(folder, **more):
@@ -210,8 +210,8 @@ async def ask_again(spool, expected, present):
     await spool.close()
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 900), st.sampled_from(["write", "half", "sync"]))
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 700), st.sampled_from(["write", "half", "sync"]))
 def test_killed_at_any_moment_nothing_is_lost(seed, at, how):
     with tempfile.TemporaryDirectory() as folder:
         story = story_of_a_child(Path(folder), seed, at if how != "sync" else 1 + at // 9, how)
@@ -290,7 +290,7 @@ class Log:
 def test_log_spoilt_at_any_byte_gives_a_prefix():
     log = Log()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, log.size - 1), st.sampled_from(["cut", "zero", "flip"]))
     def prefix(where, how):
         folder = log.spoilt(where, how)

@@ -6,11 +6,12 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager
 
+import apsw
 import pytest
 
 from engine.mail.envelope import Priority
 from engine.spool.port import Deferred, Outcome, Settled, SpoolFailed, SpoolFull
-from engine.spool.sqlite import SpoolSettings, SqliteSpool
+from engine.spool.sqlite import SpoolSettings, SqliteSpool, Tuning
 from tests.fakes.disk import Disk, no_space, no_sync, nothing
 from tests.unit.spool.contract import new, submission
 
@@ -221,6 +222,104 @@ def test_nothing_fits_any_more(tmp_path):
             with pytest.raises(SpoolFailed, match="FullError"):
                 await spool.settle([Settled(recipient, Outcome.DELIVERED)])
             disk.on_write = nothing
+
+    asyncio.run(run())
+
+
+def test_reserve_lets_outcomes_be_written_on_a_full_disk(tmp_path):
+    reserve = tmp_path / "reserve"
+
+    async def run():
+        disk = Disk("full-but-for-the-reserve")
+        space = [100 << 20]
+        spool = await SqliteSpool.open(
+            SpoolSettings(tmp_path, reserve_bytes=1 << 20), vfs=disk.name, disk=lambda _: (space[0], 100 << 20)
+        )
+        await spool.put_message(b"content")
+        recipients = await some(spool, 2)
+        assert spool.reserve_whole
+        assert reserve.stat().st_blocks * 512 >= 1 << 20
+
+        def full_while_reserved(name, end):
+            if reserve.stat().st_size:
+                no_space(name, end)
+
+        disk.on_write = full_while_reserved
+        space[0] = 0
+        await spool.settle([Settled(recipients[0], Outcome.DELIVERED)])
+        await spool.tidy(0.0)
+        assert (spool.reserve_whole, reserve.stat().st_size) == (False, 0)
+        disk.on_write = nothing
+        space[0] = 100 << 20
+        await spool.tidy(0.0)
+        assert spool.reserve_whole
+        (totals,) = await spool.totals(None, None)
+        assert totals.delivered == 1
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_full_disk_puts_maintenance_off(tmp_path):
+    async def run():
+        disk = Disk("full-in-maintenance")
+        tuning = Tuning(checkpoint_pages=1, clear_at=1)
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs=disk.name, tuning=tuning)
+        await spool.put_message(b"content")
+        recipients = await some(spool, 50)
+
+        def no_room_in_the_file(name, end):
+            if name.endswith("spool.db"):
+                no_space(name, end)
+
+        disk.on_write = no_room_in_the_file
+        await spool.settle([Settled(recipient, Outcome.DELIVERED) for recipient in recipients])
+        assert len((await spool.submit(bulk(b"2", 10))).lanes) == 1
+        disk.on_write = nothing
+        assert [state.waiting for state in await spool.lanes()] == [10]
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_disk_lost_in_maintenance_is_told(tmp_path):
+    async def run():
+        disk = Disk("lost-in-maintenance")
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs=disk.name, tuning=Tuning(checkpoint_pages=1))
+
+        def broken_file(name, end):
+            if name.endswith("spool.db"):
+                no_sync(name, end)
+
+        disk.on_write = broken_file
+        await spool.put_message(b"content")  # the log took it: it is durable
+        assert "checkpoint" in str(await spool.failed)
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_wrong_read_is_its_callers_error(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            with pytest.raises(apsw.SQLError):
+                await spool._writer.read(lambda: spool._store.execute("SELECT nonsense"))
+            assert await spool.lanes() == []
+
+    asyncio.run(run())
+
+
+def test_defect_in_a_commit_leaves_nobody_waiting(tmp_path):
+    async def run():
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path))
+        await spool.put_message(b"content")
+
+        async def spoilt():
+            await spool._writer.write(lambda: spool._store.remaining.update({object(): 1}))
+
+        results = await queued(spool, spoilt(), spool.submit(bulk(b"1")))
+        assert [type(result) for result in results] == [SpoolFailed] * 2
+        await spool.close()
 
     asyncio.run(run())
 
