@@ -204,6 +204,16 @@ def test_a_message_that_the_spool_has_tidied_away_is_unknown_again() -> None:
     assert not behind.accept._fields
 
 
+def test_a_message_that_is_carried_along_is_stored_once_and_again_when_it_was_tidied_away() -> None:
+    behind = served()
+    assert submitted(behind)["accepted"] == 1
+    assert submitted(behind, key="2")["accepted"] == 1
+    assert behind.accept.counts.messages == 1
+    behind.spool.contents.clear()
+    assert submitted(behind, key="3")["accepted"] == 1
+    assert behind.accept.counts.messages == 2
+
+
 def test_the_memory_of_messages_is_bounded() -> None:
     behind = served()
 
