@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._unread_answers = False
         self._is_finishing = True
         """No request is taken: before admission, and when we end."""
-        self._is_lost = False
+        self._lingers = False
         self._has_ended = False
 
     # what the loop tells us
@@ -179,14 +179,14 @@ class Connection(asyncio.Protocol):
         """No more requests; ends when the last answer has left."""
         self._is_finishing = True
         if self._transport is not None and not self._outstanding and not self._transport.is_closing():
-            if self._is_lost:
-                self._linger(self._transport)
-            else:
+            if self._has_ended or self._lingers:
                 self._transport.close()
+            else:
+                self._linger(self._transport)
 
     def _linger(self, transport: asyncio.Transport) -> None:
-        """Who still sends when we close is reset before it has read the reason: so our end goes first, then theirs."""
-        self._is_lost = False
+        """Who still sends when we close is reset before it has read all: so our end goes first, then theirs."""
+        self._lingers = True
         self._disarm()
         transport.write_eof()
         transport.resume_reading()
@@ -260,7 +260,6 @@ class Connection(asyncio.Protocol):
     def _lose(self, refusal: Refusal) -> None:
         """The last that the client is told beside the answers to what it had asked before."""
         self._send(wire.failure(None, refusal))
-        self._is_lost = True
         self.finish()
 
     def _take(self, body: bytes) -> None:

@@ -204,13 +204,25 @@ def test_a_message_that_the_spool_has_tidied_away_is_unknown_again() -> None:
     assert not behind.accept._fields
 
 
+def test_a_message_that_is_carried_along_is_stored_once_and_again_when_it_was_tidied_away() -> None:
+    behind = served()
+    assert submitted(behind)["accepted"] == 1
+    assert submitted(behind, key="2")["accepted"] == 1
+    assert behind.accept.counts.messages == 1
+    behind.spool.contents.clear()
+    assert submitted(behind, key="3")["accepted"] == 1
+    assert behind.accept.counts.messages == 2
+
+
 def test_the_memory_of_messages_is_bounded() -> None:
     behind = served()
 
     async def many() -> None:
         for number in range(1030):
             await behind.requests.answer(
-                wire.decode_request(msgpack.packb({"type": "put_message", "id": 1, "message": {"text": str(number)}}))
+                wire.decode_request(
+                    msgpack.packb({"type": "put_message", "id": 1, "message": {"subject": "s", "text": str(number)}})
+                )
             )
 
     asyncio.run(many())
@@ -293,12 +305,13 @@ def test_a_large_submit_lets_others_run_between_its_thousands() -> None:
 
 def test_a_submit_of_many_megabytes_is_hashed_beside_the_loop_with_the_same_result() -> None:
     behind = served()
-    fields = {f"f{n}": "x" * 9_000 for n in range(7)}
+    fields = {f"f{n}": "x" * 900 for n in range(7)}
     text = "".join(f"{{{{{name}}}}}" for name in fields)
-    recipients = [["a@example.jp", fields]] * 80
-    assert submitted(behind, message={"text": text}, recipients=recipients)["accepted"] == 80
+    message = {"subject": "s", "text": text}
+    recipients = [["a@example.jp", fields]] * 700
+    assert submitted(behind, message=message, recipients=recipients)["accepted"] == 700
     (submission,) = behind.spool.submissions.values()
-    body = msgpack.packb({**SUBMIT, "message": {"text": text}, "recipients": recipients})
+    body = msgpack.packb({**SUBMIT, "message": message, "recipients": recipients})
     request = wire.decode_request(body)
     assert isinstance(request, wire.Submit)
     assert submission.digest == wire.digest(request)

@@ -51,7 +51,7 @@ def framed(**request: Any) -> bytes:
 
 
 def put(number: int, size: int = 10) -> bytes:
-    return framed(type="put_message", id=number, message={"text": "x" * size})
+    return framed(type="put_message", id=number, message={"subject": "s", "text": "x" * size})
 
 
 async def answer(reader: asyncio.StreamReader) -> dict[str, Any]:
