@@ -120,16 +120,23 @@ class Usage:
     """CPU seconds and resident bytes by process."""
 
     at: float
+    busy: float
+    """CPU seconds of the whole machine."""
     cpu: dict[str, float] = field(default_factory=dict)
     resident: dict[str, int] = field(default_factory=dict)
 
     def since(self, before: Usage) -> dict[str, float]:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
 
+    def others_since(self, before: Usage) -> float:
+        """Cores that were busy with something that is none of ours, on average."""
+        ours = sum(self.since(before).values())
+        return max(0.0, (self.busy - before.busy - ours) / max(self.at - before.at, TICK))
+
 
 def usage(core: Child | None, sink: Child) -> Usage:
     """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
-    found = Usage(time.time())
+    found = Usage(time.time(), _busy())
     found.cpu["injector"] = time.process_time()
     found.cpu["sink"] = _cpu(sink.pid)
     if core is not None:
@@ -139,6 +146,12 @@ def usage(core: Child | None, sink: Child) -> Usage:
         found.resident["core"] = resident(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
+
+
+def _busy() -> float:
+    """user, nice, system, irq, softirq, steal of /proc/stat; not idle, not iowait."""
+    found = [int(part) for part in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return (sum(found) - found[3] - found[4]) * TICK
 
 
 def _stat(pid: int) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.configuration import Place, engine_configuration
-from bench.processes import ProcessFailed, children, free_port, machine, resident, started, usage
+from bench.processes import ProcessFailed, Usage, children, free_port, machine, resident, started, usage
 from bench.rig import first_attempt_quantile
 
 READY = "import json, time; print(json.dumps({'ready': 1}), flush=True); time.sleep(60)"
@@ -27,8 +27,15 @@ def test_child_is_measured_and_ended(tmp_path: Path) -> None:
         found = usage(child, child)
         assert set(found.cpu) == {"core", "signer", "sink", "injector"}
         assert found.since(found)["core"] == 0.0
+        assert found.others_since(found) == 0.0
     assert child.popen.returncode == -15
     assert resident(child.pid) == 0
+
+
+def test_what_others_use() -> None:
+    before = Usage(10.0, 100.0, {"core": 1.0})
+    after = Usage(20.0, 115.0, {"core": 6.0, "signer": 5.0})
+    assert after.others_since(before) == 0.5
 
 
 def test_child_that_fails_says_why(tmp_path: Path) -> None:
