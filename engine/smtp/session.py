@@ -28,10 +28,11 @@ __all__ = ["Closed", "Event", "Finished", "Phase", "Session", "Transaction"]
 _MAIL, _RCPT, _DATA, _DOT, _RSET, _QUIT = (
     Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT, Phase.RSET, Phase.QUIT,
 )  # fmt: skip
+_new = tuple.__new__
 _GROUP = (_MAIL, _RCPT, _DATA)
 _STEADY = re.compile(
-    rb"250 (?:(2\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|(?=\r)))?([^\r\n]{0,512})\r\n"  # dot
-    rb"250 [^\r\n]{0,512}\r\n250 [^\r\n]{0,512}\r\n354 [^\r\n]{0,512}\r\n"  # MAIL, RCPT, DATA
+    rb"250 (?:(2\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|(?=\r\n)))?(.{0,512})\r\n"  # dot
+    rb"250 .{0,512}\r\n250 .{0,512}\r\n354 .{0,512}\r\n"  # MAIL, RCPT, DATA
 )
 """All replies are there, positive, of one line: what a read looks like when everything goes well."""
 
@@ -172,8 +173,9 @@ class Session:
         return Reply(553, "5.6.7", "local: UTF-8 address and the server does not offer SMTPUTF8")
 
     def _begin_group(self, transaction: Transaction) -> None:
-        size = len(transaction.payload) if self._says_size else None
-        parameters = command.mail_parameters(size, eightbit=transaction.eightbit, utf8=transaction.utf8)
+        parameters = f" SIZE={len(transaction.payload)}" if self._says_size else ""
+        if transaction.eightbit:
+            parameters += command.EIGHTBIT
         try:
             group = command.group(transaction.sender, transaction.recipient, parameters)
         except command.CommandError:
@@ -217,13 +219,17 @@ class Session:
         assert current is not None
         enhanced, text = match.groups(b"")
         self._at_dot = current
+        self._current = None
         self._out = [current.payload, command.DOT]
-        self._awaited.clear()
-        self._awaited.append(_DOT)
+        self._awaited = deque((_DOT,))
         self._unwritten = True
         self.replies += 4
-        self._end_group()
-        return [Finished(finished, _DOT, Reply(250, enhanced.decode(), text.decode("utf-8", "replace")))]
+        self.wants_next = not self._quitting
+        if self._quitting:
+            self._send_quit_if_possible()
+        # What the classes' own constructors do, at half their cost.
+        reply = _new(Reply, (250, enhanced.decode(), text.decode("utf-8", "replace")))
+        return [_new(Finished, (finished, _DOT, reply))]
 
     def _read_reply(self, events: list[Event]) -> bool:
         """Reads one reply; False when no whole one is there. Raises ReplyError for what does not fit."""

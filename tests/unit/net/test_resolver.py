@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import dns.asyncresolver
@@ -11,6 +12,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 import pytest
+import uvloop
 
 from engine.net.resolver import (
     MAX_ADDRESSES,
@@ -222,3 +224,54 @@ def test_hosts_file(tmp_path: Path) -> None:
 
 def test_tls_words() -> None:
     assert [mode.is_required for mode in TlsMode] == [False, False, True, True, False]
+
+
+class Nameserver(asyncio.DatagramProtocol):
+    """A real one, on loopback: dnspython's own wire path is part of the test."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        response = dns.message.make_response(query)
+        (question,) = query.question
+        if question.name != dns.name.from_text("mx.example."):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        elif question.rdtype == dns.rdatatype.A:
+            response.answer.append(dns.rrset.from_text(question.name, 300, "IN", "A", "192.0.2.1"))
+        self.transport.sendto(response.to_wire(), addr)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_real_query(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def main() -> None:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            Nameserver, local_addr=("127.0.0.1", 0)
+        )
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = transport.get_extra_info("sockname")[1]
+        table = StaticRoutes({}, resolver=resolver, hosts=Path("/nonexistent"))
+        found = await table.targets(parse_route("", "mx.example:2525"))
+        assert found == [Target("mx.example", 2525, "192.0.2.1", TlsMode.OPPORTUNISTIC)]
+        failed = await table.targets(parse_route("", "none.example"))
+        assert isinstance(failed, ResolveFailure)
+        assert "does not exist" in failed.text
+        transport.close()
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.net.resolver.MAX_NAMES", 3)
+
+    async def main() -> int:
+        table = routes(Dns({}))
+        for n in range(10):
+            await table.targets(parse_route("", f"mx{n}.example"))
+        return len(table._known)
+
+    assert asyncio.run(main()) <= 3

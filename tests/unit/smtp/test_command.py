@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.smtp.command import CommandError, ehlo, group, mail_from, mail_parameters, rcpt_to, transparency
+from engine.smtp.command import EIGHTBIT, CommandError, ehlo, group, mail_from, rcpt_to, transparency
 
 
 @pytest.mark.parametrize("name", ["mta.example.jp", "[192.0.2.1]", "[IPv6:2001:db8::1]", "x"])
@@ -61,8 +61,10 @@ def test_utf8_has_control_characters_too(address: str) -> None:
 
 
 def test_group_is_the_three_commands() -> None:
-    parameters = mail_parameters(5, eightbit=True, utf8=False)
-    assert group("s@a", "r@b", parameters) == mail_from("s@a", size=5, eightbit=True) + rcpt_to("r@b") + b"DATA\r\n"
+    assert (
+        group("s@a", "r@b", " SIZE=5" + EIGHTBIT)
+        == mail_from("s@a", size=5, eightbit=True) + rcpt_to("r@b") + b"DATA\r\n"
+    )
     assert group("", "r@b") == mail_from("") + rcpt_to("r@b") + b"DATA\r\n"
 
 

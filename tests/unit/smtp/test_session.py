@@ -327,3 +327,10 @@ def test_the_reply_to_a_lone_dot_is_nobodys(reply: bytes) -> None:
     assert session.receive_data(reply + b"250 reset\r\n") == []
     assert session.phase is None
     assert session.wants_next
+
+
+def test_8bit_content_is_announced() -> None:
+    session, first = Session(Extensions(pipelining=True, eightbitmime=True)), transaction()
+    first.eightbit = True
+    session.begin(first)
+    assert session.data_to_send() == [b"MAIL FROM:<s@us> BODY=8BITMIME\r\nRCPT TO:<a@x>\r\nDATA\r\n"]
