@@ -150,8 +150,8 @@ class Promote:
                     await self._letters.load(batch)
                 except (MessageError, UnknownSender) as error:
                     unfit[batch.id] = error
-        for error in unfit.values():
+        for batch_id, why in unfit.items():
             # Accept compiled it once, so the configuration has changed since: an operator may change it back.
-            stuck = [recipient for recipient in recipients if unfit.get(recipient.batch.id) is error]
-            self._dispatch.unsigned(stuck, error)
+            stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
+            self._dispatch.unsigned(stuck, why)
         path.push(recipient for recipient in recipients if recipient.batch.id not in unfit)

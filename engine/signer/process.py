@@ -149,7 +149,7 @@ class SigningProcess(asyncio.Protocol):
         deadline = loop.time() + seconds
         try:
             # Polled: a child's end gives no event without a thread or a handler of SIGCHLD.
-            while self.process.poll() is None and loop.time() < deadline:  # noqa: ASYNC110
+            while self.process.poll() is None and loop.time() < deadline:
                 await asyncio.sleep(0.01)
         finally:
             status = self.killed()
