@@ -20,13 +20,17 @@ import apsw
 
 from engine.spool.clearing import Clearing
 from engine.spool.database import Tuning
-from engine.spool.port import SpoolFailed, SpoolFull
+from engine.spool.port import KeyReused, SpoolFailed, SpoolFull
 from engine.spool.reserve import Reserve
 from engine.spool.store import Store
 
 T = TypeVar("T")
 OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
 """One call's error. Every other apsw.Error is the disk's."""
+
+
+REFUSALS = (KeyReused, SpoolFull)
+"""Raised before anything was written: the transaction goes on."""
 
 
 class Operation:
@@ -147,7 +151,6 @@ class Writer:
         store = self._store
         store.begin()
         for operation in operations:
-            before = store.connection.total_changes()
             try:
                 operation.result = operation.run()
             except apsw.Error as error:
@@ -155,7 +158,7 @@ class Writer:
                     raise
                 return self._retry_without(operation, error, operations)
             except Exception as error:  # noqa: BLE001 - the caller's: a refusal, or our bug, and it gets it
-                if store.connection.total_changes() != before:
+                if not isinstance(error, REFUSALS):
                     return self._retry_without(operation, error, operations)
                 operation.error = error
         store.commit(self._clock())

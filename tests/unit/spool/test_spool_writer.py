@@ -120,6 +120,39 @@ def test_one_callers_error_spoils_nobody_elses_call(tmp_path):
     asyncio.run(run())
 
 
+def test_settling_is_all_or_nothing(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            one, two = await some(spool, 2)
+            wrong, right = await queued(
+                spool,
+                spool.settle([Settled(one, Outcome.DELIVERED), Deferred(two, "soon", True, False)]),
+                spool.settle([Settled(two, Outcome.BOUNCED)]),
+            )
+            assert isinstance(wrong, TypeError)
+            assert right is None
+            (totals,) = await spool.totals(None, None)
+            assert (totals.delivered, totals.bounced) == (0, 1)
+            assert [state.waiting for state in await spool.lanes()] == [1]
+
+    asyncio.run(run())
+
+
+def test_what_a_group_took_from_memory_is_there_when_it_is_done_again(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            (recipient,) = await some(spool, 1)
+            await spool.close_mailing("shop", "spring", 1.0)
+        async with opened(tmp_path) as spool:
+            offered, wrong = await queued(
+                spool, spool.expired_batches(0.0, 9), spool.settle([Deferred(recipient, "soon", True, False)])
+            )
+            assert isinstance(wrong, TypeError)
+            assert offered == [1]
+
+    asyncio.run(run())
+
+
 def test_caller_that_stops_waiting_undoes_nothing(tmp_path):
     async def run():
         async with opened(tmp_path) as spool:
