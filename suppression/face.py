@@ -22,7 +22,7 @@ from suppression.decision import Category, Decision
 from suppression.events import Event, EventError, check
 from suppression.ledger import Ledger, Written
 from suppression.opening import fold_again, open_index, open_keyring, save_index
-from suppression.recording import Batch, Bulk, Entry, entries, microseconds
+from suppression.recording import Batch, Bulk, Entry, entries_of, microseconds
 from suppression.standing import EVERY
 
 _log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Suppression:
         return self._ledger.failure
 
     @property
-    def size(self) -> int:
+    def entries(self) -> int:
         """Keys in the index."""
         return len(self._index)
 
@@ -192,14 +192,14 @@ class Suppression:
             identity = self._keyring.identity(event.address)
             if not identity:
                 raise EventError(f"address: {event.address[:80]!a} cannot be an address; correct it")
-            made.extend(entries(event, identity, recorded))
+            made.extend(entries_of(event, identity, recorded))
         return Batch(made, recorded)
 
     def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
         """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
+        template = list(entries_of(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:

@@ -44,12 +44,13 @@ class Bulk(NamedTuple):
     ats: list[int]
 
 
-def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
+def entries_of(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
     """The event has passed `events.check`. `recorded`: now, in microseconds."""
     at = min(microseconds(event.at), recorded)
+    evidence = _storable(event.evidence)
 
     def entry(kind: Kind, sender: str = "", topic: str = "", detail: int = 0) -> Entry:
-        return Entry(kind, identity, sender, topic, at, detail, event.source, event.evidence, event.address)
+        return Entry(kind, identity, sender, topic, at, detail, event.source, evidence, event.address)
 
     match event:
         case OptOut(scope=Scope.GLOBAL):
@@ -68,6 +69,11 @@ def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
             yield entry(Kind.ADDRESS, detail=event.state)
         case Restored():  # pragma: no branch - the last of the union
             yield entry(Kind.ADDRESS, detail=AddressState.OK)
+
+
+def _storable(text: str) -> str:
+    """Evidence may be what a stranger's server said: it is kept, not refused. NUL and lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def microseconds(at: float) -> int:

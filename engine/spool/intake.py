@@ -10,15 +10,11 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
 
-import msgpack
-
 from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Submission
 from engine.spool.store import Store
 
 CHUNK = 256
 """Recipients per statement: longer texts are not cached by apsw."""
-
-_pack = msgpack.Packer().pack
 
 
 def put_message(store: Store, content: bytes, now: float, grace: float) -> bytes:
@@ -124,7 +120,7 @@ def _insert_recipients(
         bindings: list[object] = [first, batch]
         for new in islice(rows, size):
             lane, due, _ = lanes[new.domain]
-            bindings += (lane.id, due, new.address, _pack(new.fields))
+            bindings += (lane.id, due, new.address, store.pack(new.fields))
         store.execute(_INSERTS[size], bindings)
         first += size
         left -= size

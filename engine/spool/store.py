@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import apsw
+import msgpack
 
 from engine.mail.envelope import Batch, Priority
 from engine.spool.port import Lane, Outcome
@@ -39,6 +40,7 @@ class Store:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self.execute = connection.execute
+        self.pack = msgpack.Packer().pack
         self.lanes: dict[tuple[str, int], Lane] = {}
         self.batches: WeakValueDictionary[int, Batch] = WeakValueDictionary()
         self.pulled_due: dict[int, int] = {}
@@ -59,6 +61,7 @@ class Store:
         self.left: set[int] = set()
         self.intended: list[tuple[Intent, Iterable[int]]] = []
         self.closing: list[tuple[int, str]] = []
+        self.offered = 0
 
     def begin(self) -> None:
         self._begin()
@@ -108,6 +111,7 @@ class Store:
         for intent, recipients in self.intended:
             self._leave(recipients)  # intended twice: the later record is the one that counts
             self.intents.update(dict.fromkeys(recipients, intent))
+        del self.unswept[: self.offered]
         for batch, why in self.closing:
             live = self.batches.get(batch)
             if live is not None:

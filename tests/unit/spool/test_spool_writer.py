@@ -91,7 +91,7 @@ def test_bulk_is_taken_in_portions_and_single_mails_overtake_it(tmp_path):
                 submit(spool, "single", single),
             )
             assert order == ["single", "first", "second"]
-            assert spool._writer.commits == before + 2
+            assert spool._writer.commits == before + 3
 
     asyncio.run(run())
 
@@ -120,6 +120,39 @@ def test_one_callers_error_spoils_nobody_elses_call(tmp_path):
     asyncio.run(run())
 
 
+def test_settling_is_all_or_nothing(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            one, two = await some(spool, 2)
+            wrong, right = await queued(
+                spool,
+                spool.settle([Settled(one, Outcome.DELIVERED), Deferred(two, "soon", True, False)]),
+                spool.settle([Settled(two, Outcome.BOUNCED)]),
+            )
+            assert isinstance(wrong, TypeError)
+            assert right is None
+            (totals,) = await spool.totals(None, None)
+            assert (totals.delivered, totals.bounced) == (0, 1)
+            assert [state.waiting for state in await spool.lanes()] == [1]
+
+    asyncio.run(run())
+
+
+def test_what_a_group_took_from_memory_is_there_when_it_is_done_again(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            (recipient,) = await some(spool, 1)
+            await spool.close_mailing("shop", "spring", 1.0)
+        async with opened(tmp_path) as spool:
+            offered, wrong = await queued(
+                spool, spool.expired_batches(0.0, 9), spool.settle([Deferred(recipient, "soon", True, False)])
+            )
+            assert isinstance(wrong, TypeError)
+            assert offered == [1]
+
+    asyncio.run(run())
+
+
 def test_caller_that_stops_waiting_undoes_nothing(tmp_path):
     async def run():
         async with opened(tmp_path) as spool:
@@ -138,7 +171,7 @@ def test_failed_sync_ends_it_for_good(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs="lost")
         await spool.put_message(b"content")
         disk.on_sync = no_sync
-        with pytest.raises(SpoolFailed, match=r"IOError.*EIO.*stop"):
+        with pytest.raises(SpoolFailed, match=r"SQLITE_IOERR_FSYNC.*EIO.*stop"):
             await spool.submit(bulk(b"1"))
         synced = disk.syncs
         disk.on_sync = nothing
@@ -159,7 +192,7 @@ def test_what_was_queued_behind_a_failed_sync_fails_too(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs="lost-queue")
         await spool.put_message(b"content")
         disk.on_sync = no_sync
-        results = await queued(spool, spool.submit(bulk(b"1", 4000)), spool.submit(bulk(b"2", 4000)), spool.lanes())
+        results = await queued(spool, spool.submit(bulk(b"1", 4000)), spool.put_message(b"x"), spool.lanes())
         assert [type(result) for result in results] == [SpoolFailed] * 3
         await spool.close()
 

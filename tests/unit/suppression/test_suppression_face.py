@@ -205,7 +205,7 @@ def test_imports_many_and_reports_the_refused(opened) -> None:
     assert [(row, address) for row, address, _ in imported.refused] == [(3, "nonsense"), (5, "late@x.jp")]
     assert ask(suppression, "u0@x.jp", "u999@x.jp", "late@x.jp") == [SEND, SEND, block("NO_CONSENT")]
     assert suppression.epoch == 998
-    assert suppression.size == 998
+    assert suppression.entries == 998
     assert (suppression.counts.events, suppression.counts.commits) == (998, 1)
 
 
