@@ -63,10 +63,19 @@ class TlsContexts:
         unverified.verify_mode = ssl.CERT_NONE
         for context in (verified, unverified):
             context.minimum_version = ssl.TLSVersion.TLSv1_2
+        _keep_read_buffers_on_the_heap()
         return TlsContexts(verified, unverified)
 
     def of(self, mode: TlsMode) -> ssl.SSLContext:
         return self.verified if mode is TlsMode.REQUIRED else self.unverified
+
+
+def _keep_read_buffers_on_the_heap() -> None:
+    """Uvloop asks OpenSSL for 256 KiB at each read and gives back what was not filled: with glibc that is mmap, page
+    faults, mremap and munmap, a quarter of the cost of a message over TLS (85 -> 65 microseconds where measured).
+    Freeing a larger block once makes glibc keep such sizes on its heap from then on (mallopt(3), dynamic threshold).
+    """
+    bytearray(1 << 20)
 
 
 @dataclass(frozen=True, slots=True)

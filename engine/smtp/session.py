@@ -8,7 +8,8 @@ The danger of pipelining is a stray reply line, which shifts all later ones. So 
 number of replies has proved right: a group's outcomes, and that of the message before it, are told when its DATA is
 answered (never by 2xx), the last message's when the RSET that rides behind its dot is answered. Anything that does
 not fit (unasked reply, wrong class, a reply to the dot before the dot was written) ends the session, and what was
-not proved is unknown.
+not proved is unknown. Without PIPELINING a stray line is seen when it comes before its command was written or in
+one read with another; the rest would cost a round trip a message.
 """
 
 from __future__ import annotations
