@@ -220,6 +220,6 @@ class Engine:
         keys = sum(len(keys) for keys in self.signer.keys.values())
         return (
             f"socket {self.settings.door.path}, {len(self.settings.senders)} senders, {keys} keys signed by "
-            f"{len(self.signer.pids)} processes ({self.signer.backend}), {self.suppression.size} addresses in "
+            f"{len(self.signer.pids)} processes ({self.signer.backend}), {self.suppression.entries} addresses in "
             f"suppression, {self.counts.recovered} recipients recovered"
         )

@@ -123,7 +123,7 @@ def _resources(engine: Engine) -> dict[str, Any]:
         "journal_bytes": engine.journal.bytes_written,
         "settle_backlog": engine.settle.backlog,
         "suppression_epoch": engine.suppression.epoch,
-        "suppression_entries": engine.suppression.size,
+        "suppression_entries": engine.suppression.entries,
         "credit_recipients": engine.credit(),
         "disk_free_ratio": disk_free_ratio(engine.settings.spool.folder),
     }
