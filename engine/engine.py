@@ -46,6 +46,15 @@ log = logging.getLogger(__name__)
 Spawn = Callable[[str, Coroutine[Any, Any, None]], None]
 
 
+def steady_clock() -> Callable[[], float]:
+    """Unix seconds that never jump: the wall's at the start, the monotonic clock's from then on. A wall clock set
+    back would make retries wait, one set ahead would make them all due.
+    """
+    offset = time.time() - time.monotonic()
+    monotonic = time.monotonic
+    return lambda: offset + monotonic()
+
+
 class Engine:
     """Implements accept's Engine port. `start` fills in the parts; before it nothing else may be called."""
 
@@ -71,7 +80,7 @@ class Engine:
         self.settings = settings
         self._status = status
         self.node = f"n{settings.engine.node}"
-        self.clock: Callable[[], float] = time.time
+        self.clock = steady_clock()
         self.started_at = self.clock()
         self.counts = Counts()
         self.roster: dict[int, Recipient] = {}
