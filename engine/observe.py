@@ -7,18 +7,45 @@ that a lost recipient shows.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from engine.mail.envelope import Priority
-
-if TYPE_CHECKING:
-    from engine.engine import Engine
+from engine.flow.accept import Accept
+from engine.flow.counts import Counts
+from engine.flow.dispatch import Dispatch
+from engine.flow.door import Door
+from engine.flow.promote import Promote
+from engine.flow.settle import Settle
+from engine.mail.envelope import Priority, Recipient
+from engine.queue.timeline import Timeline
+from engine.spool.port import Cursor, Lane
 
 BUSIEST = 20
 
 
-def places(engine: Engine) -> dict[str, int]:
+class Parts(Protocol):
+    """What of the engine is looked at."""
+
+    accept: Accept
+    counts: Counts
+    clock: Callable[[], float]
+    dispatch: Dispatch
+    door: Door
+    node: str
+    promote: Promote
+    roster: dict[int, Recipient]
+    settle: Settle
+    started_at: float
+    timeline: Timeline[Lane, Cursor]
+
+    def credit(self) -> int: ...
+
+    def resources(self) -> dict[str, Any]:
+        """Values of the metrics that are nobody's but the engine's."""
+        ...
+
+
+def places(engine: Parts) -> dict[str, int]:
     """Recipients without an outcome, by the place that holds them: each is in exactly one."""
     ready = sum(len(path.ready) for path in engine.dispatch.paths.values())
     held = engine.promote.held()
@@ -31,7 +58,7 @@ def places(engine: Engine) -> dict[str, int]:
     }
 
 
-def status(engine: Engine) -> dict[str, Any]:
+def status(engine: Parts) -> dict[str, Any]:
     counts = engine.counts
     held_by = places(engine)
     outcomes = {str(outcome): number for outcome, number in counts.outcomes.items()}
@@ -64,7 +91,7 @@ def _finite(value: float) -> float | None:
     return None if value == float("inf") else value
 
 
-def _sites(engine: Engine) -> list[dict[str, Any]]:
+def _sites(engine: Parts) -> list[dict[str, Any]]:
     now = engine.clock()
     paths = sorted(engine.dispatch.paths.values(), key=lambda path: -(len(path.ready) + path.in_flight))
     return [
@@ -85,14 +112,21 @@ def _sites(engine: Engine) -> list[dict[str, Any]]:
     ]
 
 
-def observe(engine: Engine) -> dict[str, Any]:
+def observe(engine: Parts) -> dict[str, Any]:
     counts = engine.counts
     paths = engine.dispatch.paths.values()
     now = engine.clock()
+    accepting, door = engine.accept.counts, engine.door.counts
     return {
-        "recipients_accepted": engine.accept.counts.recipients,
+        "submits": accepting.submits,
+        "submits_refused": accepting.submits_refused,
+        "submits_repeated": accepting.repeats,
+        "socket_connections": door.connections,
+        "socket_connections_refused": door.connections_refused,
+        "socket_bad_frames": door.bad_frames,
+        "recipients_accepted": accepting.recipients,
         "recipients_recovered": counts.recovered,
-        "recipients_refused": engine.accept.counts.recipients_refused,
+        "recipients_refused": accepting.recipients_refused,
         "outcomes": {str(outcome): number for outcome, number in counts.outcomes.items()},
         "deferrals": counts.deferrals,
         "attempts": counts.attempts,
