@@ -534,3 +534,9 @@ def generate_encrypted(folder: Path) -> Path:
     path.touch(0o600)
     path.write_bytes(certificate.cert_chain_pems[0].bytes() + locked)
     return path
+
+
+def test_users_that_cannot_be_read(tmp_path) -> None:
+    table = SubmissionTable(users=tmp_path / "none")
+    with pytest.raises(SubmissionUnusable, match=r"submission\.users: cannot read the users"):
+        open_submission(table, "x")
