@@ -16,6 +16,7 @@ from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
 from engine.flow.promote import Promote
 from engine.flow.settle import Settle
+from engine.journal import Journal
 from engine.mail.envelope import Priority, Recipient
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane
@@ -31,6 +32,7 @@ class Parts(Protocol):
     clock: Callable[[], float]
     dispatch: Dispatch
     door: Door
+    journal: Journal
     node: str
     promote: Promote
     roster: dict[int, Recipient]
@@ -144,6 +146,7 @@ def observe(engine: Parts) -> dict[str, Any]:
         "connections_refused": sum(path.pool.refused_total for path in paths),
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        "journal_sync_seconds": engine.journal.sync_seconds,
         **engine.resources(),
     }
 
