@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 
 WORDS = {
+    "demo": "the main job, from nothing: what `make demo` runs",
     "run": "sink and engine as processes, one scenario: rate, CPU, memory, lost, duplicates",
     "floor": "what signing, a bare session and the sink cost: the most that this machine can do",
     "crash": "kill -9 the engine again and again under load: lost, duplicates",
@@ -17,8 +19,9 @@ WORDS = {
 
 
 def main(words: Sequence[str]) -> int:
-    if not words or words[0] not in WORDS:
-        print("python -m bench WORD …\n" + "\n".join(f"  {word:12} {what}" for word, what in WORDS.items()))
+    known = {word: what for word, what in WORDS.items() if importlib.util.find_spec(f"bench.{word}")}
+    if not words or words[0] not in known:
+        print("python -m bench WORD …\n" + "\n".join(f"  {word:12} {what}" for word, what in known.items()))
         return 2
     return int(importlib.import_module(f"bench.{words[0]}").main(words[1:]) or 0)
 

@@ -113,12 +113,12 @@ def session_and_sink(folder: Path, payload: bytes, *, messages: int, tls: bool) 
     context.verify_mode = ssl.CERT_NONE
     words = ["--self-signed"] * tls
     with running_sink(folder, "tls" if tls else "plain", words, 120) as sink:
-        address = ("127.0.0.1", sink.port)
-        before = usage(None, [sink.child])
+        address = ("127.0.0.1", sink.ports[0])
+        before = usage(None, sink.child)
         result = uvloop.run(
             send_bare(address, payload, messages=messages, connections=CONNECTIONS, tls=context if tls else None)
         )
-        spent = usage(None, [sink.child]).since(before)
+        spent = usage(None, sink.child).since(before)
         assert sink.counts()["received"] == messages
     return {
         "session_us": result.cpu_seconds / messages * 1e6,

@@ -70,11 +70,17 @@ class Child:
         offspring = children(self.pid)
         self.popen.kill()
         self.popen.wait(10)
+        left = self._alive(offspring, patience)
+        self._end_group()
+        self._alive(offspring, patience)
+        return len(left)
+
+    def _alive(self, offspring: Sequence[int], patience: float) -> list[int]:
+        """Those that are still there when all are gone or patience is at its end."""
         end = time.monotonic() + patience
         while (left := [pid for pid in offspring if _in_group(pid, self.pid)]) and time.monotonic() < end:
             time.sleep(0.005)
-        self._end_group()
-        return len(left)
+        return left
 
     def _end_group(self) -> None:
         if not self.ended:
@@ -114,18 +120,25 @@ class Usage:
     """CPU seconds and resident bytes by process."""
 
     at: float
+    busy: float
+    """CPU seconds of the whole machine."""
     cpu: dict[str, float] = field(default_factory=dict)
     resident: dict[str, int] = field(default_factory=dict)
 
     def since(self, before: Usage) -> dict[str, float]:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
 
+    def others_since(self, before: Usage) -> float:
+        """Cores that were busy with something that is none of ours, on average."""
+        ours = sum(self.since(before).values())
+        return max(0.0, (self.busy - before.busy - ours) / max(self.at - before.at, TICK))
 
-def usage(core: Child | None, sinks: Sequence[Child]) -> Usage:
-    """Of the engine's core, its children together (the signer), the sinks together, and ourselves (the injector)."""
-    found = Usage(time.time())
+
+def usage(core: Child | None, sink: Child) -> Usage:
+    """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
+    found = Usage(time.time(), _busy())
     found.cpu["injector"] = time.process_time()
-    found.cpu["sink"] = sum(_cpu(sink.pid) for sink in sinks)
+    found.cpu["sink"] = _cpu(sink.pid)
     if core is not None:
         offspring = children(core.pid)
         found.cpu["core"] = _cpu(core.pid)
@@ -133,6 +146,12 @@ def usage(core: Child | None, sinks: Sequence[Child]) -> Usage:
         found.resident["core"] = resident(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
+
+
+def _busy() -> float:
+    """user, nice, system, irq, softirq, steal of /proc/stat; not idle, not iowait."""
+    found = [int(part) for part in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return (sum(found) - found[3] - found[4]) * TICK
 
 
 def _stat(pid: int) -> list[str]:

@@ -33,10 +33,11 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def read_receipts(path: Path) -> Iterator[Receipt]:
-    decode = msgspec.json.Decoder(Receipt).decode
     with path.open("rb") as file:
-        for line in file:
-            yield decode(line)
+        yield from map(parse_receipt, file)
+
+
+parse_receipt = msgspec.json.Decoder(Receipt).decode
 
 
 def message_id(message: bytes) -> bytes:

@@ -33,13 +33,12 @@ class Arrivals:
     """Mail to recipients who opted out, or whom the engine never acknowledged."""
     urgent_seconds: list[float] = field(default_factory=list)
     """Submit to first arrival, sorted."""
-    seconds: list[float] = field(default_factory=list)
 
 
-def arrivals(injection: Injection, receipts: Iterable[Receipt], expected: bytearray) -> Arrivals:
-    """`expected[n]` is 1 when person n should have got mail."""
+def arrivals(injection: Injection, receipts: Iterable[Receipt], *, due: bytearray, allowed: bytearray) -> Arrivals:
+    """By person number: `due` is 1 when mail must have arrived, `allowed` when it may. Transactional mail is due."""
     found = Arrivals()
-    seen = bytearray(len(expected))
+    seen = bytearray(len(due))
     identities: Counter[str] = Counter()
     urgent: dict[int, float] = {}
     for receipt in receipts:
@@ -50,10 +49,10 @@ def arrivals(injection: Injection, receipts: Iterable[Receipt], expected: bytear
             urgent[number] = min(receipt.at, urgent.get(number, receipt.at))
             continue
         seen[number] = 1
-        found.forbidden += not expected[number]
+        found.forbidden += not allowed[number]
     found.unique = len(identities)
     found.duplicates = found.messages - found.unique
-    missing = int.from_bytes(expected, "big") & ~int.from_bytes(seen, "big")
+    missing = int.from_bytes(due, "big") & ~int.from_bytes(seen, "big")
     found.lost = missing.bit_count() + len(injection.urgent.keys() - urgent.keys())
     found.urgent_seconds = sorted(at - injection.urgent[number] for number, at in urgent.items())
     return found
@@ -102,7 +101,9 @@ def show(title: str, figures: dict[str, Any]) -> None:
         else:
             shown = _shown(value)
         table.add_row(name.replace("_", " "), shown)
-    Console(stderr=True).print(table)
+    console = Console(stderr=True)
+    console.width = max(console.width, 100)
+    console.print(table)
     print(json.dumps(figures, ensure_ascii=False), flush=True)
 
 

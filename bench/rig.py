@@ -22,12 +22,14 @@ from typing import Any
 from bench.configuration import Place, engine_command, engine_configuration, make_key
 from bench.mailing import DOMAIN, STALLED_DOMAIN
 from bench.processes import Child, ProcessFailed, free_port, started, tail
-from bench.receipts import Receipt, read_receipts
+from bench.receipts import Receipt, parse_receipt, read_receipts
 from bench.scenario import Scenario
 
 INSPECT_EVERY = 16
 SAMPLE = 50
 START_SECONDS = 120.0
+SPARE_SECONDS = 900.0
+"""The sink outlives a scenario's limit by so much: recording ten million consents comes before it."""
 _BUCKET = re.compile(r"^sokutatsu_first_attempt_seconds_bucket\{(.*)\} (\S+)$", re.MULTILINE)
 
 
@@ -54,9 +56,10 @@ class Control:
 class RunningSink:
     child: Child
     control: Control
-    port: int
+    ports: list[int]
     receipts: Path
     samples: Path
+    _read_to: int = 0
 
     def counts(self) -> dict[str, Any]:
         self.child.check()
@@ -69,16 +72,29 @@ class RunningSink:
     def read(self) -> Iterator[Receipt]:
         return read_receipts(self.receipts)
 
+    def news(self) -> list[Receipt]:
+        """The receipts since the last call."""
+        self.flushed()
+        with self.receipts.open("rb") as file:
+            file.seek(self._read_to)
+            lines = file.readlines()
+        self._read_to += sum(map(len, lines))
+        return [parse_receipt(line) for line in lines]
+
 
 @contextlib.contextmanager
-def running_sink(folder: Path, name: str, words: Sequence[str], seconds: float) -> Iterator[RunningSink]:
+def running_sink(
+    folder: Path, name: str, words: Sequence[str], seconds: float, listeners: int = 1
+) -> Iterator[RunningSink]:
+    """One process; each listener is a site of its own to the engine."""
     receipts, control, samples = folder / f"{name}.receipts", folder / f"{name}.control", folder / f"{name}.samples"
-    command = [sys.executable, "-m", "bench.sink", "--listen", "127.0.0.1:0", "--control", str(control)]
+    command = [sys.executable, "-m", "bench.sink", "--control", str(control)]
+    command += ["--listen", "127.0.0.1:0"] * listeners
     command += ["--receipts", str(receipts), "--sample", str(SAMPLE), "--samples", str(samples)]
-    command += ["--inspect-every", str(INSPECT_EVERY), "--seconds", str(seconds + 60), *words]
+    command += ["--inspect-every", str(INSPECT_EVERY), "--seconds", str(seconds + SPARE_SECONDS), *words]
     with started(name, command, folder / f"{name}.log", pipe=True) as child:
-        port = int(child.first_line()["listening"][0].rpartition(":")[2])
-        sink = RunningSink(child, Control(control), port, receipts, samples)
+        ports = [int(address.rpartition(":")[2]) for address in child.first_line()["listening"]]
+        sink = RunningSink(child, Control(control), ports, receipts, samples)
         try:
             yield sink
         finally:
@@ -91,7 +107,7 @@ class Rig:
 
     scenario: Scenario
     place: Place
-    sinks: list[RunningSink]
+    sink: RunningSink
     stalled: RunningSink | None = None
     keys: dict[str, str] = field(default_factory=dict)
     admin: int = 0
@@ -103,11 +119,11 @@ class Rig:
         self.admin = free_port()
         self.keys = make_key(self.place.key)
         routes = [
-            (f"d{number}.{DOMAIN}", f"127.0.0.1:{self.sinks[number % len(self.sinks)].port}")
+            (f"d{number}.{DOMAIN}", f"127.0.0.1:{self.sink.ports[number % scenario.sites]}")
             for number in range(scenario.domains)
         ]
         if self.stalled is not None:
-            routes.append((STALLED_DOMAIN, f"127.0.0.1:{self.stalled.port}"))
+            routes.append((STALLED_DOMAIN, f"127.0.0.1:{self.stalled.ports[0]}"))
         text = engine_configuration(
             self.place,
             routes=routes,
@@ -162,29 +178,20 @@ class Rig:
     def close(self) -> None:
         self._stack.close()
 
-    def counts(self) -> dict[str, int]:
-        """Of all sinks but the stalled one, together."""
-        found = [sink.counts() for sink in self.sinks]
-        names = ("received", "unique", "duplicates", "bytes", "messages_with_bare_lf")
-        return {name: sum(counts[name] for counts in found) for name in names}
-
 
 @contextlib.contextmanager
 def rig(scenario: Scenario, folder: Path) -> Iterator[Rig]:
-    """Sinks run, the engine is configured and not started. Everything is gone afterwards, files stay."""
+    """The sink runs, the engine is configured and not started. Everything is gone afterwards, files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     words = [word for share in scenario.shares for word in ("--share", share)]
     words += ["--self-signed"] * scenario.tls + ["--no-pipelining"] * (not scenario.pipelining)
     words += ["--latency", str(scenario.latency_ms)]
     with contextlib.ExitStack() as stack:
-        sinks = [
-            stack.enter_context(running_sink(folder, f"sink{number}", words, scenario.seconds))
-            for number in range(scenario.sites)
-        ]
+        sink = stack.enter_context(running_sink(folder, "sink", words, scenario.seconds, scenario.sites))
         stalled = None
         if scenario.stalled:
             stalled = stack.enter_context(running_sink(folder, "stalled", [], scenario.seconds))
-        made = Rig(scenario, Place(folder), sinks, stalled)
+        made = Rig(scenario, Place(folder), sink, stalled)
         stack.callback(made.close)
         made.configure()
         yield made

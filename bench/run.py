@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +22,18 @@ import uvloop
 
 from bench.configuration import fill_suppression
 from bench.faults import Faults, Share
+from bench.figures import Run, figures
 from bench.inject import Injection, inject
-from bench.mailing import People, urgent_address
-from bench.processes import ProcessFailed, Usage, machine, usage
-from bench.result import Arrivals, arrivals, quantile, show, verdicts
-from bench.rig import INSPECT_EVERY, Rig, first_attempt_quantile, rig
+from bench.mailing import URGENT, People, urgent_address
+from bench.processes import ProcessFailed, usage
+from bench.result import arrivals, show
+from bench.rig import Rig, rig
 from bench.scenario import Scenario, ScenarioError, read_scenario
-from bench.verify import Verification, verify_folder
+from bench.verify import verify_folder
 
 FOLDER = Path("bench-run")
 STILL_SECONDS = 30.0
 """So long without any arrival, and the run is over."""
-MB = 1024 * 1024
-
-
-@dataclass(slots=True)
-class Run:
-    """What happened, before it is put into figures."""
-
-    scenario: Scenario
-    people: People
-    recorded: int = 0
-    start_seconds: float = 0.0
-    start_full_seconds: float | None = None
-    injection: Injection | None = None
-    expected: bytearray = field(default_factory=bytearray)
-    before: Usage | None = None
-    after: Usage | None = None
-    queued: Usage | None = None
-    restarted: Usage | None = None
-    last_at: float = 0.0
-    counts: dict[str, int] = field(default_factory=dict)
-    arrivals: Arrivals = field(default_factory=Arrivals)
-    verification: Verification = field(default_factory=Verification)
-    metrics: str = ""
-    status: dict[str, Any] = field(default_factory=dict)
-    exit_code: int | None = None
 
 
 def opted_out(scenario: Scenario, number: int) -> bool:
@@ -79,7 +55,7 @@ def run_scenario(scenario: Scenario, folder: Path) -> Run:
         if scenario.restart:
             run.exit_code = made.stop()
             run.start_full_seconds = made.start()
-            run.restarted = usage(made.core, [])
+            run.restarted = usage(made.core, made.sink.child)
         run.exit_code = made.stop()
         _collect(run, made)
     return run
@@ -98,34 +74,43 @@ def _record(scenario: Scenario, people: People, made: Rig) -> int:
 
 
 def _measure(run: Run, made: Rig) -> None:
-    children = [sink.child for sink in made.sinks]
-    run.before = usage(made.core, children)
+    sink = made.sink.child
+    run.before = usage(made.core, sink)
     label = f"{run.scenario.name}-{int(time.time())}"
     run.injection = uvloop.run(_injected(run.scenario, run.people, made, label))
-    run.expected = _expected(run.scenario, run.injection)
-    run.queued = usage(made.core, children)
+    run.allowed = _allowed(run.scenario, run.injection)
+    run.due = _due(run.scenario, run.people, run.allowed)
+    run.queued = usage(made.core, sink)
     if run.scenario.until != "queued":
         _await_arrivals(run, made)
-    run.after = usage(made.core, children)
-    run.last_at = max((sink.counts()["last_at"] for sink in made.sinks), default=0.0)
+    run.after = usage(made.core, sink)
+    run.last_at = made.sink.counts()["last_at"]
 
 
 async def _injected(scenario: Scenario, people: People, made: Rig, label: str) -> Injection:
     return await asyncio.wait_for(inject(scenario, people, made.place.socket, label=label), scenario.seconds)
 
 
-def _expected(scenario: Scenario, injection: Injection) -> bytearray:
-    """Of those accepted: who did not opt out, and is not refused for good by the receiver."""
-    expected = bytearray(injection.accepted)
+def _allowed(scenario: Scenario, injection: Injection) -> bytearray:
+    """Those accepted who did not opt out."""
+    allowed = bytearray(injection.accepted)
+    if scenario.opted_out:
+        for number in range(len(allowed)):
+            allowed[number] &= not opted_out(scenario, number)
+    return allowed
+
+
+def _due(scenario: Scenario, people: People, allowed: bytearray) -> bytearray:
+    """Of those allowed: whom the receiver does not refuse for good."""
+    if scenario.until != "delivered":
+        return bytearray(len(allowed))
+    due = bytearray(allowed)
     faults = Faults(tuple(Share.parse(share) for share in scenario.shares))
-    for number in range(len(expected)):
-        if scenario.opted_out and opted_out(scenario, number):
-            expected[number] = 0
-        elif scenario.shares or number >= injection.people.count:
-            fault = faults.choose(injection.people.address(number).encode())
-            if fault is not None and not fault.times:
-                expected[number] = 0
-    return expected
+    for number in range(0 if scenario.shares else people.count, people.total):
+        fault = faults.choose(people.address(number).encode())
+        if fault is not None and not fault.times:
+            due[number] = 0
+    return due
 
 
 def _await_arrivals(run: Run, made: Rig) -> None:
@@ -133,128 +118,26 @@ def _await_arrivals(run: Run, made: Rig) -> None:
     assert made.core is not None
     assert run.injection is not None
     urgent = run.scenario.until == "transactional"
-    wanted = run.expected.count(1) + len(run.injection.urgent)
+    wanted = run.due.count(1) + len(run.injection.urgent)
     end = time.monotonic() + run.scenario.seconds
-    moved_at, before = time.monotonic(), -1
+    moved_at, before, urgent_seen = time.monotonic(), -1, 0
     while time.monotonic() < end and time.monotonic() - moved_at < STILL_SECONDS:
         made.core.check()
-        unique = made.counts()["unique"]
-        if unique >= wanted or (urgent and _urgent_arrived(run, made)):
+        unique = made.sink.counts()["unique"]
+        if urgent:
+            urgent_seen += sum(receipt.recipient.startswith(URGENT) for receipt in made.sink.news())
+        if urgent_seen >= len(run.injection.urgent) if urgent else unique >= wanted:
             return
         if unique != before:
             moved_at, before = time.monotonic(), unique
         time.sleep(0.1 if not urgent else 1.0)
 
 
-def _urgent_arrived(run: Run, made: Rig) -> bool:
-    assert run.injection is not None
-    for sink in made.sinks:
-        sink.flushed()
-    found = sum(receipt.recipient.startswith("urgent") for sink in made.sinks for receipt in sink.read())
-    return found >= len(run.injection.urgent)
-
-
 def _collect(run: Run, made: Rig) -> None:
     assert run.injection is not None
-    for sink in made.sinks:
-        sink.flushed()
-    run.counts = made.counts()
-    receipts = (receipt for sink in made.sinks for receipt in sink.read())
-    expected = run.expected if run.scenario.until == "delivered" else bytearray(len(run.expected))
-    run.arrivals = arrivals(run.injection, receipts, expected)
-    for sink in made.sinks:
-        found = verify_folder(sink.samples, made.keys)
-        run.verification.messages += found.messages
-        run.verification.good += found.good
-        run.verification.problems += found.problems
-
-
-def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The result as it is printed, flat and in reading order."""
-    scenario, injection = run.scenario, run.injection
-    assert injection is not None
-    assert run.before is not None
-    assert run.after is not None
-    assert run.queued is not None
-    messages = run.counts["received"]
-    span = max(run.last_at - injection.began, 1e-9)
-    told: dict[str, Any] = {"scenario": scenario.name, "description": scenario.description}
-    told["accepted"] = injection.count + len(injection.urgent)
-    told["inject_rate"] = round(injection.count / max(injection.ended - injection.began, 1e-9), 1)
-    if messages:
-        told["received"] = messages
-        told["rate"] = round(messages / span, 1)
-        told |= {
-            f"{name}_us": round(seconds / messages * 1e6, 1) for name, seconds in run.after.since(run.before).items()
-        }
-    told["core_resident_mb"] = round(max(run.queued.resident["core"], run.after.resident["core"]) / MB, 1)
-    told["signer_resident_mb"] = round(run.after.resident["signer"] / MB, 1)
-    told |= _truth(run) | _latencies(run) | _starts(run)
-    if baseline is not None and messages:
-        told["baseline_rate"] = baseline["rate"]
-        told["rate_to_baseline"] = round(told["rate"] / baseline["rate"], 3)
-    told["goals"] = verdicts(scenario.goal, told)
-    told["conditions"] = _conditions(run)
-    return told
-
-
-def _truth(run: Run) -> dict[str, Any]:
-    assert run.injection is not None
-    found, scenario = run.arrivals, run.scenario
-    told: dict[str, Any] = {}
-    if scenario.until == "delivered":
-        told = {"expected": run.expected.count(1), "lost": found.lost, "forbidden": found.forbidden}
-    told["duplicates"] = found.duplicates
-    told["messages_with_bare_lf"] = run.counts["messages_with_bare_lf"]
-    told["dkim_verified"] = f"{run.verification.good} of {run.verification.messages}"
-    if run.verification.problems:
-        told["dkim_problems"] = run.verification.problems[:5]
-    if run.injection.refused:
-        told["refused"] = run.injection.refused
-    told["engine_balance"] = run.status.get("balance")
-    told["engine_exit_code"] = run.exit_code
-    return told
-
-
-def _latencies(run: Run) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for share in (0.5, 0.99):
-        name = f"p{share * 100:.0f}"
-        told[f"first_attempt_bulk_{name}_s"] = first_attempt_quantile(run.metrics, "bulk", share)
-        if run.scenario.transactional:
-            seconds = quantile(run.arrivals.urgent_seconds, share)
-            told[f"transactional_{name}_ms"] = None if seconds is None else round(seconds * 1000, 1)
-            told[f"first_attempt_transactional_{name}_s"] = first_attempt_quantile(run.metrics, "transactional", share)
-    return {name: value for name, value in told.items() if value not in (None, float("inf"))}
-
-
-def _starts(run: Run) -> dict[str, Any]:
-    told: dict[str, Any] = {"start_empty_seconds": round(run.start_seconds, 2)}
-    if run.start_full_seconds is not None and run.restarted is not None:
-        told["start_full_seconds"] = round(run.start_full_seconds, 2)
-        told["restarted_resident_mb"] = round(run.restarted.resident["core"] / MB, 1)
-    return told
-
-
-def _conditions(run: Run) -> dict[str, Any]:
-    scenario = run.scenario
-    wire = run.counts["bytes"] // run.counts["received"] if run.counts["received"] else 0
-    backend = [line for line in run.metrics.splitlines() if line.startswith("sokutatsu_signatures_total")]
-    return {
-        "recipients": scenario.recipients,
-        "wire_bytes": wire,
-        "signed_with": "RSA-2048, " + " ".join(backend).replace("sokutatsu_signatures_total", ""),
-        "tls": scenario.tls,
-        "pipelining": scenario.pipelining,
-        "fsync": "before every acknowledgement (synchronous=FULL)",
-        "suppression_entries": run.recorded,
-        "sites": scenario.sites,
-        "connections_per_site": scenario.connections,
-        "latency_ms": scenario.latency_ms,
-        "faults": list(scenario.shares),
-        "sink_inspects_every": INSPECT_EVERY,
-        **machine(),
-    }
+    run.counts = made.sink.flushed()
+    run.arrivals = arrivals(run.injection, made.sink.read(), due=run.due, allowed=run.allowed)
+    run.verification = verify_folder(made.sink.samples, made.keys)
 
 
 def run_named(scenario: Scenario, folder: Path, *, keep: bool) -> dict[str, Any]:

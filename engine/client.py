@@ -31,7 +31,6 @@ AGAIN = frozenset({"no_credit", "draining", "spool_full", "unavailable", "too_ma
 """Refusals that pass: the same bytes are sent again, with backoff."""
 FIRST_DELAY, LAST_DELAY = 0.05, 5.0
 
-Message = Mapping[str, Any] | bytes
 Recipient = str | tuple[str, Mapping[str, Any]]
 
 
@@ -82,7 +81,7 @@ class Terms:
     sender: str
     category: str
     mailing: str
-    message: Message
+    message: Mapping[str, Any] | bytes
     """{"subject", "text", "html", "headers"} or {"raw"}, or the SHA-256 that put_message returned."""
     topic: str = ""
     priority: str = "bulk"
@@ -90,11 +89,9 @@ class Terms:
     """Unix seconds (UTC), as is expires."""
     expires: int | None = None
 
-    def fields(self, key: str, message: Message) -> dict[str, Any]:
-        shared = {name: getattr(self, name) for name in ("sender", "category", "topic", "mailing", "priority")}
-        dates = {"not_before": self.not_before, "expires": self.expires}
-        given = {name: date for name, date in dates.items() if date is not None}
-        return {**shared, **given, "key": key, "message": message}
+    def fields(self, key: str, message: Mapping[str, Any] | bytes) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        return {**given, "key": key, "message": message}
 
 
 @dataclass(slots=True)
@@ -117,9 +114,8 @@ class _Exchange:
         if recipients is None:
             packed = msgpack.packb(body)
         else:  # packed once, while the submit was cut
-            head = msgpack.Packer().pack_map_header(len(body) + 1)
-            packed = head + msgpack.packb(body)[len(msgpack.Packer().pack_map_header(len(body))) :]
-            packed += msgpack.packb("recipients") + recipients
+            pairs = b"".join(msgpack.packb(part) for pair in body.items() for part in pair)
+            packed = msgpack.Packer().pack_map_header(len(body) + 1) + pairs + msgpack.packb("recipients") + recipients
         frame = len(packed).to_bytes(4, "big") + packed
         if not self.unanswered:
             self.heard_at = time.monotonic()
@@ -167,39 +163,23 @@ class _Exchange:
         return min((due - now for due, _ in self.later), default=LAST_DELAY)
 
     def back_off(self, error: OSError) -> float:
-        """Seconds to wait before connecting again. Raises Unreachable when patience is at its end."""
-        if time.monotonic() - self.heard_at > self.patience:
+        """Seconds to wait before connecting again. Raises Unreachable when somebody's patience is at its end."""
+        if self.unanswered and time.monotonic() - self.heard_at > self.patience:
             raise Unreachable(f"no answer for {self.patience:.0f} s: {error}") from error
         delay, self.delay = self.delay, min(LAST_DELAY, self.delay * 2)
         return delay
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if not answer["ok"]:
-        raise EngineError(**answer["error"])
-    return answer
-
-
-def _stored(answer: dict[str, Any]) -> Stored:
-    return Stored(answer["message"], tuple(answer["fields"]))
-
-
 def _submitted(answer: dict[str, Any], offset: int, count: int) -> Submitted:
     refused = tuple(Refused(offset + index, code, text) for index, code, text in answer["refused"])
-    told = (answer["accepted"], answer["first"], refused, answer["credit"], answer["repeated"])
-    return Submitted(offset, count, *told)
+    accepted, first = answer["accepted"], answer["first"]
+    return Submitted(offset, count, accepted, first, refused, answer["credit"], answer["repeated"])
 
 
 def _pack(recipient: Recipient) -> bytes:
-    if isinstance(recipient, str):
-        return msgpack.packb((recipient, {}))  # type: ignore[no-any-return]
-    address, fields = recipient
-    texts = {name: value if isinstance(value, str) else _text(value) for name, value in fields.items()}
+    address, fields = (recipient, {}) if isinstance(recipient, str) else recipient
+    texts = {name: "" if value is None else str(value) for name, value in fields.items()}
     return msgpack.packb((address, texts))  # type: ignore[no-any-return]
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def _cut(recipients: Iterable[Recipient]) -> Iterator[tuple[int, int, bytes]]:
@@ -219,10 +199,6 @@ def _cut(recipients: Iterable[Recipient]) -> Iterator[tuple[int, int, bytes]]:
 
 def _array(parts: list[bytes]) -> bytes:
     return msgpack.Packer().pack_array_header(len(parts)) + b"".join(parts)  # type: ignore[no-any-return]
-
-
-def _key(key: str | None) -> str:
-    return key or uuid.uuid4().hex
 
 
 class AsyncClient:
@@ -255,18 +231,19 @@ class AsyncClient:
                 await self._running
 
     async def put_message(self, message: Mapping[str, Any]) -> Stored:
-        return _stored(await self._call("put_message", {"message": message}))
+        answer = await self._call("put_message", {"message": message})
+        return Stored(answer["message"], tuple(answer["fields"]))
 
     async def submit(self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None) -> Submitted:
         """Up to 10,000 recipients. With a key of the caller's own, it is safe to call again after any failure."""
         packed = [_pack(recipient) for recipient in recipients]
-        return await self._submit(_array(packed), terms.fields(_key(key), terms.message), 0, len(packed))
+        return await self._submit(_array(packed), terms.fields(key or uuid.uuid4().hex, terms.message), 0, len(packed))
 
     async def submit_many(
         self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None, outstanding: int = 4
     ) -> AsyncIterator[Submitted]:
         """Any number of recipients, read as they are needed. The same key and recipients again mail nobody twice."""
-        base, sent = _key(key), deque[asyncio.Task[Submitted]]()
+        base, sent = key or uuid.uuid4().hex, deque[asyncio.Task[Submitted]]()
         message = terms.message if isinstance(terms.message, bytes) else (await self.put_message(terms.message)).message
         try:
             for offset, count, packed in _cut(recipients):
@@ -300,7 +277,8 @@ class AsyncClient:
         return await self._call("ping", {})
 
     async def _call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._answer(self._exchange.request(kind, _given(fields)))
+        given = {name: value for name, value in fields.items() if value is not None}
+        return await self._answer(self._exchange.request(kind, given))
 
     async def _submit(self, packed: bytes, fields: Mapping[str, Any], offset: int, count: int) -> Submitted:
         return _submitted(await self._answer(self._exchange.request("submit", fields, packed)), offset, count)
@@ -310,7 +288,10 @@ class AsyncClient:
             raise Unreachable("the client is closed")
         future = self._answers[number] = asyncio.get_running_loop().create_future()
         self._wake.set()
-        return _checked(await future)
+        answer: dict[str, Any] = await future
+        if not answer["ok"]:
+            raise EngineError(**answer["error"])
+        return answer
 
     async def _run(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         while True:
@@ -359,10 +340,6 @@ class AsyncClient:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error or Unreachable("the client is closed"))
-
-
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 class Client:

@@ -21,6 +21,7 @@ from engine.config import Settings
 from engine.engine import Engine
 from engine.flow.socketfile import SocketError
 from engine.journal import JournalFailed
+from engine.observe import observe, status
 from engine.signer.client import SignerFailed
 from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
@@ -46,11 +47,12 @@ class Daemon:
 
     async def run(self) -> int:
         """Returns the exit code."""
-        engine = Engine(self._settings, on_fault=self.fail)
+        engine = Engine(self._settings, on_fault=self.fail, status=status)
         admin = Admin(
             self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
         )
         self._watch_signals()
+        asyncio.get_running_loop().set_exception_handler(self._loop_failed)
         try:
             await engine.start(self._spawn)
             if self._settings.admin.listen:
@@ -91,6 +93,15 @@ class Daemon:
         if not task.cancelled() and (error := task.exception()):
             self.fail(error)
 
+    def _loop_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody caught, in a callback: the wire's are noise, any other is our bug and stops us,
+        since a recipient may have got lost from memory; the spool still has it.
+        """
+        error = context.get("exception")
+        log.error("%s", context.get("message"), exc_info=error)
+        if error is not None and not isinstance(error, OSError):
+            self.fail(error)
+
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,11 +117,11 @@ class Daemon:
         return "" if self._fault is None else f"stopped by a fault: {self._fault}"
 
     def _observe(self, engine: Engine) -> Any:
-        def observe() -> dict[str, Any]:
+        def observed() -> dict[str, Any]:
             lag, self._lag = self._lag, 0.0
-            return {**engine.observe(), "event_loop_lag_seconds": lag}
+            return {**observe(engine), "event_loop_lag_seconds": lag}
 
-        return observe
+        return observed
 
     async def _measure_lag(self) -> None:
         while True:

@@ -32,7 +32,6 @@ from engine.journal import Journal
 from engine.mail.envelope import Recipient
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import StaticRoutes
-from engine.observe import disk_free_ratio, observe, status
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -45,6 +44,15 @@ from suppression.unsubscribe import TokenKey
 log = logging.getLogger(__name__)
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], None]
+
+
+def steady_clock() -> Callable[[], float]:
+    """Unix seconds that never jump: the wall's at the start, the monotonic clock's from then on. A wall clock set
+    back would make retries wait, one set ahead would make them all due.
+    """
+    offset = time.time() - time.monotonic()
+    monotonic = time.monotonic
+    return lambda: offset + monotonic()
 
 
 class Engine:
@@ -61,10 +69,18 @@ class Engine:
     accept: Accept
     door: Door
 
-    def __init__(self, settings: Settings, *, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_fault: Callable[[BaseException], None],
+        status: Callable[[Engine], Mapping[str, object]],
+    ) -> None:
+        """`status` makes the snapshot that clients and operators see (observe.py)."""
         self.settings = settings
+        self._status = status
         self.node = f"n{settings.engine.node}"
-        self.clock: Callable[[], float] = time.time
+        self.clock = steady_clock()
         self.started_at = self.clock()
         self.counts = Counts()
         self.roster: dict[int, Recipient] = {}
@@ -184,7 +200,7 @@ class Engine:
         return max(0, self.settings.engine.max_recipients - held)
 
     def status(self) -> Mapping[str, object]:
-        return status(self)
+        return self._status(self)
 
     def on_accepted(self, receipt: Receipt) -> None:
         for lane, (count, due) in receipt.lanes.items():
@@ -213,25 +229,6 @@ class Engine:
         keys = sum(len(keys) for keys in self.signer.keys.values())
         return (
             f"socket {self.settings.door.path}, {len(self.settings.senders)} senders, {keys} keys signed by "
-            f"{self.signer.workers} processes ({self.signer.backend}), {self.suppression.entries} addresses in "
+            f"{len(self.signer.pids)} processes ({self.signer.backend}), {self.suppression.entries} addresses in "
             f"suppression, {self.counts.recovered} recipients recovered"
         )
-
-    def observe(self) -> dict[str, Any]:
-        return observe(self)
-
-    def resources(self) -> dict[str, Any]:
-        return {
-            "signatures": {self.signer.backend: self.signer.counts.signatures},
-            "signer_backlog": self.signer.backlog,
-            "signer_restarts": self.signer.counts.restarts,
-            "spool_commits": self.spool.commits,
-            "spool_commit_seconds": self.spool.commit_seconds,
-            "journal_records": self.journal.records,
-            "journal_bytes": self.journal.bytes_written,
-            "settle_backlog": self.settle.backlog,
-            "suppression_epoch": self.suppression.epoch,
-            "suppression_entries": self.suppression.entries,
-            "credit_recipients": self.credit(),
-            "disk_free_ratio": disk_free_ratio(self.settings.spool.folder),
-        }

@@ -7,47 +7,16 @@ that a lost recipient shows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from engine.flow.accept import Accept
-from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch
-from engine.flow.door import Door
-from engine.flow.promote import Promote
-from engine.flow.settle import Settle
-from engine.journal import Journal
-from engine.mail.envelope import Priority, Recipient
-from engine.queue.timeline import Timeline
-from engine.spool.port import Cursor, Lane
+from engine.engine import Engine
+from engine.mail.envelope import Priority
 
 BUSIEST = 20
 
 
-class Parts(Protocol):
-    """What of the engine is looked at."""
-
-    accept: Accept
-    counts: Counts
-    clock: Callable[[], float]
-    dispatch: Dispatch
-    door: Door
-    journal: Journal
-    node: str
-    promote: Promote
-    roster: dict[int, Recipient]
-    settle: Settle
-    started_at: float
-    timeline: Timeline[Lane, Cursor]
-
-    def credit(self) -> int: ...
-
-    def resources(self) -> dict[str, Any]:
-        """Values of the metrics that are nobody's but the engine's."""
-        ...
-
-
-def places(engine: Parts) -> dict[str, int]:
+def places(engine: Engine) -> dict[str, int]:
     """Recipients without an outcome, by the place that holds them: each is in exactly one."""
     ready = sum(len(path.ready) for path in engine.dispatch.paths.values())
     held = engine.promote.held()
@@ -60,7 +29,7 @@ def places(engine: Parts) -> dict[str, int]:
     }
 
 
-def status(engine: Parts) -> dict[str, Any]:
+def status(engine: Engine) -> dict[str, Any]:
     counts = engine.counts
     held_by = places(engine)
     outcomes = {str(outcome): number for outcome, number in counts.outcomes.items()}
@@ -93,7 +62,7 @@ def _finite(value: float) -> float | None:
     return None if value == float("inf") else value
 
 
-def _sites(engine: Parts) -> list[dict[str, Any]]:
+def _sites(engine: Engine) -> list[dict[str, Any]]:
     now = engine.clock()
     paths = sorted(engine.dispatch.paths.values(), key=lambda path: -(len(path.ready) + path.in_flight))
     return [
@@ -114,7 +83,7 @@ def _sites(engine: Parts) -> list[dict[str, Any]]:
     ]
 
 
-def observe(engine: Parts) -> dict[str, Any]:
+def observe(engine: Engine) -> dict[str, Any]:
     counts = engine.counts
     paths = engine.dispatch.paths.values()
     now = engine.clock()
@@ -146,8 +115,25 @@ def observe(engine: Parts) -> dict[str, Any]:
         "connections_refused": sum(path.pool.refused_total for path in paths),
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        **_resources(engine),
+    }
+
+
+def _resources(engine: Engine) -> dict[str, Any]:
+    return {
+        "signatures": {engine.signer.backend: engine.signer.counts.signatures},
+        "signer_backlog": engine.signer.backlog,
+        "signer_restarts": engine.signer.counts.restarts,
+        "spool_commits": engine.spool.commits,
+        "spool_commit_seconds": engine.spool.commit_seconds,
+        "journal_records": engine.journal.records,
+        "journal_bytes": engine.journal.bytes_written,
         "journal_sync_seconds": engine.journal.sync_seconds,
-        **engine.resources(),
+        "settle_backlog": engine.settle.backlog,
+        "suppression_epoch": engine.suppression.epoch,
+        "suppression_entries": engine.suppression.entries,
+        "credit_recipients": engine.credit(),
+        "disk_free_ratio": disk_free_ratio(engine.settings.spool.folder),
     }
 
 

@@ -50,9 +50,9 @@ class Refusal(Exception):  # noqa: N818 - an answer on its way to the client
 
 
 def shown(value: object) -> str:
-    """A value of the client's, safe to stand in an error text or a log line."""
-    text = value if isinstance(value, str) else repr(value[:40] if isinstance(value, bytes) else value)
-    return ascii(text[:80])[1:-1] + ("..." if len(text) > 80 else "")
+    """A scalar of the client's, safe to stand in an error text or a log line."""
+    text = ascii(value[:80])[1:-1] if isinstance(value, str) else ascii(value)
+    return text[:160] + ("..." if len(text) > 160 or (isinstance(value, str) and len(value) > 80) else "")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -230,6 +230,10 @@ def _array_length(view: memoryview) -> int:
 
 def decode_recipient(raw: Raw) -> tuple[str, dict[str, str]]:
     """Raises Refusal. Hot: one call per recipient, about 1 µs with four fields."""
+    size = memoryview(raw).nbytes
+    if size > RECIPIENT_BYTES_LIMIT:
+        text = f"{size} bytes: a recipient takes at most {RECIPIENT_BYTES_LIMIT}, put what is common into the message"
+        raise Refusal("bad_recipient", "", "", text)
     try:
         recipient = _recipient.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -311,11 +315,6 @@ class FrameReader:
     def announced(self) -> int:
         """Body bytes of the frame that has begun; 0 when its length is not complete."""
         return int.from_bytes(self._buffer[:4]) if len(self._buffer) >= 4 else 0
-
-    @property
-    def is_clean(self) -> bool:
-        """Nothing of a next frame has come."""
-        return not self._buffer
 
     def feed(self, data: bytes) -> None:
         self._buffer += data

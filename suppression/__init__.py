@@ -20,7 +20,7 @@ from suppression.events import (
     Scope,
     Withdrawal,
 )
-from suppression.face import Imported, Suppression, SuppressionSettings
+from suppression.face import Counts, Imported, Suppression, SuppressionSettings
 from suppression.ledger import LedgerFailed, LedgerRefused
 from suppression.secret import SecretError
 
@@ -30,6 +30,7 @@ __all__ = [
     "Category",
     "Complaint",
     "Consent",
+    "Counts",
     "Covers",
     "Decision",
     "Event",

@@ -20,9 +20,9 @@ from suppression import policy
 from suppression.address import IDENTITY_BYTES, Keyring
 from suppression.decision import Category, Decision
 from suppression.events import Event, EventError, check
-from suppression.ledger import Batch, Bulk, Entry, Ledger, Written
+from suppression.ledger import Ledger, Written
 from suppression.opening import fold_again, open_index, open_keyring, save_index
-from suppression.recording import entries, microseconds
+from suppression.recording import Batch, Bulk, Entry, entries_of, microseconds
 from suppression.standing import EVERY
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,17 @@ class SuppressionSettings:
     """Ledger and snapshot; made with mode 0700."""
     secret_file: Path
     """Mode 0600; made on the first start. Losing it loses every recorded refusal: back it up apart from the ledger."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the start."""
+
+    events: int = 0
+    """Rows written to the ledger."""
+    commits: int = 0
+    snapshots: int = 0
+    snapshots_failed: int = 0
 
 
 @dataclass(slots=True)
@@ -75,6 +86,7 @@ class Suppression:
         except BaseException:
             self._ledger.close()
             raise
+        self.counts = Counts()
         self._columns: dict[tuple[int, str], list[Decision]] = {}
         self._epoch = self._ledger.last_event()
 
@@ -92,6 +104,7 @@ class Suppression:
 
     @property
     def entries(self) -> int:
+        """Keys in the index."""
         return len(self._index)
 
     def identify(self, addresses: Iterable[str]) -> list[bytes]:
@@ -179,14 +192,14 @@ class Suppression:
             identity = self._keyring.identity(event.address)
             if not identity:
                 raise EventError(f"address: {event.address[:80]!a} cannot be an address; correct it")
-            made.extend(entries(event, identity, recorded))
+            made.extend(entries_of(event, identity, recorded))
         return Batch(made, recorded)
 
     def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
         """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
+        template = list(entries_of(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:
@@ -225,6 +238,8 @@ class Suppression:
             else:
                 wides.update((fact.wide, None) for fact in facts)
         fold_again(self._index, self._ledger, wides)
+        self.counts.commits += 1
+        self.counts.events += last - self._epoch
         self._epoch = last
         if last - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
             self._save()
@@ -233,7 +248,9 @@ class Suppression:
         """A cache: if it cannot be written, the next start takes longer."""
         try:
             save_index(self._snapshot, self._index, self._ledger, self._keyring, self._epoch)
+            self.counts.snapshots += 1
         except OSError as error:
+            self.counts.snapshots_failed += 1
             _log.warning("snapshot not written path=%s error=%s", self._snapshot, error)
         self._saved = self._epoch
 

@@ -14,16 +14,18 @@ import struct
 import threading
 import uuid
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
+from suppression.recording import Batch, Bulk, Entry
 from suppression.standing import EVERY, Fact
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -35,6 +37,7 @@ _KEY_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ROWS_PER_STATEMENT: Final = 100
 """Many rows a step: each step gives the interpreter to whoever waits, and gets it back late from a busy loop."""
 _MAX_GROUP: Final = 1000
+_REPLAY_ROWS: Final = 500_000
 _MAX_TEXTS: Final = 10_000
 _REMEMBERED_TEXT: Final = 1_000
 """Texts seen lately and their numbers: what repeats is stored once, and 10 MB bound what is remembered."""
@@ -58,37 +61,6 @@ class LedgerFailed(Exception):  # noqa: N818 - the ledger's state, not one call'
 
 class LedgerRefused(Exception):  # noqa: N818
     """The ledger cannot be opened: names the file, the reason, the remedy."""
-
-
-class Entry(NamedTuple):
-    """One fact on its way into the ledger, sender and topic by name; empty means all."""
-
-    kind: int
-    identity: bytes
-    sender: str
-    topic: str
-    at: int
-    detail: int
-    source: str
-    evidence: str
-    address: str
-
-
-class Batch(NamedTuple):
-    """What one call brings: goes in as a whole."""
-
-    entries: Sequence[Entry]
-    recorded: int
-
-
-class Bulk(NamedTuple):
-    """An import: the same facts for many addresses, that differ in address and time only."""
-
-    entries: Sequence[Entry]
-    recorded: int
-    identities: list[bytes]
-    addresses: list[str]
-    ats: list[int]
 
 
 _Waiting = tuple[Batch | Bulk, Future[int]]
@@ -170,10 +142,20 @@ class Ledger:
         rows = self._database.execute(f"SELECT {_FACT} FROM event WHERE wide = ?", (_signed(wide),))  # noqa: S608 - constants
         return [_fact(row) for row in rows]
 
-    def facts_after(self, event: int) -> Iterator[Fact]:
-        """In the order of recording. Only before start."""
-        for row in self._database.execute(f"SELECT {_FACT} FROM event WHERE id > ? ORDER BY id", (event,)):  # noqa: S608
-            yield _fact(row)
+    def alike_after(self, event: int) -> Iterator[tuple[Fact, bytes]]:
+        """All later facts, those that are equal but for address and time together: one of them, and the identities.
+        Only before start.
+        """
+        groups: dict[tuple[int, int, int, int], array[int]] = defaultdict(lambda: array("q"))
+        rows = self._database.execute(
+            "SELECT kind, sender, topic, detail, exact, wide FROM event WHERE id > ? ORDER BY id", (event,)
+        )
+        for number, (kind, sender, topic, detail, exact, wide) in enumerate(rows, 1):
+            groups[kind, sender, topic, detail].extend((exact, wide))
+            if number % _REPLAY_ROWS == 0:
+                yield from _alike(groups)
+                groups.clear()
+        yield from _alike(groups)
 
     def _value(self, query: str) -> Any:
         return self._database.execute(query).get
@@ -342,6 +324,11 @@ def _create(database: apsw.Connection) -> None:
         database.execute("INSERT INTO meta VALUES ('ledger', ?)", (uuid.uuid4().hex,))
         database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _alike(groups: dict[tuple[int, int, int, int], array[int]]) -> Iterator[tuple[Fact, bytes]]:
+    for (kind, sender, topic, detail), keys in groups.items():
+        yield Fact(kind, 0, 0, sender, topic, 0, detail), keys.tobytes()
 
 
 @lru_cache(maxsize=2)

@@ -7,22 +7,19 @@ the index made from it (restored from a backup, or lost).
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from suppression.address import Keyring
+from suppression.address import IDENTITY_BYTES, Keyring
 from suppression.index import Index
 from suppression.ledger import Ledger, LedgerRefused
 from suppression.secret import SecretError, create_secret, read_secret
 from suppression.snapshot import SnapshotInvalid, Stamp, read_snapshot, write_snapshot
-from suppression.standing import Fact, fold
+from suppression.standing import fold
 
 _log = logging.getLogger(__name__)
 
-_REPLAY_FACTS: Final = 500_000
 _WORTH_SAVING: Final = 100_000
 
 
@@ -76,25 +73,20 @@ def replay(index: Index, ledger: Ledger, after: int) -> None:
     """Brings in what was recorded after this event. Order does not matter: where more than one fact meets, all of
     them are folded from the ledger.
     """
-    facts = ledger.facts_after(after)
-    while chunk := list(islice(facts, _REPLAY_FACTS)):
-        unlike: dict[tuple[int, int, int, int], list[Fact]] = defaultdict(list)
-        for fact in chunk:
-            unlike[fact.kind, fact.sender, fact.topic, fact.detail].append(fact)
-        for alike in unlike.values():
-            _replay_alike(index, ledger, alike)
-
-
-def _replay_alike(index: Index, ledger: Ledger, facts: list[Fact]) -> None:
-    identities = b"".join([fact.exact.to_bytes(8, "little") + fact.wide.to_bytes(8, "little") for fact in facts])
-    others = index.install_fresh(facts[:1], identities)
-    fold_again(index, ledger, (facts[position].wide for position in others))
+    for fact, identities in ledger.alike_after(after):
+        others = index.install_fresh([fact], identities)
+        fold_again(index, ledger, (_wide(identities, position) for position in others))
 
 
 def fold_again(index: Index, ledger: Ledger, wides: Iterable[int]) -> None:
     """Installs these keys from all that is recorded of them."""
     for wide in dict.fromkeys(wides):
         index.install(fold(ledger.facts(wide)))
+
+
+def _wide(identities: bytes, position: int) -> int:
+    start = IDENTITY_BYTES * position + 8
+    return int.from_bytes(identities[start : start + 8], "little")
 
 
 def _stamp(ledger: Ledger, keyring: Keyring) -> Stamp:

@@ -6,19 +6,51 @@ as now, so that nothing recorded is later than its record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from suppression.events import AddressState, Complaint, Consent, Event, HardBounce, OptOut, Restored, Scope, Withdrawal
-from suppression.ledger import Entry
 from suppression.standing import Kind, pack_ground
 
 
-def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
+class Entry(NamedTuple):
+    """One fact on its way into the ledger, sender and topic by name; empty means all."""
+
+    kind: int
+    identity: bytes
+    sender: str
+    topic: str
+    at: int
+    detail: int
+    source: str
+    evidence: str
+    address: str
+
+
+class Batch(NamedTuple):
+    """What one call brings: goes in as a whole."""
+
+    entries: Sequence[Entry]
+    recorded: int
+
+
+class Bulk(NamedTuple):
+    """An import: the same facts for many addresses, that differ in address and time only."""
+
+    entries: Sequence[Entry]
+    recorded: int
+    identities: list[bytes]
+    addresses: list[str]
+    ats: list[int]
+
+
+def entries_of(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
     """The event has passed `events.check`. `recorded`: now, in microseconds."""
     at = min(microseconds(event.at), recorded)
+    evidence = _storable(event.evidence)
 
     def entry(kind: Kind, sender: str = "", topic: str = "", detail: int = 0) -> Entry:
-        return Entry(kind, identity, sender, topic, at, detail, event.source, event.evidence, event.address)
+        return Entry(kind, identity, sender, topic, at, detail, event.source, evidence, event.address)
 
     match event:
         case OptOut(scope=Scope.GLOBAL):
@@ -35,8 +67,13 @@ def entries(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
             yield entry(Kind.COMPLAINT, event.sender)
         case HardBounce():
             yield entry(Kind.ADDRESS, detail=event.state)
-        case Restored():
+        case Restored():  # pragma: no branch - the last of the union
             yield entry(Kind.ADDRESS, detail=AddressState.OK)
+
+
+def _storable(text: str) -> str:
+    """Evidence may be what a stranger's server said: it is kept, not refused. NUL and lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def microseconds(at: float) -> int:

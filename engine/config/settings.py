@@ -158,6 +158,7 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     },
     "spool": {
         "disk_floor": Bounds(0, 0.9),
+        "reserve_bytes": Bounds(0, 2**30),
         "key_seconds": Bounds(60 * MINUTE, 30 * DAY, seconds=True),
         "content_grace_seconds": Bounds(MINUTE, 30 * DAY, seconds=True),
         "totals_seconds": Bounds(60 * MINUTE, LARGEST, seconds=True),

@@ -8,10 +8,11 @@ person may be mailed is not asked here: suppression is asked when the recipient 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Raw
 
@@ -26,6 +27,7 @@ MESSAGES_REMEMBERED = 1024
 GATED_RECIPIENTS = 1000
 """Submits larger than this are validated one at a time: their memory and their share of the loop are bounded."""
 LARGE_SUBMIT = 4 * 1024 * 1024
+T = TypeVar("T")
 PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
 
 
@@ -104,6 +106,8 @@ class Accept:
         self._settings = settings or AcceptSettings()
         self._clock = clock
         self._fields: dict[bytes, FieldUse] = {}
+        self._carried: dict[bytes, bytes] = {}
+        """Digest of a message as it stood in a submit -> SHA-256 of its canonical content."""
         self._pending = 0
         self._gate = asyncio.Lock()
 
@@ -180,9 +184,10 @@ class Accept:
             return await self._spool.submit(submission)
         except KeyReused:
             raise _key_reused(request) from None
-        except KeyError:
+        except KeyError:  # tidied away since: a message that was carried is stored again, one that was named is not
             self._fields.pop(submission.message, None)
-            raise _unknown_message(submission.message) from None
+            await self._message(request.message)
+            return await self._spool.submit(submission)
 
     def check_sender(self, sender: str, category: str | None) -> None:
         rules = self._senders.get(sender)
@@ -203,19 +208,25 @@ class Accept:
 
     async def _message(self, raw: Raw) -> tuple[bytes, FieldUse]:
         """SHA-256 and merge fields of the message that a submit carries or names."""
+        carried = hashlib.sha256(raw).digest()
+        sha256 = self._carried.get(carried)
+        if sha256 is not None and sha256 in self._fields:
+            # a program that carries its template along in every submit: read and stored once
+            return sha256, self._fields[sha256]
         given = wire.decode_message(raw)
         if not isinstance(given, bytes):
-            return await self._put(given)
+            sha256, fields = await self._put(given)
+            _remember(self._carried, carried, sha256)
+            return sha256, fields
         if len(given) != wire.DIGEST_SIZE:
             text = "name a message by the 32 bytes that put_message answered, or send it as a map"
             raise Refusal("bad_request", "message", wire.shown(given), text)
-        fields = self._fields.get(given)
-        if fields is None:
+        if given not in self._fields:
             number = await self._spool.message_number(given)
             if number is None:
                 raise _unknown_message(given)
-            fields = self._remember(given, self._reading.stored(await self._spool.content(number)))
-        return given, fields
+            _remember(self._fields, given, self._reading.stored(await self._spool.content(number)))
+        return given, self._fields[given]
 
     async def _put(self, message: wire.Message) -> tuple[bytes, FieldUse]:
         if self._engine.draining:
@@ -223,13 +234,8 @@ class Accept:
         content, fields = self._reading.message(message)
         sha256 = await self._spool.put_message(content)
         self.counts.messages += 1
-        return sha256, self._remember(sha256, fields)
-
-    def _remember(self, sha256: bytes, fields: FieldUse) -> FieldUse:
-        while len(self._fields) >= MESSAGES_REMEMBERED:
-            del self._fields[next(iter(self._fields))]
-        self._fields[sha256] = fields
-        return fields
+        _remember(self._fields, sha256, fields)
+        return sha256, fields
 
     async def put_message(self, request: wire.PutMessage) -> Mapping[str, object]:
         message = wire.decode_message(request.message)
@@ -262,6 +268,12 @@ def _submission(
         recipients=recipients,
         refused=refused,
     )
+
+
+def _remember(known: dict[bytes, T], key: bytes, value: T) -> None:
+    while len(known) >= MESSAGES_REMEMBERED:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 async def _digest(request: wire.Submit) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Kind.EXPIRED: Outcome.EXPIRED}
 FIRST_PAUSE = 5.0
 """Seconds without a new try after the first failed connection; doubled for each further one."""
+UNSIGNED_SECONDS = 600.0
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
 
@@ -103,11 +104,12 @@ class Dispatch:
             return None
         path = self.paths.get(route.site)
         if path is None:
-            path = self.paths[route.site] = self._new_path(route, domain)
+            path = self.paths[route.site] = self._new_path(route)
         return path
 
-    def _new_path(self, route: Route, domain: str) -> Path:
-        limits = self._shaping.limits(route.site, domain)
+    def _new_path(self, route: Route) -> Path:
+        """A path's limits are its site's: domains that share it share its connections."""
+        limits = self._shaping.limits(route.site, "")
         return Path(route, limits, letters=self._letters, desk=self, clock=self._clock, loop=self._loop)
 
     def unroutable(self, recipient: Recipient, now: float) -> None:
@@ -184,6 +186,8 @@ class Dispatch:
             path.pool.window.success(len(path.pool.connections))
         elif word is PathWord.FAILURE:
             path.pool.window.failure()
+        elif word is PathWord.SLOWER:
+            path.pool.window.slower()
         elif word is PathWord.PAUSE:
             path.pool.pause(now, ruling.pause_seconds)
             path.bind = "pause"
@@ -208,9 +212,9 @@ class Dispatch:
         bounce_class = "" if ruling.bounce_class is None else str(ruling.bounce_class)
         kind = ruling.kind
         outcome = OUTCOMES.get(kind)
-        if outcome is None and recipient.batch.closed:
+        if outcome is None and (recipient.cancelled or recipient.batch.closed):
             # It was cancelled or expired while on the wire, and did not arrive: no further attempt.
-            outcome = Outcome.CANCELLED if recipient.batch.closed == "cancelled" else Outcome.EXPIRED
+            outcome = Outcome.EXPIRED if recipient.batch.closed == "expired" else Outcome.CANCELLED
         record = record_of(
             RECORD_TYPES[outcome] if outcome else "TransientFailure",
             recipient,
@@ -249,6 +253,13 @@ class Dispatch:
             )
         if ruling.suppress:
             self._settle.suppress_bounced(recipient, ruling.suppress)
+
+    def unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        """No letters could be made of them: no attempt, and another try later. A lost spool stops the daemon anyway."""
+        log.error("%d recipients deferred, no letters could be made: %s", len(recipients), error)
+        due = int(self._clock() + UNSIGNED_SECONDS)
+        for recipient in recipients:
+            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
 
     def drained(self, path: Path) -> None:
         self.on_drained(path.site)
@@ -340,18 +351,21 @@ class Dispatch:
         for path in self.paths.values():
             path.close()
         deadline = self._loop.time() + seconds
-        while any(path.pool.connections for path in self.paths.values()) and self._loop.time() < deadline:
+        while not all(path.is_quiet for path in self.paths.values()) and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
         for opening in self._opening:
             opening.cancel()
         for path in self.paths.values():
             for connection in list(path.pool.connections):
-                connection.abort()
+                connection.abort("stopping")
+            path.unmake()
+            self._give_back(path)
 
-    def places(self) -> tuple[int, int]:
-        """(ready, in flight up to settle)."""
-        ready = sum(len(path.ready) for path in self.paths.values())
-        return ready, sum(path.in_flight for path in self.paths.values())
+    def _give_back(self, path: Path) -> None:
+        """What was ready is due again at once; its intent ends, so that the next start has no doubt about it."""
+        due = int(self._clock())
+        for recipient in path.ready.take(len(path.ready)):
+            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
 
 
 def _ages(recipient: Recipient) -> tuple[int, float, int]:

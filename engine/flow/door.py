@@ -24,6 +24,7 @@ from engine.wire import FrameLost, FrameReader, Refusal
 SMALL_FRAME = 64 * 1024
 """Frames up to this size need no grant from the budget: connections and outstanding requests bound them."""
 BAD_FRAMES_LIMIT = 100
+LINGER_SECONDS = 1.0
 FRAME_SECONDS = 60.0
 """A large frame that has begun is complete within this time, or the connection ends: it holds budget."""
 
@@ -110,7 +111,9 @@ class Connection(asyncio.Protocol):
         self._bad_frames = 0
         self._unread_answers = False
         self._is_finishing = True
-        """No request is taken: before admission, and from the client's end of file on."""
+        """No request is taken: before admission, and when we end."""
+        self._lingers = False
+        self._has_ended = False
 
     # what the loop tells us
 
@@ -124,8 +127,9 @@ class Connection(asyncio.Protocol):
             self._door.counts.connections += 1
             return
         self._door.counts.connections_refused += 1
-        transport.write(wire.failure(None, refusal))
-        self.finish()
+        if len(self._door.connections) > 2 * self._door.settings.connections:
+            transport.abort()  # even telling them has its bound
+        self._lose(refusal)
 
     def _admission(self, transport: asyncio.Transport) -> Refusal | None:
         if len(self._door.connections) > self._door.settings.connections:
@@ -145,7 +149,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has said all; it still gets its answers."""
-        self.finish()
+        self._has_ended = True
+        if self._is_finishing:
+            self.finish()
+        self._pump()
         return True
 
     def pause_writing(self) -> None:
@@ -171,8 +178,19 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """No more requests; ends when the last answer has left."""
         self._is_finishing = True
-        if self._transport is not None and not self._outstanding:
-            self._transport.close()
+        if self._transport is not None and not self._outstanding and not self._transport.is_closing():
+            if self._has_ended or self._lingers:
+                self._transport.close()
+            else:
+                self._linger(self._transport)
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        """Who still sends when we close is reset before it has read all: so our end goes first, then theirs."""
+        self._lingers = True
+        self._disarm()
+        transport.write_eof()
+        transport.resume_reading()
+        self._deadline = self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -187,17 +205,19 @@ class Connection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Takes frames while there is room, then decides whether to read on."""
-        if self._transport is None:
+        if self._transport is None or self._is_finishing:
             return
         try:
             while self._has_room() and self._may_take():
                 body = self._reader.next()
                 if body is None:
+                    if self._has_ended:
+                        self.finish()
                     break
                 self._take(body)
         except FrameLost as lost:
             self._lose(Refusal("frame_lost", "", "", str(lost)))
-        if self._transport.is_closing():
+        if self._is_finishing or self._has_ended:
             return
         if self._has_room() and not self._asked:
             self._transport.resume_reading()
@@ -238,8 +258,8 @@ class Connection(asyncio.Protocol):
             self._deadline = None
 
     def _lose(self, refusal: Refusal) -> None:
-        if self._transport is not None:
-            self._transport.write(wire.failure(None, refusal))
+        """The last that the client is told beside the answers to what it had asked before."""
+        self._send(wire.failure(None, refusal))
         self.finish()
 
     def _take(self, body: bytes) -> None:

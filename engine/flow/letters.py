@@ -8,14 +8,15 @@ number of signatures under way is bounded, and a path that found no room is call
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
-from engine.mail.envelope import Batch, Priority, Recipient
+from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode
 from engine.mail.template import compile_message
@@ -24,10 +25,16 @@ from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool
 
-SHEET = 16
+log = logging.getLogger(__name__)
+
+SHEET = 32
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
-MOST_UNDER_WAY = 192
+MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
+
+
+GIVEN_UP = 1000
+"""More halves than a sheet waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +46,10 @@ class Letter:
     payload: bytes
     eightbit: bool
     utf8: bool
+
+
+class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
+    """The batch's sender is not in the configuration any more."""
 
 
 class Sender(Protocol):
@@ -72,7 +83,11 @@ class Letters:
         self._date = ""
 
     async def load(self, batch: Batch) -> None:
-        """Makes the batch's content ready; reads the spool once per message, however many batches name it."""
+        """Makes the batch's content ready; reads the spool once per message, however many batches name it. Raises
+        UnknownSender, and MessageError when the message does not suit its sender any more.
+        """
+        if batch.sender not in self._senders:
+            raise UnknownSender(f"sender {batch.sender!a} is not configured; put [senders.{batch.sender}] back")
         name = (batch.message, batch.sender)
         compiled = self._compiled.get(name)
         if compiled is None:
@@ -88,26 +103,50 @@ class Letters:
         self._starved.append(call_again)
         return False
 
-    def write(self, recipients: Sequence[Recipient], done: Callable[[list[Letter]], None]) -> None:
-        """Composes now; calls `done` with the signed letters, in order, when they may leave. If the spool or the
-        signer fails for good, `done` is not called: the daemon is stopping and the spool still has them.
-        """
+    def write(
+        self,
+        recipients: Sequence[Recipient],
+        done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
+    ) -> None:
+        """Composes now; calls `done` with the signed letters, in order, when they may leave, or `failed`."""
         now = self._clock()
         if int(now) != self._second:
             self._second = int(now)
             self._date = date_text(now)
-        sheet = _Sheet(recipients, done, self._finished)
-        requests: list[tuple[int, bytes]] = []
-        for recipient in recipients:
-            draft, envelope_from, keys = self._compose(recipient)
-            sheet.drafts.append((draft, envelope_from, keys))
-            requests += [(key.index, draft.digest(key, self._second)) for key in keys]
+        sheet = _Sheet(recipients, done, failed, self._finished)
         self._under_way += len(recipients)
+        requests: list[tuple[int, bytes]] = []
+        try:
+            for recipient in recipients:
+                draft, envelope_from, keys = self._compose(recipient)
+                sheet.drafts.append((draft, envelope_from, keys))
+                requests += [(key.index, draft.digest(key, self._second)) for key in keys]
+        except (KeyError, ValueError) as error:
+            # Accept has validated all this, so it is our bug; one recipient's must not stop everybody's mail.
+            self._alone(recipients, error, done, failed)
+            return
         urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
         signatures = self._signer.sign(requests, urgent=urgent)
         signatures.add_done_callback(sheet.signed)
         intent = asyncio.ensure_future(self._spool.intend([recipient.id for recipient in recipients]))
         intent.add_done_callback(sheet.intended)
+
+    def _alone(
+        self,
+        recipients: Sequence[Recipient],
+        error: Exception,
+        done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
+    ) -> None:
+        """Each on a sheet of its own, so that only the one that cannot be composed fails."""
+        self._under_way -= len(recipients)
+        if len(recipients) == 1:
+            log.error("recipient %s cannot be composed", recipient_text(recipients[0].id), exc_info=error)
+            failed(recipients, error)
+            return
+        for recipient in recipients:
+            self.write([recipient], done, failed)
 
     def _compose(self, recipient: Recipient) -> tuple[Draft, str, tuple[KeyInfo, ...]]:
         batch = recipient.batch
@@ -134,15 +173,17 @@ class Letters:
 
 
 class _Sheet:
-    __slots__ = ("_done", "_released", "_signatures", "_waiting", "drafts", "recipients")
+    __slots__ = ("_done", "_failed", "_released", "_signatures", "_waiting", "drafts", "recipients")
 
     def __init__(
         self,
         recipients: Sequence[Recipient],
         done: Callable[[list[Letter]], None],
+        failed: Callable[[Sequence[Recipient], BaseException], None],
         released: Callable[[int], None],
     ) -> None:
         self.recipients = recipients
+        self._failed = failed
         self.drafts: list[tuple[Draft, str, tuple[KeyInfo, ...]]] = []
         self._done = done
         self._released = released
@@ -150,13 +191,22 @@ class _Sheet:
         self._waiting = 2
 
     def signed(self, signatures: asyncio.Future[list[bytes]]) -> None:
-        if not signatures.cancelled() and signatures.exception() is None:
+        if not self._broken(signatures):
             self._signatures = signatures.result()
             self._step()
 
     def intended(self, intent: asyncio.Future[None]) -> None:
-        if not intent.cancelled() and intent.exception() is None:
+        if not self._broken(intent):
             self._step()
+
+    def _broken(self, half: asyncio.Future[Any]) -> bool:
+        """Tells it once; the sheet then never completes."""
+        error = asyncio.CancelledError("stopping") if half.cancelled() else half.exception()
+        if error is not None and self._waiting < GIVEN_UP:
+            self._waiting = GIVEN_UP
+            self._released(len(self.recipients))
+            self._failed(self.recipients, error)
+        return error is not None
 
     def _step(self) -> None:
         self._waiting -= 1

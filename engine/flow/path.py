@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,8 +25,12 @@ from engine.smtp.event import Closed, Phase, Transaction
 from engine.smtp.reply import Reply
 from engine.spool.port import Outcome
 
-LETTERS_PER_CONNECTION = 4
+LETTERS_PER_CONNECTION = 8
 """Made ahead, so that the next message is there when a dot's reply comes."""
+LETTERS_TO_WAKE = 4
+"""Bulk letters that are worth waking an idle connection: a busy one carries the next behind its dot, one write and
+one read a message instead of two. Where round trips are long, letters pile up and wake all.
+"""
 
 
 class Desk(Protocol):
@@ -42,6 +46,10 @@ class Desk(Protocol):
         self, path: Path, connection: Connection, letter: Letter, phase: Phase, reply: Reply | None, error: str
     ) -> None:
         """An attempt ended; `reply` None if the wire broke."""
+        ...
+
+    def unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        """Their letters could not be made."""
         ...
 
     def open(self, path: Path) -> None: ...
@@ -108,6 +116,11 @@ class Path:
     def prepared(self) -> int:
         return len(self._prepared[0]) + len(self._prepared[1])
 
+    @property
+    def is_quiet(self) -> bool:
+        """Closed, nothing on the wire, nothing at the signer."""
+        return not self.pool.connections and not self._preparing
+
     # -- filling -------------------------------------------------------------------------------------------
 
     def push(self, recipients: Iterable[Recipient]) -> None:
@@ -132,8 +145,18 @@ class Path:
             self._call_at(now + wait)
         self._prepare()
         if self.prepared:
-            for connection in self.pool.idle():
-                connection.kick()
+            self._wake_connections()
+
+    def _wake_connections(self) -> None:
+        busy = len(self.pool.connections)
+        idle = self.pool.idle()
+        busy -= len(idle)
+        urgent, bulk = self._prepared
+        wanted = len(urgent) + -(-len(bulk) // LETTERS_TO_WAKE)
+        if not busy:
+            wanted = max(wanted, 1)
+        for connection in idle[:wanted]:
+            connection.kick()
 
     def _prepare(self) -> None:
         """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming."""
@@ -156,7 +179,7 @@ class Path:
             self.in_flight -= len(taken) - len(sheet)
             if sheet:
                 self._preparing += len(sheet)
-                self._letters.write(sheet, self._signed)
+                self._letters.write(sheet, self._signed, self._unsigned)
             self._feed()
 
     def _room(self) -> bool:
@@ -179,6 +202,11 @@ class Path:
         for letter in letters:
             self._prepared[letter.recipient.batch.priority].append(letter)
         self.pump()
+
+    def _unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
+        self._preparing -= len(recipients)
+        self.in_flight -= len(recipients)
+        self._desk.unsigned(recipients, error)
 
     # -- the connection's owner ----------------------------------------------------------------------------
 
@@ -224,7 +252,8 @@ class Path:
 
     def closed(self, connection: Connection, event: Closed) -> None:
         """The first unresolved transaction was the one that the session died in; those in DOT may have arrived;
-        what was only queued behind goes back to the front, no attempt counted.
+        what was only queued behind goes back to the front, no attempt counted, and so does one whose server had
+        closed the kept connection before it heard of it.
         """
         self.pool.lost(connection)
         back: list[Recipient] = []
@@ -232,10 +261,10 @@ class Path:
             letter = transaction.context
             assert isinstance(letter, Letter)
             self.in_flight -= 1
-            if number == 0 or phase is Phase.DOT:
-                self._desk.finished(
-                    self, connection, letter, phase, None if phase is Phase.DOT else event.reply, event.error
-                )
+            reused = phase is Phase.MAIL and event.reply is None and connection.transactions > 1
+            if phase is Phase.DOT or (number == 0 and not reused):
+                reply = event.reply if number == 0 else None
+                self._desk.finished(self, connection, letter, phase, reply, event.error)
             else:
                 back.append(letter.recipient)
         self.ready.put_back(back)
@@ -256,6 +285,7 @@ class Path:
                 queue.extend(kept)
                 self.in_flight -= len(out)
                 removed += [letter.recipient for letter in out]
+        self._feed()
         return removed
 
     def close(self) -> None:

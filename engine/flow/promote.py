@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
-from engine.flow.letters import Letters
+from engine.flow.letters import Letters, UnknownSender
 from engine.flow.path import Path
 from engine.flow.settle import Settle
 from engine.mail.envelope import Batch, Recipient
+from engine.mail.message import MessageError
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane, Spool
 from suppression import Suppression
@@ -85,7 +86,11 @@ class Promote:
     async def _promote(self, lane: Lane) -> None:
         path = self._dispatch.path_to(lane.domain)
         room = PULL if path is None else path.ready.space(lane.priority)
-        if path is not None and (room < 1 or self._settle.full):
+        if self._settle.full:
+            # Back-pressure from the disks: nothing more comes into memory until they have caught up.
+            self._timeline.put_back(lane, int(self._clock()) + 1)
+            return
+        if path is not None and room < 1:
             path.want_more()
             self._parked[path.site].append(lane)
             self._timeline.park(lane)
@@ -94,8 +99,9 @@ class Promote:
         now = self._clock()
         cursor = self._timeline.cursor(lane)
         recipients, cursor, next_due = await self._spool.pull(lane, cursor, int(now), min(room, PULL))
-        self._timeline.pulled(lane, len(recipients), cursor, next_due)
+        # A sweep may hold some of them already; it has taken them out of the timeline itself.
         fresh = [recipient for recipient in recipients if recipient.id not in self._roster]
+        self._timeline.pulled(lane, len(fresh), cursor, next_due)
         for recipient in fresh:
             recipient.lane = lane
             self._roster[recipient.id] = recipient
@@ -137,10 +143,15 @@ class Promote:
         return allowed
 
     async def _ready(self, path: Path, recipients: Sequence[Recipient]) -> None:
-        loaded: set[int] = set()
-        for recipient in recipients:
-            batch = recipient.batch
-            if batch.compiled is None and batch.id not in loaded:
-                loaded.add(batch.id)
-                await self._letters.load(batch)
-        path.push(recipients)
+        unfit: dict[int, Exception] = {}
+        for batch in {recipient.batch.id: recipient.batch for recipient in recipients}.values():
+            if batch.compiled is None:
+                try:
+                    await self._letters.load(batch)
+                except (MessageError, UnknownSender) as error:
+                    unfit[batch.id] = error
+        for batch_id, why in unfit.items():
+            # Accept compiled it once, so the configuration has changed since: an operator may change it back.
+            stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
+            self._dispatch.unsigned(stuck, why)
+        path.push(recipient for recipient in recipients if recipient.batch.id not in unfit)

@@ -38,7 +38,7 @@ class Sweep:
         self._settle = settle
         self._roster = roster
         self._clock = clock
-        self._closed: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
+        self._closed: asyncio.Queue[int] = asyncio.Queue()
 
     def cancel_batches(self, batches: Sequence[int]) -> None:
         """The spool has closed them, durably: from here on nothing of them starts. The recipients' records follow
@@ -46,7 +46,7 @@ class Sweep:
         """
         self._dispatch.recall_closed(self._clock())
         for batch in batches:
-            self._closed.put_nowait((batch, Outcome.CANCELLED))
+            self._closed.put_nowait(batch)
 
     async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
         """How many were taken out; those on the wire are not among them. Returns after the sync."""
@@ -54,7 +54,7 @@ class Sweep:
         for recipient in in_memory:
             recipient.cancelled = True
         count = self._dispatch.recall_closed(self._clock()) if in_memory else 0
-        count += self._settle_waiting(found, Outcome.CANCELLED)
+        count += self._settle_waiting(found)
         await self._settle.drain()
         return count
 
@@ -64,13 +64,13 @@ class Sweep:
         while True:
             try:
                 async with asyncio.timeout(1.0):
-                    batch, outcome = await self._closed.get()
-                await self._sweep(batch, outcome)
+                    batch = await self._closed.get()
+                await self._sweep(batch)
                 continue
             except TimeoutError:
                 now = self._clock()
             for batch in await self._spool.expired_batches(now, EXPIRED_AT_ONCE):
-                self._closed.put_nowait((batch, Outcome.EXPIRED))
+                self._closed.put_nowait(batch)
             if not self._closed.empty():
                 self._dispatch.recall_closed(now)
             self._dispatch.tidy()
@@ -78,15 +78,17 @@ class Sweep:
                 tidied = now
                 await self._spool.tidy(now)
 
-    async def _sweep(self, batch: int, outcome: Outcome) -> None:
+    async def _sweep(self, batch: int) -> None:
         after = -1
         while found := await self._spool.sweep(batch, after, CHUNK):
             after = found[-1][1].id
-            self._settle_waiting(found, outcome)
+            self._settle_waiting(found)
             await self._settle.drain()
 
-    def _settle_waiting(self, found: Sequence[tuple[Lane, Recipient]], outcome: Outcome) -> int:
-        """Those that only the spool holds. They enter the roster first: promote must not meet them again."""
+    def _settle_waiting(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
+        """Those that only the spool holds. They enter the roster first: promote must not meet them again. Expired is
+        what a batch closed as expired holds, everything else was cancelled.
+        """
         now = self._clock()
         count = 0
         for lane, recipient in found:
@@ -95,6 +97,7 @@ class Sweep:
             recipient.lane = lane
             self._roster[recipient.id] = recipient
             self._timeline.remove(lane, 1)
-            self._dispatch.close_recipient(recipient, outcome, now)
+            expired = recipient.batch.closed == "expired"
+            self._dispatch.close_recipient(recipient, Outcome.EXPIRED if expired else Outcome.CANCELLED, now)
             count += 1
         return count

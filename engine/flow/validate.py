@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Raw
 
@@ -48,7 +48,7 @@ class Reading:
     """Canonical content and its merge fields. Raises Refusal."""
     stored: Callable[[bytes], FieldUse]
     """The merge fields of content that was stored earlier."""
-    check_fields: Callable[[FieldUse, Mapping[str, str]], str | None]
+    check_fields: Callable[[Any, Mapping[str, str]], str | None]
     """None, or why these fields do not fit the message, the field named."""
 
 

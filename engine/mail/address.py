@@ -60,7 +60,7 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """Raises AddressError. About a microsecond when the local part is an ASCII dot-atom."""
     match = _ORDINARY.fullmatch(text)
-    if match is None:
+    if match is None or "=?" in text:
         return _parse_unusual(text)
     local, given = match.groups()
     if len(local) > MAX_LOCAL or len(text) > MAX_ADDRESS:
@@ -86,6 +86,9 @@ def _parse_unusual(text: str) -> Address:
 def _local_of(text: str, written: str, domain: str) -> str:
     quoted = _QUOTED_LOCAL.fullmatch(written)
     local = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else written
+    if "=?" in local:
+        # RFC 2047 5 forbids encoded-words here, but there are readers that decode this in a To field all the same.
+        raise AddressError(text, "the local part reads like an encoded-word")
     if not local.isprintable():
         raise AddressError(text, "the local part has characters that do not print")
     if unicodedata.normalize("NFKC", local) != local:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 
 from engine.mail.body import Body
-from engine.mail.dkim import Key, SignatureField, fold_signature, signed_names
+from engine.mail.dkim import SIGNED, Key, SignatureField, fold_signature, signed_names
 from engine.mail.envelope import recipient_text
 from engine.mail.header import FieldTemplate
 from engine.mail.slots import FieldUse
@@ -100,10 +100,11 @@ class Compiled:
         "__weakref__",
         "_body",
         "_canonical",
+        "_free",
         "_names",
-        "_own",
         "_signatures",
         "_state",
+        "_unsubscribe",
         "_wire",
         "eightbit",
         "static",
@@ -114,10 +115,11 @@ class Compiled:
     def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:
         self.use = use
         self.static = static.wire + b"\r\n"
-        self._own = own
+        self._unsubscribe = own.unsubscribe
         self._body = body
         self.eightbit = eightbit
         self.utf8 = utf8
+        self._free = [(field, field.name.lower() in SIGNED) for field in own.free]
         self._wire, self._canonical = own.formats()
         self._names = signed_names((*static.names, *own.names))
         self._state = hashlib.sha256(static.canonical)
@@ -126,15 +128,16 @@ class Compiled:
     def compose(self, facts: Facts) -> Draft:
         """Raises KeyError (a field that check_fields() would have missed) and ValueError (an unparsed address)."""
         address, url = facts.address, facts.cancel_url
-        if not address.isprintable() or not url.isprintable() or (self._own.unsubscribe and not url):
+        if not address.isprintable() or not url.isprintable() or (self._unsubscribe and not url):
             raise ValueError(f"recipient {facts.recipient_id}: address {address[:80]!a} or link {url[:80]!a} cannot be")
         own = (facts.date_text, facts.message_id, address, url)
         wire = (self._wire % own).encode()
         canonical = (self._canonical % own).encode()
-        for field in self._own.free:
+        for field, signed in self._free:
             field_wire, field_canonical = field.render(facts.fields)
             wire += field_wire
-            canonical += field_canonical
+            if signed:
+                canonical += field_canonical
         return Draft(self, wire, canonical, self._body.render(facts.fields, url), not address.isascii())
 
     def header_state(self) -> hashlib._Hash:

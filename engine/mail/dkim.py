@@ -34,7 +34,6 @@ SIGNED = frozenset(
 OVERSIGNED = ("From", "To", "Cc", "Subject", "Date", "Reply-To")
 
 _WSP_RUN = re.compile(rb"[ \t]+")
-_WSP_BEFORE_CRLF = re.compile(rb"[ \t]+\r\n")
 _LINE = 72
 """Characters of base64 in one line of b=."""
 
@@ -65,8 +64,11 @@ def relaxed_field(name: bytes, value: bytes) -> bytes:
 
 def relaxed_body(body: bytes) -> bytes:
     """RFC 6376 3.4.4. Lines must end in CRLF."""
-    if b" " in body or b"\t" in body:
-        body = _WSP_BEFORE_CRLF.sub(b"\r\n", _WSP_RUN.sub(b" ", body))
+    body = body.replace(b"\t", b" ")
+    # Halves every run, so ten rounds at most; replace() is far faster than a pattern.
+    while b"  " in body:
+        body = body.replace(b"  ", b" ")
+    body = body.replace(b" \r\n", b"\r\n")
     lines = body.rstrip(b"\r\n")
     return lines + b"\r\n" if lines else b""
 

@@ -13,16 +13,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.mail.address import AddressError
-from engine.mail.mailbox import read_mailbox
+from engine.mail.mailbox import read_mailbox, write_mailbox
 from engine.mail.raw import RawError, read_raw
-from engine.mail.slots import NO_FIELDS, FieldUse, Template, TemplateError, cut, field_use
+from engine.mail.slots import BODY_CONTROL, HEADER_CONTROL, NO_FIELDS, FieldUse, Template, TemplateError, cut, field_use
 
 MAX_SUBJECT = 500
 MAX_PART = 1 << 20
 """Characters of the text, and of the HTML; SoftBank refuses more than 1 MB in all."""
 MAX_FIELDS = 32
 MAX_FIELD_VALUE = 900
+MAX_FIELDS_SUM = 6000
+"""Characters of all fields. SoftBank takes 12 KB of header."""
 
 UNSTRUCTURED = frozenset({"comments", "keywords", "organization"})
 """Free text: any character, and merge fields. X-… too."""
@@ -37,8 +38,6 @@ RESERVED = "x-sokutatsu-"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
 _TOKEN_VALUE = re.compile(r"[!-~]++(?: [!-~]++)*+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_BODY_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _KNOWN = frozenset({"subject", "text", "html", "headers", "raw"})
 
 
@@ -128,6 +127,8 @@ def _checked(spec: MessageSpec) -> MessageSpec:
     _check_subject(spec.subject)
     for field, text in (("text", spec.text), ("html", spec.html)):
         _check_body(field, text or "")
+    if sum(len(name) + len(value) for name, value in spec.headers) > MAX_FIELDS_SUM:
+        raise MessageError("headers", "", f"have more than {MAX_FIELDS_SUM} characters together")
     seen: set[str] = set()
     for name, value in spec.headers:
         _check_field(name, value, seen)
@@ -138,12 +139,12 @@ def _checked(spec: MessageSpec) -> MessageSpec:
 def _check_subject(subject: str) -> None:
     if not subject.strip():
         raise MessageError("subject", "", "must not be empty")
-    if _CONTROL.search(subject):
+    if HEADER_CONTROL.search(subject):
         raise MessageError("subject", subject, "no control characters, no line ends")
 
 
 def _check_body(field: str, text: str) -> None:
-    found = _BODY_CONTROL.search(text)
+    found = BODY_CONTROL.search(text)
     if found:
         raise MessageError(field, text[found.start() :], "no control characters")
 
@@ -157,7 +158,7 @@ def _check_field(name: str, value: str, seen: set[str]) -> None:
     if lower in seen:
         raise MessageError(field, "", "is there twice")
     seen.add(lower)
-    if _CONTROL.search(value) or not value.strip():
+    if HEADER_CONTROL.search(value) or not value.strip():
         raise MessageError(field, value, "must not be empty or have control characters or line ends")
     if lower in TOKENS and not _TOKEN_VALUE.fullmatch(value):
         raise MessageError(field, value, "must be printable ASCII with single spaces")
@@ -167,9 +168,12 @@ def _check_field(name: str, value: str, seen: set[str]) -> None:
 
 def _check_mailbox(field: str, value: str) -> None:
     try:
-        read_mailbox(value)
-    except AddressError as error:
-        raise MessageError(field, value, error.reason) from None
+        display, address = read_mailbox(value)
+        write_mailbox(display, address)
+    except ValueError as error:
+        raise MessageError(field, value, str(error)) from None
+    if address.utf8:
+        raise MessageError(field, value, "the address must be ASCII")
 
 
 def header_templates(spec: MessageSpec) -> list[tuple[str, Template]]:

@@ -24,8 +24,8 @@ CANCEL_URL = "%cancelurl%"
 
 # Three braces mean "unescaped" in Mustache; here nothing goes unescaped.
 _SLOT = re.compile(r"(?<!\{)\{\{\s*([\w.-]{1,64})\s*\}\}|(%cancelurl%)")
-_HEADER_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_BODY_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+HEADER_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+BODY_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class TemplateError(ValueError):
@@ -113,7 +113,7 @@ def _wrong_value(name: str, value: str, *, in_header: bool) -> str | None:
     limit = MAX_HEADER_VALUE if in_header else MAX_VALUE
     if len(value) > limit:
         return f"merge field {name!r} has {len(value)} characters: at most {limit} may stand there"
-    found = (_HEADER_CONTROL if in_header else _BODY_CONTROL).search(value)
+    found = (HEADER_CONTROL if in_header else BODY_CONTROL).search(value)
     if found is None:
         return None
     place = "a header field" if in_header else "a message"

@@ -35,6 +35,16 @@ def markup(value: str) -> bytes:
     return html.escape(_tidy(value)).encode("utf-8", "replace")
 
 
+def link(url: str) -> bytes:
+    """As plain(), for an opt-out link: printable ASCII by check_identity()."""
+    return url.encode()
+
+
+def link_markup(url: str) -> bytes:
+    """As markup(), for an opt-out link: without angle brackets or line ends by check_identity()."""
+    return url.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&#x27;").encode()
+
+
 def quoted_plain(value: str) -> bytes:
     """For text in quoted-printable; begins a line, and a soft line break follows."""
     return quote(_tidy(value))

@@ -14,6 +14,7 @@ from engine.policy.throttle import Throttle
 MESSAGES_PER_CONNECTION = 10
 """Waiting messages that justify one more connection: a round trip each is cheaper than a handshake."""
 LONGEST_PAUSE = 1800.0
+DEAD_SITE_PAUSE = 60.0
 
 
 class Pool:
@@ -51,7 +52,12 @@ class Pool:
         """
         if now < self.paused_until:
             return 0, self.paused_until - now
-        self.window.revive()  # a dead site is tried with one connection once its pause is over
+        if self.window.dead:
+            # Failures without a success between them: a rest, then one connection to try with.
+            self.window.revive()
+            self.pause(now, DEAD_SITE_PAUSE)
+            self.last_error = self.last_error or "sessions failed in a row without a success between"
+            return 0, DEAD_SITE_PAUSE
         most = 1 if self.failures else self.window.size
         wanted = min(most, -(-waiting // MESSAGES_PER_CONNECTION))
         count = 0
@@ -75,7 +81,7 @@ class Pool:
         self.failures += 1
         self.last_error = error
         self.window.failure()
-        self.pause(now, min(LONGEST_PAUSE, pause_seconds * 2 ** min(self.failures - 1, 10)))
+        self.pause(now, max(pause_seconds, min(LONGEST_PAUSE, pause_seconds * 2 ** min(self.failures - 1, 10))))
 
     def lost(self, connection: Connection) -> None:
         self.closed_total += 1

@@ -27,10 +27,13 @@ class Kind(StrEnum):
 
 
 class PathWord(StrEnum):
-    """What the path learns: success and failure feed its window, pause stops it for pause_seconds."""
+    """What the path learns: success and failure feed its window, slower only shrinks it, pause stops it for
+    pause_seconds.
+    """
 
     SUCCESS = "success"
     FAILURE = "failure"
+    SLOWER = "slower"
     PAUSE = "pause"
     NEUTRAL = "neutral"
 
@@ -104,11 +107,11 @@ _SUPPRESSED: Final = frozenset({Class.UNKNOWN_USER, Class.INACTIVE_USER, Class.O
 _PAUSES: Final = {Class.RATE: 600.0, Class.CONNECTIONS: 60.0, Class.REPUTATION: 3600.0, Class.BLOCK: 7200.0}
 """Classes that stop the path, and for how long when the rule does not say: they are about us, not about a message."""
 
-_FAILURES: Final = frozenset(
-    {Class.FILTERED, Class.POLICY, Class.AUTH, Class.TLS, Class.SENDER, Class.SYSTEM, Class.PROTOCOL}
-)
-"""Classes that shrink the window: one alone does little, a run of them with nothing between closes it. Not a pause,
-since one sender's broken DNS must not stop the others of the path."""
+_FAILURES: Final = frozenset({Class.TLS, Class.SYSTEM, Class.PROTOCOL})
+"""Classes that say that the site as a whole is unwell: they shrink its window, and a run of them with no success
+between closes it. What a server says of one message or one sender does not belong here: a thousand greylisted or
+filtered recipients in a row are an ordinary day, and one sender's broken DNS must not stop the others of the path.
+"""
 
 _CLOSING: Final = frozenset({Class.CONNECTIONS, Class.PROTOCOL, Class.TOO_MANY_RECIPIENTS})
 """Classes after which only another session helps. One recipient is one transaction here, so that a receiver that
@@ -264,6 +267,8 @@ def _site_class(refusal: Refusal, found: Rule | None) -> Class:
 def _path(bounce_class: Class, pause: float) -> PathWord:
     if pause:
         return PathWord.PAUSE
+    if bounce_class is Class.FILTERED:
+        return PathWord.SLOWER  # docomo, au: a filter that has noticed us wants less of us
     return PathWord.FAILURE if bounce_class in _FAILURES else PathWord.NEUTRAL
 
 

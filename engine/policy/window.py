@@ -54,6 +54,12 @@ class Window:
         if 0.0 < self._cohorts <= self._failed_cohorts + _EPSILON:
             self.size = 0
             return
+        self.slower()
+
+    def slower(self) -> None:
+        """As a failure, but never towards death: the site is well, it only wants less of us."""
+        if self.size == 0:
+            return
         self._failure -= 1.0 / self.size
         if self._failure + _EPSILON < 0.0:
             self._failure += 1.0

@@ -56,11 +56,13 @@ class Timeline(Generic[L, C]):
         # By priority; (due, number, entry), the number only so that entries are never compared.
         self._orders: dict[Priority, list[tuple[int, int, _Entry[L, C]]]] = {priority: [] for priority in Priority}
         self._number = 0
+        self._total = 0
 
     def add(self, lane: L, count: int, due: int) -> None:
         """`count` more wait in the lane, the first of them at `due`."""
         entry = self._entry(lane)
         entry.waiting += count
+        self._total += count
         if entry.due is None or due < entry.due:
             entry.due = due
         self._put(entry)
@@ -68,6 +70,7 @@ class Timeline(Generic[L, C]):
     def remove(self, lane: L, count: int) -> None:
         """Taken out of the spool without having been pulled, as cancel and expiry do."""
         self._entry(lane).waiting -= count
+        self._total -= count
 
     def pop_due(self, now: int, limit: int | None = None) -> list[L]:
         """Up to `limit` lanes that are due, transactional ones first, then by due. Each is out, and not given again,
@@ -92,6 +95,7 @@ class Timeline(Generic[L, C]):
         entry = self._entry(lane)
         entry.out = False
         entry.waiting -= count
+        self._total -= count
         entry.cursor = cursor
         if next_due is not None and (entry.due is None or next_due < entry.due):
             entry.due = next_due
@@ -144,8 +148,8 @@ class Timeline(Generic[L, C]):
         return entry is not None and entry.parked
 
     def total(self) -> int:
-        """Recipients waiting in all lanes; walks the lanes, as do the others that count."""
-        return sum(entry.waiting for entry in self._entries.values())
+        """Recipients waiting in all lanes."""
+        return self._total
 
     def by_domain(self) -> dict[str, int]:
         counts: dict[str, int] = {}

@@ -1,8 +1,9 @@
 """The core's side of signing: batches of digests out, signatures back, private keys never here.
 
 Batches go to the worker that owes least, urgent and bulk alike; urgent ones overtake inside the worker. A worker
-that dies is replaced and what it owed is given to another, which is safe because signing twice changes nothing. A
-batch that took three workers down with it fails alone. When no worker can be started any more, `failed` is set.
+that dies is replaced and what it owed is given to another, which is safe because signing twice changes nothing. When
+no worker can be started any more, or worker after worker dies over the same batch, `failed` is set: the process should
+then end, because letters that wait for their signature would wait for ever.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import Sequence
 
 from engine.signer.frames import BATCH_LIMIT, DIGEST_SIZE, request_head
 from engine.signer.process import Counts, Owed, SigningProcess, start_process
-from engine.signer.settings import BACKEND_VARIABLE, BACKENDS, KeyInfo, SignerSettings
+from engine.signer.settings import BACKEND_VARIABLE, BACKENDS, KeyInfo, SignerSettings, key_infos
 
 log = logging.getLogger(__name__)
 
-DEATHS_OF_A_BATCH = 3
+DEATHS_OF_A_BATCH = 5
 START_ATTEMPTS = 6
 """Attempts to replace a worker before it is given up."""
 REAP_SECONDS = 2.0
@@ -29,6 +30,10 @@ CRASHES = frozenset({signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE
 
 class SignerFailed(Exception):  # noqa: N818 - the signer's state, not one call's error
     """Nothing can be signed; the text is one line with the remedy."""
+
+
+class KeysChanged(SignerFailed):
+    """Trying again does not help."""
 
 
 class SignerClient:
@@ -41,10 +46,12 @@ class SignerClient:
         """By domain, in the order of the settings."""
         self.backend = ""
         self.failed: asyncio.Future[None]
-        """Gets a SignerFailed when the last worker is gone for good."""
-        self._publics: tuple[str, ...] = ()
+        """Gets a SignerFailed when signing has no future here."""
+        self._infos: tuple[KeyInfo, ...] = ()
         self._sizes: tuple[int, ...] = ()
         self._workers: list[SigningProcess] = []
+        self._started: list[SigningProcess] = []
+        """Every process that has not been waited for, ready or not."""
         self._unplaced: list[Owed] = []
         """Owed while no worker is alive."""
         self._next = 0
@@ -61,6 +68,11 @@ class SignerClient:
     @property
     def workers(self) -> int:
         return len(self._workers)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the workers that are ready, for /status and for measuring."""
+        return tuple(worker.process.pid for worker in self._workers)
 
     async def start(self) -> None:
         """Returns when all workers have read their keys. Raises SignerFailed; then nothing is left behind."""
@@ -80,7 +92,12 @@ class SignerClient:
             "backend": wanted,
             "nice": self.settings.nice,
         }
-        worker = await start_process(told, self.counts, self._ended)
+        try:
+            worker = await start_process(told, self.counts, self._ended)
+        except OSError as error:
+            raise SignerFailed(f"no signing worker can be started: {error.strerror}; raise the limit on it") from None
+        self._started = [known for known in self._started if known.process.returncode is None]
+        self._started.append(worker)
         greeting = await self._greeted(worker)
         if greeting is None and self._distrust and wanted == "auto":
             await self._start_one()
@@ -97,13 +114,10 @@ class SignerClient:
             greeting = await asyncio.wait_for(worker.greeting, self.settings.start_seconds)
             self._check(greeting)
         except (TimeoutError, ConnectionError) as error:
-            worker.close()
             self._judge(await worker.reaped(0.0 if isinstance(error, TimeoutError) else REAP_SECONDS))
             return None
         except BaseException:  # cancelled, or a SignerFailed on its way: no process may stay behind
-            worker.close()
-            worker.process.kill()
-            worker.process.wait()
+            worker.killed()
             raise
         if worker.ended:
             self._judge(await worker.reaped(REAP_SECONDS))
@@ -128,36 +142,22 @@ class SignerClient:
     def _check(self, greeting: dict[str, object]) -> None:
         if "error" in greeting:
             raise SignerFailed(str(greeting["error"]))
-        if self.backend and _publics(greeting) != self._publics:
+        if self.backend and key_infos(self.settings.keys, greeting["keys"]) != self._infos:
             # Mail would leave signed by two keys under one selector; which one DNS shows is not known here.
-            raise SignerFailed("a DKIM key file has changed since the start; restart the engine to take it into use")
+            raise KeysChanged("a DKIM key file has changed since the start; restart the engine to take it into use")
 
     def _accept_greeting(self, greeting: dict[str, object]) -> None:
         backend = str(greeting["backend"])
         if backend == self.backend:
             return
-        log.info("signer backend=%s reason=%r keys=%d", backend, greeting["reason"], len(self.settings.keys))
+        source = f" by {BACKEND_VARIABLE}" if os.environ.get(BACKEND_VARIABLE) else ""
+        log.info("signer backend=%s reason=%r%s keys=%d", backend, greeting["reason"], source, len(self.settings.keys))
         if not self.backend:
-            described = greeting["keys"]
-            assert isinstance(described, list)
-            self._learn(described)
-            self._publics = _publics(greeting)
+            self._infos = key_infos(self.settings.keys, greeting["keys"])
+            self._sizes = tuple(info.size for info in self._infos)
+            for info in self._infos:
+                self.keys[info.domain] = (*self.keys.get(info.domain, ()), info)
         self.backend = backend
-
-    def _learn(self, described: list[dict[str, object]]) -> None:
-        keys: dict[str, tuple[KeyInfo, ...]] = {}
-        for index, (file, key) in enumerate(zip(self.settings.keys, described, strict=True)):
-            info = KeyInfo(
-                index=index,
-                domain=file.domain,
-                selector=file.selector,
-                algorithm=str(key["algorithm"]),
-                size=int(str(key["size"])),
-                public=str(key["public"]),
-            )
-            keys[file.domain] = (*keys.get(file.domain, ()), info)
-        self.keys = keys
-        self._sizes = tuple(int(str(key["size"])) for key in described)
 
     def sign(self, digests: Sequence[tuple[int, bytes]], *, urgent: bool = False) -> asyncio.Future[list[bytes]]:
         """(key index, 32 bytes) each; the future gives the signatures in the same order, or SignerFailed.
@@ -224,7 +224,11 @@ class SignerClient:
         if batch.future.done():
             return
         if batch.deaths >= DEATHS_OF_A_BATCH:
-            batch.future.set_exception(SignerFailed(f"{batch.deaths} signing workers died over the same batch"))
+            failure = SignerFailed(
+                f"{batch.deaths} signing workers died over the same batch; look for the reason in the kernel's log"
+            )
+            batch.future.set_exception(failure)
+            self._give_up(failure)
             return
         self.counts.resubmitted += 1
         self._place(batch)
@@ -238,15 +242,19 @@ class SignerClient:
             except SignerFailed as error:
                 log.error("signer worker not replaced attempt=%d error=%s", attempt, error)  # noqa: TRY400
                 failure = error
+                if isinstance(error, KeysChanged):
+                    break
             else:
                 return
             await asyncio.sleep(wait)
             wait *= 2
-        if not self._workers and not self.failed.done():
+        is_last_hope = len(self._revivals) == 1
+        if is_last_hope and not self._workers:
             self._give_up(failure)
 
     def _give_up(self, failure: SignerFailed) -> None:
-        self.failed.set_exception(failure)
+        if not self.failed.done():
+            self.failed.set_exception(failure)
         for batch in self._unplaced:
             if not batch.future.done():
                 batch.future.set_exception(failure)
@@ -270,20 +278,13 @@ class SignerClient:
         for work in ending:
             work.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        workers = list(self._workers)
-        for worker in workers:
+        for worker in self._started:
             worker.close()
         for batch in self._unplaced:
             batch.future.cancel()
         self._unplaced.clear()
-        await asyncio.gather(*(worker.reaped(CLOSE_SECONDS) for worker in workers))
+        await asyncio.gather(*(worker.reaped(CLOSE_SECONDS) for worker in self._started))
 
 
 def _status_text(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit {status}"
-
-
-def _publics(greeting: dict[str, object]) -> tuple[str, ...]:
-    described = greeting["keys"]
-    assert isinstance(described, list)
-    return tuple(str(key["public"]) for key in described)

@@ -19,7 +19,7 @@ from typing import cast
 
 from engine.signer.frames import ANSWER, GREETING_LIMIT, LENGTH
 
-SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
+SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Owed:
@@ -144,15 +144,23 @@ class SigningProcess(asyncio.Protocol):
             self._transport.close()
 
     async def reaped(self, seconds: float) -> int:
-        """Exit status, negative for a signal; kills after `seconds`."""
+        """Exit status, negative for a signal; kills after `seconds`, and when cancelled."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while (status := self.process.poll()) is None:
-            if loop.time() > deadline:
-                self.process.kill()
-                return self.process.wait()
-            await asyncio.sleep(0.01)
+        try:
+            # Polled: a child's end gives no event without a thread or a handler of SIGCHLD.
+            while self.process.poll() is None and loop.time() < deadline:
+                await asyncio.sleep(0.01)
+        finally:
+            status = self.killed()
         return status
+
+    def killed(self) -> int:
+        """Exit status; kills what still runs. Takes a millisecond at most."""
+        self.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        return self.process.wait()
 
 
 async def start_process(
@@ -160,12 +168,22 @@ async def start_process(
 ) -> SigningProcess:
     """Starts a worker and sends its greeting. Its own comes into `.greeting`."""
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = _spawn(theirs)
     ours.setblocking(False)
-    _, protocol = await asyncio.get_running_loop().create_unix_connection(
-        lambda: SigningProcess(process, counts, on_end), sock=ours
-    )
+    with theirs:
+        try:
+            process = _spawn(theirs)
+        except OSError:
+            ours.close()
+            raise
+    try:
+        _, protocol = await asyncio.get_running_loop().create_unix_connection(
+            lambda: SigningProcess(process, counts, on_end), sock=ours
+        )
+    except BaseException:  # cancelled: nobody knows of the process yet
+        ours.close()
+        process.kill()
+        process.wait()
+        raise
     text = json.dumps(told).encode()
     protocol.write(LENGTH.pack(len(text)) + text)
     return protocol

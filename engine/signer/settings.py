@@ -52,3 +52,19 @@ class KeyInfo:
     """Bytes of one signature."""
     public: str
     """Base64, as it stands in p= of the DNS record."""
+
+
+def key_infos(files: tuple[KeyFile, ...], described: object) -> tuple[KeyInfo, ...]:
+    """`described` is what a worker says in its greeting of the keys that it has read, in the order of `files`."""
+    assert isinstance(described, list)
+    return tuple(
+        KeyInfo(
+            index=index,
+            domain=file.domain,
+            selector=file.selector,
+            algorithm=key["algorithm"],
+            size=key["size"],
+            public=key["public"],
+        )
+        for index, (file, key) in enumerate(zip(files, described, strict=True))
+    )

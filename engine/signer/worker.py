@@ -1,8 +1,8 @@
 """A signing worker: the only kind of process that holds private keys. Run as `python -m engine.signer.worker FD`.
 
 It is told its keys and backend by the core over the inherited socket, answers ready or with one line of error, and
-then turns batches of digests into signatures until the socket ends: the core is gone or has closed. SIGINT and SIGTERM
-are ignored, because a group or a service manager sends them to all while the core still has mail to sign.
+then turns batches of digests into signatures until the socket ends: the core is gone or has closed. SIGINT, SIGTERM
+and SIGHUP are ignored, because a group or a service manager sends them to all while the core still has mail to sign.
 Between slices it reads what has arrived, so that an urgent batch waits for one slice, not for the bulk before it.
 """
 
@@ -172,8 +172,8 @@ def ready(choice: Choice, keys: list[PrivateKey]) -> dict[str, object]:
 
 def shield() -> None:
     """Before any key is read: signals of the group are the core's affair, and no core dump carries a key."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

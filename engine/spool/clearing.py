@@ -51,7 +51,7 @@ class Clearing:
 
 def recover_settled(store: Store) -> None:
     """At the start, in the caller's transaction: what the list names goes before anybody reads."""
-    ids = store.packed_ids("settled")
+    ids = sorted(number for _, ids in store.id_lists("settled") for number in ids)
     if ids:
-        store.execute("DELETE FROM recipient WHERE id IN carray(?)", (apsw.carray(packed(sorted(ids))),))
+        store.execute("DELETE FROM recipient WHERE id IN carray(?)", (apsw.carray(packed(ids)),))
         store.execute("DELETE FROM settled")

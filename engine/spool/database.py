@@ -33,6 +33,8 @@ class SpoolSettings:
     """This machine's number, 0 to 32767: the upper bits of every recipient's id."""
     disk_floor: float = 0.10
     """Share of the file system that must stay free, else submits are refused."""
+    reserve_bytes: int = 16 * 1024 * 1024
+    """Kept aside so that outcomes can be written on a disk that others filled."""
     key_seconds: int = 72 * 3600
     content_grace_seconds: int = 3600
     totals_seconds: int = 90 * 86400
@@ -56,7 +58,8 @@ class Tuning:
 
 # No auto_vacuum: pages of settled rows go to SQLite's free list and the next rows take them, without moving pages
 # on the hot path; the file stays as large as the longest queue was (the floor counts its free pages as free).
-# AUTOINCREMENT where a number must not come back: live objects and compiled templates are kept by it.
+# AUTOINCREMENT where a number must not come back: live objects and compiled templates are kept by it, and
+# `cleared` is the last intent that a deferral answered.
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lane (
@@ -80,7 +83,8 @@ CREATE INDEX batch_expires ON batch (expires) WHERE remaining > 0 AND closed IS 
 CREATE INDEX batch_settled ON batch (accepted_at) WHERE remaining = 0;
 CREATE TABLE recipient (
   id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, lane INTEGER NOT NULL, due INTEGER NOT NULL,
-  attempts INTEGER NOT NULL, doubt INTEGER NOT NULL, address TEXT NOT NULL, fields BLOB NOT NULL) STRICT;
+  attempts INTEGER NOT NULL, doubt INTEGER NOT NULL, cleared INTEGER NOT NULL,
+  address TEXT NOT NULL, fields BLOB NOT NULL) STRICT;
 CREATE INDEX recipient_due ON recipient (lane, due);
 CREATE INDEX recipient_doubt ON recipient (id) WHERE doubt = 1;
 CREATE TABLE settled (id INTEGER PRIMARY KEY AUTOINCREMENT, recipients BLOB NOT NULL) STRICT;
@@ -149,7 +153,6 @@ def _set_up(connection: apsw.Connection) -> None:
     if mode != "wal":
         raise SpoolUnusable(f"SQLite offers journal_mode {mode!r} instead of wal here; use a local file system")
     connection.pragma("synchronous", "full")
-    connection.pragma("fullfsync", 1)
     connection.pragma("cache_size", -CACHE_KIB)
     connection.pragma("temp_store", "memory")
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)

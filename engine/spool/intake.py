@@ -6,19 +6,15 @@ A submit is one batch row, its recipients numbered on without a gap, and the nex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
-
-import msgpack
 
 from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Submission
 from engine.spool.store import Store
 
 CHUNK = 256
 """Recipients per statement: longer texts are not cached by apsw."""
-
-_pack = msgpack.Packer().pack
 
 
 def put_message(store: Store, content: bytes, now: float, grace: float) -> bytes:
@@ -56,10 +52,12 @@ def known(store: Store, key: bytes, digest: bytes) -> Receipt | None:
     return Receipt(first=row[1], accepted=row[2], refused=row[3], repeated=True)
 
 
-def submit(store: Store, submission: Submission, now: float, grace: float) -> Receipt:
+def submit(store: Store, submission: Submission, now: float, grace: float, check_room: Callable[[], None]) -> Receipt:
+    """A repeat is answered on a full disk too."""
     repeat = known(store, submission.key, submission.digest)
     if repeat is not None:
         return repeat
+    check_room()
     message = message_number(store, submission.message)
     if message is None:
         raise KeyError(f"message {submission.message.hex()} is not in the spool; put it first")
@@ -122,15 +120,15 @@ def _insert_recipients(
         bindings: list[object] = [first, batch]
         for new in islice(rows, size):
             lane, due, _ = lanes[new.domain]
-            bindings += (lane.id, due, new.address, _pack(new.fields))
+            bindings += (lane.id, due, new.address, store.pack(new.fields))
         store.execute(_INSERTS[size], bindings)
         first += size
         left -= size
 
 
 def _insert_text(size: int) -> str:
-    values = ",".join(f"(?1+{number},?2,?,?,0,0,?,?)" for number in range(size))
-    return f"INSERT INTO recipient (id, batch, lane, due, attempts, doubt, address, fields) VALUES {values}"  # noqa: S608 - numbers only
+    values = ",".join(f"(?1+{number},?2,?,?,0,0,0,?,?)" for number in range(size))
+    return f"INSERT INTO recipient (id, batch, lane, due, attempts, doubt, cleared, address, fields) VALUES {values}"  # noqa: S608 - numbers only
 
 
 _INSERTS = {1 << bit: _insert_text(1 << bit) for bit in range(CHUNK.bit_length())}

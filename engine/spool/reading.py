@@ -25,13 +25,9 @@ def _gather(source: str, more: str = "") -> str:
     )
 
 
-# Two searches, because (due, id) > (?, ?) makes SQLite walk all rows of the same due; the second starts only when
-# the first did not fill the limit.
-_PULL = _gather(
-    "SELECT * FROM (SELECT * FROM recipient WHERE lane = ?1 AND due = ?2 AND id > ?3 ORDER BY id LIMIT ?5)"
-    " UNION ALL SELECT * FROM (SELECT * FROM recipient WHERE lane = ?1 AND due > ?2 AND due <= ?4"
-    " ORDER BY due, id LIMIT ?5) LIMIT ?5"
-)
+# Two searches, because (due, id) > (?, ?) makes SQLite walk all rows of the same due.
+_SAME_DUE = _gather("SELECT * FROM recipient WHERE lane = ?1 AND due = ?2 AND id > ?3 ORDER BY id LIMIT ?5")
+_LATER = _gather("SELECT * FROM recipient WHERE lane = ?1 AND due > ?2 AND due <= ?4 ORDER BY due, id LIMIT ?5")
 _NEXT = (
     "SELECT min(due) FROM (SELECT min(due) AS due FROM recipient WHERE lane = ?1 AND due = ?2 AND id > ?3"
     " UNION ALL SELECT min(due) FROM recipient WHERE lane = ?1 AND due > ?2)"
@@ -50,20 +46,30 @@ def lanes(store: Store) -> list[LaneState]:
 
 
 def pull(store: Store, lane: Lane, after: Cursor, until: int, limit: int) -> tuple[list[Recipient], Cursor, int | None]:
-    """Goes on when all that it found was settled without having been pulled, as after a cancel."""
+    """Rows settled without having been pulled (after a cancel) are passed over; next due may be one of theirs."""
     recipients: list[Recipient] = []
     cursor = after
-    count = limit
-    while count == limit and not recipients:
-        count, due, *columns = store.execute(_PULL, (lane.id, cursor.due, cursor.id, max(until, after.due), limit)).get
-        if count:
-            recipients = _recipients(store, count, columns)
-            cursor = Cursor(due, recipients[-1].id)
-            recipients = _unsettled(store, recipients)
+    wanted = limit
+    while wanted:
+        found, cursor = _behind(store, lane, cursor, max(until, after.due), wanted)
+        recipients += _unsettled(store, found)
+        wanted = limit - len(recipients) if len(found) == wanted else 0
     if cursor is not after:
         store.pulled_due[lane.id] = max(cursor.due, store.pulled_due.get(lane.id, cursor.due))
         store.latest_due = max(cursor.due, store.latest_due)
     return recipients, cursor, store.execute(_NEXT, (lane.id, cursor.due, cursor.id)).get
+
+
+def _behind(store: Store, lane: Lane, cursor: Cursor, until: int, limit: int) -> tuple[list[Recipient], Cursor]:
+    found: list[Recipient] = []
+    for search in (_SAME_DUE, _LATER):
+        count, due, *columns = store.execute(search, (lane.id, cursor.due, cursor.id, until, limit - len(found))).get
+        if count:
+            found += _recipients(store, count, columns)
+            cursor = Cursor(due, found[-1].id)
+        if len(found) == limit:
+            break
+    return found, cursor
 
 
 def _unsettled(store: Store, recipients: list[Recipient]) -> list[Recipient]:

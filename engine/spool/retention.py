@@ -33,7 +33,8 @@ def close_mailing(store: Store, sender: str, mailing: str, now: float) -> list[i
 
 def expired_batches(store: Store, now: float, limit: int) -> list[int]:
     """After a start first those that were closed before it and not swept to the end."""
-    batches, store.unswept = store.unswept[:limit], store.unswept[limit:]
+    batches = store.unswept[store.offered : store.offered + limit]
+    store.offered += len(batches)
     rows = store.rows(
         "id",
         "SELECT id FROM batch WHERE remaining > 0 AND closed IS NULL AND expires <= ? ORDER BY expires LIMIT ?",

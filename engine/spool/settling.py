@@ -78,7 +78,8 @@ def _update_text(size: int) -> str:
     values = ",".join(["(?,?,?,?)"] * size)
     return (
         f"WITH change (number, later, counted, open) AS (VALUES {values})"  # noqa: S608 - marks only
-        " UPDATE recipient SET due = later, attempts = attempts + counted, doubt = doubt | open"
+        " UPDATE recipient SET due = later, attempts = attempts + counted, doubt = doubt | open,"
+        " cleared = (SELECT coalesce(max(id), 0) FROM intent)"
         " FROM change WHERE recipient.id = number"
     )
 
@@ -94,12 +95,10 @@ def intend(store: Store, recipients: Sequence[int]) -> None:
     store.intended.append((Intent(row, len(ids)), ids))
 
 
-def recover_intents(store: Store) -> int:
-    """At the start: whoever was about to be sent and is still here may have been received. Answers how many."""
-    doubtful = store.packed_ids("intent")
-    if not doubtful:
-        return 0
-    store.execute("UPDATE recipient SET doubt = 1 WHERE id IN carray(?)", (apsw.carray(doubtful),))
-    count = store.connection.changes()
+def recover_intents(store: Store) -> None:
+    """At the start: whoever was about to be sent, and of whose attempt nothing was written since, may have been
+    received.
+    """
+    for row, ids in store.id_lists("intent"):
+        store.execute("UPDATE recipient SET doubt = 1 WHERE id IN carray(?) AND cleared < ?", (apsw.carray(ids), row))
     store.execute("DELETE FROM intent")
-    return count

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import apsw
+
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
 from engine.spool.clearing import recover_settled
@@ -34,6 +36,7 @@ from engine.spool.port import (
     SpoolFull,
     Submission,
 )
+from engine.spool.reserve import Reserve
 from engine.spool.store import Store
 from engine.spool.writer import Writer
 
@@ -65,7 +68,9 @@ class SqliteSpool:
         self._lock = lock
         self._clock = clock
         self._disk = disk
-        self._writer = Writer(store, clock, asyncio.get_running_loop(), tuning)
+        self._reserve = Reserve(settings.folder / "reserve", settings.reserve_bytes)
+        self._refill()
+        self._writer = Writer(store, self._reserve, clock=clock, loop=asyncio.get_running_loop(), tuning=tuning)
 
     @classmethod
     async def open(
@@ -100,6 +105,11 @@ class SqliteSpool:
         """Spent in transactions, the sync included."""
         return self._writer.commit_seconds
 
+    @property
+    def reserve_whole(self) -> bool:
+        """False: the disk was full and the reserve for outcomes is spent, or never had room."""
+        return self._reserve.whole
+
     async def put_message(self, content: bytes) -> bytes:
         def run() -> bytes:
             self._check_floor()
@@ -118,11 +128,8 @@ class SqliteSpool:
 
     async def submit(self, submission: Submission) -> Receipt:
         def run() -> Receipt:
-            repeat = intake.known(self._store, submission.key, submission.digest)
-            if repeat is not None:
-                return repeat
-            self._check_floor()
-            return intake.submit(self._store, submission, self._clock(), self._settings.content_grace_seconds)
+            grace = self._settings.content_grace_seconds
+            return intake.submit(self._store, submission, self._clock(), grace, self._check_floor)
 
         rows = len(submission.recipients)
         bulk = submission.priority is Priority.BULK and rows > FEW
@@ -170,7 +177,9 @@ class SqliteSpool:
         return await self._writer.read(lambda: reading.totals(self._store, sender, mailing))
 
     async def tidy(self, now: float) -> None:
+        """Also fills the reserve again when the disk has room."""
         settings = self._settings
+        await self._writer.read(self._refill)
         for drop, before in (
             (retention.drop_old_keys, now - settings.key_seconds),
             (retention.drop_contents, now - settings.content_grace_seconds),
@@ -186,6 +195,11 @@ class SqliteSpool:
             os.close(self._lock)
             self._lock = -1
 
+    def _refill(self) -> None:
+        free, size = self._disk(self._settings.folder)
+        if free >= int(size * self._settings.disk_floor) + self._settings.reserve_bytes:
+            self._reserve.fill()
+
     def _check_floor(self) -> None:
         free, size = self._disk(self._settings.folder)
         floor = int(size * self._settings.disk_floor)
@@ -200,7 +214,18 @@ class SqliteSpool:
 
 
 def _open_store(settings: SpoolSettings, vfs: str) -> Store:
-    store = Store(open_database(settings, vfs=vfs))
+    connection = open_database(settings, vfs=vfs)
+    try:
+        return _recover(Store(connection))
+    except apsw.Error as error:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close(True)
+        raise SpoolUnusable(
+            f"spool {str(settings.folder)!r} cannot be put in order: {error}; check the disk"
+        ) from error
+
+
+def _recover(store: Store) -> Store:
     store.begin()
     recover_settled(store)
     settling.recover_intents(store)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
 import apsw
+import msgpack
 
 from engine.mail.envelope import Batch, Priority
 from engine.spool.port import Lane, Outcome
@@ -39,6 +40,7 @@ class Store:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self.execute = connection.execute
+        self.pack = msgpack.Packer().pack
         self.lanes: dict[tuple[str, int], Lane] = {}
         self.batches: WeakValueDictionary[int, Batch] = WeakValueDictionary()
         self.pulled_due: dict[int, int] = {}
@@ -59,6 +61,7 @@ class Store:
         self.left: set[int] = set()
         self.intended: list[tuple[Intent, Iterable[int]]] = []
         self.closing: list[tuple[int, str]] = []
+        self.offered = 0
 
     def begin(self) -> None:
         self._begin()
@@ -108,6 +111,7 @@ class Store:
         for intent, recipients in self.intended:
             self._leave(recipients)  # intended twice: the later record is the one that counts
             self.intents.update(dict.fromkeys(recipients, intent))
+        del self.unswept[: self.offered]
         for batch, why in self.closing:
             live = self.batches.get(batch)
             if live is not None:
@@ -119,16 +123,15 @@ class Store:
             if intent is not None:
                 intent.left -= 1
 
-    def packed_ids(self, table: str) -> array[int]:
-        """All ids that the rows of `intent` or `settled` hold."""
-        ids = packed(())
+    def id_lists(self, table: str) -> Iterator[tuple[int, array[int]]]:
+        """The rows of `intent` or `settled`, one at a time."""
         row = 0
         while True:
             found = self.execute(f"SELECT id, recipients FROM {table} WHERE id > ? ORDER BY id LIMIT 1", (row,)).get  # noqa: S608 - two names
             if found is None:
-                return ids
+                return
             row = found[0]
-            ids.frombytes(found[1])
+            yield row, array("q", found[1])
 
     def rows(self, columns: str, source: str, bindings: tuple[Any, ...]) -> list[list[Any]]:
         """All rows of a SELECT in one step; numbers and text only."""

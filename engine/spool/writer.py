@@ -1,10 +1,11 @@
 """THE writer: one thread, one connection, one commit for everything that came in meanwhile.
 
-Urgent work (settling, single mails) overtakes bulk submits, of which a commit takes a bounded number of rows.
-Reads run between commits. A failed sync or a damaged file ends it for good: this call and all later ones raise
-SpoolFailed, nothing is retried (fsync may have dropped the pages and would answer "done" the second time). A full
-disk is different, nothing had been written: the submits of that commit are refused and the rest is tried once more;
-when even that finds no room, outcomes cannot be recorded and going on would send the same mails again after a start.
+Urgent work (settling, single mails) and reads overtake bulk submits, of which a bounded number of rows has a commit
+of its own. Reads run between commits. A failed sync or a damaged file ends it for good: this call and all later
+ones raise SpoolFailed and nothing is retried, since fsync may have dropped the pages and would answer "done" the
+second time. A full disk is different, nothing had been written: the submits of that commit are refused, the rest is
+tried again, and once more without the reserve; when even that finds no room, outcomes cannot be recorded and going
+on would send the same mails again after a start.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ import apsw
 
 from engine.spool.clearing import Clearing
 from engine.spool.database import Tuning
-from engine.spool.port import SpoolFailed, SpoolFull
+from engine.spool.port import KeyReused, SpoolFailed, SpoolFull
+from engine.spool.reserve import Reserve
 from engine.spool.store import Store
 
 T = TypeVar("T")
 OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
 """One call's error. Every other apsw.Error is the disk's."""
+
+
+REFUSALS = (KeyReused, SpoolFull)
+"""Raised before anything was written: the transaction goes on."""
 
 
 class Operation:
@@ -42,7 +48,13 @@ class Operation:
 
 class Writer:
     def __init__(
-        self, store: Store, clock: Callable[[], float], loop: asyncio.AbstractEventLoop, tuning: Tuning
+        self,
+        store: Store,
+        reserve: Reserve,
+        *,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        tuning: Tuning,
     ) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
@@ -50,6 +62,7 @@ class Writer:
         self.clearing = Clearing(store, tuning)
         self._tuning = tuning
         self._store = store
+        self._reserve = reserve
         self._clock = clock
         self._loop = loop
         self._failure: SpoolFailed | None = None
@@ -98,44 +111,42 @@ class Writer:
             work = self._take()
             if work is None:
                 break
-            writes, reads = work
-            if writes:
-                self._commit(writes)
-            if reads:
-                self._read(reads)
-            self._maintain(idle=not writes and not reads)
+            urgent, reads, bulk = work
+            self._commit(urgent)
+            self._read(reads)
+            self._commit(bulk)
+            self._maintain(idle=not (urgent or reads or bulk))
         if self._failure is None:
             self._maintenance(self.clearing.finish)
 
-    def _take(self) -> tuple[list[Operation], list[Operation]] | None:
-        """None: closing, and all done. Nothing in either list: quiet for a while."""
+    def _take(self) -> tuple[list[Operation], list[Operation], list[Operation]] | None:
+        """Urgent writes, reads, a portion of bulk. None: closing, and all done. Nothing in any: quiet for a while."""
         with self._wake:
             while not (self._urgent or self._bulk or self._reads):
                 if self._closing:
                     return None
                 if not self._wake.wait(self._tuning.quiet_seconds if self._store.settled else None):
-                    return [], []
-            writes = list(self._urgent)
+                    break
+            urgent, reads, bulk = list(self._urgent), list(self._reads), []
             self._urgent.clear()
+            self._reads.clear()
             rows = 0
             while self._bulk and (rows == 0 or rows + self._bulk[0].rows <= self._tuning.bulk_rows):
                 rows += self._bulk[0].rows
-                writes.append(self._bulk.popleft())
-            reads = list(self._reads)
-            self._reads.clear()
-        return writes, reads
+                bulk.append(self._bulk.popleft())
+        return urgent, reads, bulk
 
     def _commit(self, operations: list[Operation]) -> None:
-        waiting = operations
         started = time.monotonic()
+        waiting = operations if self._failure is None else []
         try:
             while waiting:
                 try:
                     waiting = self._attempt(waiting)
                 except apsw.FullError as error:
                     waiting = self._without_growth(waiting, error)
-        except apsw.Error as error:
-            self._fail(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is: nobody may wait for a thread that is dead
+            self._fail(_named(error))
         self.commit_seconds += time.monotonic() - started
         self._answer(operations)
 
@@ -144,7 +155,6 @@ class Writer:
         store = self._store
         store.begin()
         for operation in operations:
-            before = store.connection.total_changes()
             try:
                 operation.result = operation.run()
             except apsw.Error as error:
@@ -152,7 +162,7 @@ class Writer:
                     raise
                 return self._retry_without(operation, error, operations)
             except Exception as error:  # noqa: BLE001 - the caller's: a refusal, or our bug, and it gets it
-                if store.connection.total_changes() != before:
+                if not isinstance(error, REFUSALS):
                     return self._retry_without(operation, error, operations)
                 operation.error = error
         store.commit(self._clock())
@@ -167,8 +177,10 @@ class Writer:
     def _without_growth(self, operations: list[Operation], error: apsw.FullError) -> list[Operation]:
         self._store.roll_back()
         growing = [operation for operation in operations if operation.grows]
+        if not growing and self._reserve.give_up():
+            return operations
         if not growing:
-            raise error
+            raise apsw.FullError(f"{error}: outcomes cannot be recorded, going on would send mails twice") from error
         for operation in growing:
             operation.error = SpoolFull(f"no space left for the spool: {error}; free disk space")
         return [operation for operation in operations if operation.error is None]
@@ -182,7 +194,7 @@ class Writer:
             except OWN_ERRORS as error:
                 operation.error = error
             except apsw.Error as error:
-                self._fail(f"{type(error).__name__}: {error}")
+                self._fail(_named(error))
             except Exception as error:  # noqa: BLE001 - as above
                 operation.error = error
         self._answer(reads)
@@ -205,8 +217,8 @@ class Writer:
             work()
         except apsw.FullError:
             self._store.roll_back()
-        except apsw.Error as error:
-            self._fail(f"{work.__name__}: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - as in _commit
+            self._fail(f"{work.__name__}: {_named(error)}")
 
     def _checkpoint(self) -> None:
         self._wal_pages = 0
@@ -232,11 +244,18 @@ class Writer:
         if self._failure is not None:
             for operation in operations:
                 operation.error = self._failure
-        self._call(_resolve, operations)
+        if operations:
+            self._call(_resolve, operations)
 
     def _call(self, function: Callable[[Any], None], argument: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, argument)
+
+
+def _named(error: Exception) -> str:
+    """With SQLite's own word, such as SQLITE_IOERR_FSYNC, which says what the disk refused."""
+    word = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", -1))
+    return f"{word or type(error).__name__}: {error}"
 
 
 def _resolve(operations: list[Operation]) -> None:

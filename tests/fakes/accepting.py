@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from engine import wire
 from engine.flow.accept import Accept
@@ -180,14 +179,20 @@ class Use:
 
 
 def _fields(content: bytes) -> Use:
-    parts = msgspec.msgpack.decode(content)
+    parts = json.loads(content[1:]) if content[:1] == b"T" else {}
     return Use(frozenset(re.findall(r"\{\{(\w+)\}\}", f"{parts.get('subject')}{parts.get('text')}")))
 
 
 def _message(message: wire.Message) -> tuple[bytes, Use]:
-    if message.raw is not None and message.text is not None:
-        raise Refusal("bad_message", "message.raw", "", "either raw or a template")
-    content = msgspec.msgpack.encode(message.parts())
+    """The canonical form of engine/mail/message.py, so that docs/protocol.md shows real digests."""
+    if message.raw is not None:
+        content = b"R" + message.raw
+    elif not (message.text or message.html):
+        raise Refusal("bad_message", "message.text", "", "a message needs text, html or raw")
+    else:
+        headers = list((message.headers or {}).items())
+        parts = {"subject": message.subject, "text": message.text, "html": message.html, "headers": headers}
+        content = b"T" + json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
     return content, _fields(content)
 
 

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from engine.client import AsyncClient, Client, EngineError, Terms, Unreachable
+from engine.flow.door import Door, DoorSettings
 from tests.fakes.accepting import MESSAGE, PLAIN, open_door, served, until
 
 TERMS = Terms(sender="shop", category="AD", mailing="m1", message=MESSAGE)
@@ -159,3 +160,51 @@ def test_the_blocking_client_does_the_same(tmp_path: Path) -> None:
         stop.set()
         thread.join()
     assert behind.ledger.opt_outs[0][:4] == ("a@x.example", "shop", "news", "client")
+
+
+def test_a_client_that_was_idle_while_the_engine_restarted_goes_on(tmp_path: Path, run) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(open_door(tmp_path, served()))
+            client = await stack.enter_async_context(AsyncClient(str(tmp_path / "s.sock"), patience=5.0))
+            assert (await client.ping())["ok"]
+            client._exchange.heard_at -= 1000
+            await first.close()
+            await stack.enter_async_context(open_door(tmp_path, served()))
+            assert (await client.ping())["ok"]
+
+    run(scenario())
+
+
+def test_a_client_that_found_the_door_crowded_comes_again(tmp_path: Path, run) -> None:
+    async def scenario() -> None:
+        async with open_door(tmp_path, served(), connections=1) as door, AsyncExitStack() as stack:
+            path = str(tmp_path / "s.sock")
+            async with AsyncClient(path) as first:
+                assert (await first.ping())["ok"]
+                second = await stack.enter_async_context(AsyncClient(path))
+                pinging = asyncio.create_task(second.ping())
+                await until(lambda: door.counts.connections_refused)
+                assert not pinging.done()
+            assert (await pinging)["ok"]
+
+    run(scenario())
+
+
+def test_a_client_that_is_not_admitted_is_told_why(tmp_path: Path) -> None:
+    class Closed(Door):
+        def admits(self, uid: int, gids: frozenset[int]) -> bool:
+            return False
+
+    async def scenario() -> None:
+        tmp_path.joinpath("d").mkdir(mode=0o750)
+        door = Closed(DoorSettings(tmp_path / "d" / "s.sock"), served().requests.answer)
+        await door.start()
+        async with AsyncClient(str(tmp_path / "d" / "s.sock")) as client:
+            with pytest.raises(EngineError, match="may not use this socket"):
+                await client.ping()
+            with pytest.raises(Unreachable, match="is closed"):
+                await client.ping()
+        await door.close()
+
+    asyncio.run(scenario())

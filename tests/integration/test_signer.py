@@ -110,15 +110,15 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(both_keys: tuple[KeyFil
         assert client.counts.restarts == 2
         assert client.counts.resubmitted >= 10
         await asyncio.gather(*client._revivals)
-        assert client.workers == 2
+        assert len(client.pids) == 2
 
     with_client(SignerSettings(keys=both_keys, workers=2), body)
 
 
 def test_signals_of_the_group_do_not_stop_a_worker(both_keys: tuple[KeyFile, ...]) -> None:
     async def body(client: SignerClient) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(client._workers[0].process.pid, number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(client.pids[0], number)
         assert len(await client.sign([(0, DIGESTS[0])])) == 1
         assert client.counts.restarts == 0
 
@@ -137,23 +137,23 @@ def test_a_crash_in_machine_code_ends_the_use_of_the_fast_library(both_keys: tup
 
 def test_a_worker_that_stands_still_is_replaced(both_keys: tuple[KeyFile, ...]) -> None:
     async def body(client: SignerClient) -> None:
-        os.kill(client._workers[0].process.pid, signal.SIGSTOP)
+        os.kill(client.pids[0], signal.SIGSTOP)
         assert len(await client.sign([(0, DIGESTS[0])])) == 1
         assert client.counts.restarts == 1
 
     with_client(SignerSettings(keys=both_keys, workers=1, stall_seconds=0.2), body)
 
 
-def test_a_batch_that_takes_three_workers_down_fails_alone(both_keys: tuple[KeyFile, ...]) -> None:
+def test_a_batch_that_takes_worker_after_worker_down_ends_the_signer(both_keys: tuple[KeyFile, ...]) -> None:
     async def body(client: SignerClient) -> None:
         poison = client.sign([(0, digest) for digest in DIGESTS])
         while not poison.done():
             for worker in client._workers:
                 worker.process.kill()
             await asyncio.gather(*client._revivals, asyncio.sleep(0))
-        with pytest.raises(SignerFailed, match="3 signing workers died over the same batch"):
-            await poison
-        assert len(await client.sign([(0, DIGESTS[0])])) == 1
+        for failure in (poison, client.failed):
+            with pytest.raises(SignerFailed, match="5 signing workers died over the same batch"):
+                await failure
 
     with_client(SignerSettings(keys=both_keys, workers=1), body)
 
@@ -171,6 +171,31 @@ def test_a_key_that_changed_on_disk_is_not_taken_into_use(tmp_path: Path) -> Non
             await client.sign([(0, DIGESTS[0])])
 
     with_client(SignerSettings(keys=(KeyFile("example.jp", "r1", file),), workers=1, restart_wait=0.001), body)
+
+
+def test_no_room_for_a_process_is_one_line(both_keys: tuple[KeyFile, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(SignerFailed, match="no signing worker can be started: No such file"):
+        with_client(SignerSettings(keys=both_keys, workers=2), lambda _: asyncio.sleep(0))
+
+
+def test_a_worker_that_cannot_even_start_is_told(
+    both_keys: tuple[KeyFile, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(SignerFailed, match="did not start"):
+        with_client(SignerSettings(keys=both_keys, workers=2), lambda _: asyncio.sleep(0))
+
+
+def test_a_worker_that_says_nothing_is_not_waited_for(
+    both_keys: tuple[KeyFile, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 60\n")
+    silent.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    with pytest.raises(SignerFailed, match="did not start"):
+        with_client(SignerSettings(keys=both_keys, workers=2, start_seconds=0.1), lambda _: asyncio.sleep(0))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +251,7 @@ async def run():
     keys = tuple(KeyFile("example.jp", "s", Path(file)) for file in {files!r})
     client = SignerClient(SignerSettings(keys=keys, workers=2))
     await client.start()
-    print(*(worker.process.pid for worker in client._workers), flush=True)
+    print(*client.pids, flush=True)
     for _ in range(20):
         client.sign([(0, bytes(32))] * 64)
     await asyncio.sleep(0)
@@ -250,6 +275,10 @@ def test_the_backend_can_be_forced_and_the_log_says_which_and_why(
 
     with_client(SignerSettings(keys=both_keys, workers=2, backend="cryptography"), body)
     assert caplog.messages == ["signer backend=cryptography reason='as configured' keys=2"]
+    caplog.clear()
+    monkeypatch.setenv(BACKEND_VARIABLE, "cryptography")
+    with_client(SignerSettings(keys=both_keys, workers=1), body)
+    assert caplog.messages == ["signer backend=cryptography reason='as configured' by SOKUTATSU_SIGNER_BACKEND keys=2"]
     monkeypatch.setenv(BACKEND_VARIABLE, "openssl")
     with pytest.raises(SignerFailed, match="backend 'openssl' is unknown; take one of auto, cryptography, crypto_mb"):
         with_client(SignerSettings(keys=both_keys, workers=2), body)

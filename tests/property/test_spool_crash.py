@@ -25,7 +25,7 @@ from tests.fakes.disk import Disk
 from tests.unit.spool.contract import FAR, START, new, submission
 
 SMALL = Tuning(bulk_rows=30, checkpoint_pages=20, clear_at=15, clear_portion=10, quiet_seconds=0.001)
-ROUNDS = 30
+ROUNDS = 20
 
 
 def open_spool(folder, **more):
@@ -103,7 +103,7 @@ def work_until_killed(folder, pipe, seed, at, how):
             die()
         if disk.writes == at and how == "half":
             with Path(name).open("r+b") as file:
-                file.seek(max(0, end - 100))
+                file.seek(end - 4)  # within this write, whatever its length
                 file.write(b"torn")
             die()
 
@@ -187,6 +187,7 @@ def check(story, present):
     for number, recipient in present.items():
         if number in expected.done["deferd"]:
             assert recipient.attempts == 1
+            assert not recipient.in_doubt
         if number not in expected.begun["defer"]:
             assert recipient.attempts == 0
         if number in expected.done["intendd"] and number not in moved:
@@ -209,8 +210,8 @@ async def ask_again(spool, expected, present):
     await spool.close()
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 900), st.sampled_from(["write", "half", "sync"]))
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 700), st.sampled_from(["write", "half", "sync"]))
 def test_killed_at_any_moment_nothing_is_lost(seed, at, how):
     with tempfile.TemporaryDirectory() as folder:
         story = story_of_a_child(Path(folder), seed, at if how != "sync" else 1 + at // 9, how)
@@ -289,7 +290,7 @@ class Log:
 def test_log_spoilt_at_any_byte_gives_a_prefix():
     log = Log()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, log.size - 1), st.sampled_from(["cut", "zero", "flip"]))
     def prefix(where, how):
         folder = log.spoilt(where, how)

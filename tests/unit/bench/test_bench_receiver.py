@@ -214,3 +214,10 @@ def test_starttls_throws_away_what_follows() -> None:
     assert post.counted == ["bytes_behind_starttls"]
     receiver.secured()
     assert replies(receiver, b"STARTTLS\r\nRCPT TO:<x@b.example>\r\n") == [500, 503]
+
+
+def test_starttls_by_itself() -> None:
+    receiver, post = new(Personality(starttls=True))
+    assert replies(receiver, b"STARTTLS\r\n") == [220]
+    assert receiver.end is End.TLS
+    assert post.counted == []

@@ -46,6 +46,8 @@ def test_accepted(text: str, local: str, domain: str, wire: str) -> None:
         ("a,b@docomo.ne.jp", "need quotes"),
         ("a\r\nRCPT TO:<b@example.com", "do not print"),
         ("ta\0ro@example.com", "do not print"),
+        ("=?utf-8?q?=0d=0a?=@example.com", "encoded-word"),
+        ('"=?utf-8?q?x?="@example.com', "encoded-word"),
         ('"a\nb"@example.com', "do not print"),
         ("ｔａｒｏ@example.com", "full-width"),
         ("taro@localhost", "no full host name"),

@@ -44,6 +44,12 @@ def test_value(value: str) -> None:
             assert b"\t" not in line
 
 
+def test_links() -> None:
+    url = "https://u.example.jp/?a=1&b='2'&c=\"3\""
+    assert values.link(url) == values.plain(url)
+    assert values.link_markup(url) == values.markup(url)
+
+
 @pytest.mark.parametrize("place", [values.plain, values.markup, values.quoted_plain, values.quoted_markup])
 def test_what_check_fields_refuses_is_harmless_all_the_same(place: values.Prepare) -> None:
     octets = quopri.decodestring(place("a\0\x1b\x7fb\ud800c"))

@@ -106,7 +106,7 @@ def test_mail_refused_for_now() -> None:
 def test_mail_refused_for_good() -> None:
     ruling = _rule(Phase.MAIL, "550 Neko")
     assert (ruling.kind, ruling.close_session, ruling.bounce_class) == (Kind.BOUNCED, False, Class.SENDER)
-    assert (ruling.due, ruling.path) == (0, PathWord.FAILURE)
+    assert (ruling.due, ruling.path) == (0, PathWord.NEUTRAL)
 
 
 def test_mail_refused_for_our_rate_rests_the_path() -> None:
@@ -315,7 +315,7 @@ def test_docomo_unknown_user_means_two_things() -> None:
     )
     assert (at_dot.kind, at_dot.bounce_class, at_dot.suppress) == (Kind.BOUNCED, Class.FILTERED, "")
     # Filtered is no reason to suppress, but one to go slower.
-    assert at_dot.path is PathWord.FAILURE
+    assert at_dot.path is PathWord.SLOWER
 
 
 def test_yahoo_japans_553_that_says_deferred_is_for_now() -> None:
@@ -347,7 +347,7 @@ def test_nobody_is_suppressed_for_a_reply_before_rcpt_or_for_now() -> None:
 
 def test_one_senders_broken_authentication_does_not_stop_the_path() -> None:
     ruling = _rule(Phase.DOT, "550 5.7.26 unauthenticated")
-    assert (ruling.kind, ruling.path, ruling.pause_seconds) == (Kind.BOUNCED, PathWord.FAILURE, 0)
+    assert (ruling.kind, ruling.path, ruling.pause_seconds) == (Kind.BOUNCED, PathWord.NEUTRAL, 0)
 
 
 def test_our_own_refusal_says_nothing_of_the_path() -> None:

@@ -112,3 +112,17 @@ def test_the_living_need_no_revival() -> None:
     window = Window(10, initial=5)
     window.revive()
     assert window.size == 5
+
+
+def test_slower_shrinks_and_never_kills() -> None:
+    window = Window(10, 10)
+    for _ in range(500):
+        window.slower()
+    assert (window.size, window.dead) == (1, False)
+
+
+def test_slower_leaves_a_dead_site_dead() -> None:
+    window = Window(1, 1)
+    window.failure()
+    window.slower()
+    assert window.dead

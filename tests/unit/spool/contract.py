@@ -332,10 +332,17 @@ async def what_a_crash_interrupts_is_in_doubt(world: World) -> None:
     await world.spool.intend([recipients[3].id])
     await world.spool.settle([Settled(recipients[0], Outcome.DELIVERED), Deferred(recipients[1], START, True, False)])
     await world.start_again(crash=True)
-    found = await everything(world)
-    # Settling and deferring say what became of an attempt; the record of a call goes with its last recipient,
-    # so the deferred one of an unfinished call may be doubted without need, never the other way round.
-    assert [r.in_doubt for r in found if r.id != recipients[1].id] == [True, True, False, False]
+    assert [recipient.in_doubt for recipient in await everything(world)] == [False, True, True, False, False]
+
+
+async def attempt_after_a_deferral_is_in_doubt_again(world: World) -> None:
+    await enqueue(world, "a@a.example", "b@a.example")
+    one, two = await everything(world)
+    await world.spool.intend([one.id, two.id])
+    await world.spool.settle([Deferred(one, START, True, False)])
+    await world.spool.intend([one.id])
+    await world.start_again(crash=True)
+    assert [recipient.in_doubt for recipient in await everything(world)] == [True, True]
 
 
 async def nothing_is_in_doubt_after_all_is_settled(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 
 import apsw
 import pytest
@@ -54,7 +55,7 @@ def test_files_are_ours_alone(tmp_path):
         finally:
             os.umask(mask)
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
-        assert modes == {"lock": 0o600, "spool.db": 0o600, "spool.db-wal": 0o600}
+        assert modes == dict.fromkeys(("lock", "reserve", "spool.db", "spool.db-wal"), 0o600)
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
         await spool.close()
 
@@ -112,6 +113,25 @@ def test_refused_open_leaves_the_lock_free(tmp_path):
     asyncio.run(run())
     disk.on_write = nothing
     opening(tmp_path)
+
+
+def test_start_that_cannot_put_things_in_order_is_refused(tmp_path):
+    disk = Disk("no-room-to-recover")
+
+    async def crash():
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path / "before"))
+        await spool.put_message(b"content")
+        await spool.submit(submission([new("a@a.example")]))
+        await spool.intend([1])
+        shutil.copytree(tmp_path / "before", tmp_path / "after")
+        await spool.close()
+        disk.on_write = no_space
+        with pytest.raises(SpoolUnusable, match=r"put in order.*full"):
+            await SqliteSpool.open(SpoolSettings(tmp_path / "after"), vfs=disk.name)
+        disk.on_write = nothing
+
+    asyncio.run(crash())
+    opening(tmp_path / "after")
 
 
 def test_node_is_in_every_id(tmp_path):

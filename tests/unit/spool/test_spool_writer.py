@@ -6,11 +6,12 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager
 
+import apsw
 import pytest
 
 from engine.mail.envelope import Priority
 from engine.spool.port import Deferred, Outcome, Settled, SpoolFailed, SpoolFull
-from engine.spool.sqlite import SpoolSettings, SqliteSpool
+from engine.spool.sqlite import SpoolSettings, SqliteSpool, Tuning
 from tests.fakes.disk import Disk, no_space, no_sync, nothing
 from tests.unit.spool.contract import new, submission
 
@@ -90,7 +91,7 @@ def test_bulk_is_taken_in_portions_and_single_mails_overtake_it(tmp_path):
                 submit(spool, "single", single),
             )
             assert order == ["single", "first", "second"]
-            assert spool._writer.commits == before + 2
+            assert spool._writer.commits == before + 3
 
     asyncio.run(run())
 
@@ -119,6 +120,39 @@ def test_one_callers_error_spoils_nobody_elses_call(tmp_path):
     asyncio.run(run())
 
 
+def test_settling_is_all_or_nothing(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            one, two = await some(spool, 2)
+            wrong, right = await queued(
+                spool,
+                spool.settle([Settled(one, Outcome.DELIVERED), Deferred(two, "soon", True, False)]),
+                spool.settle([Settled(two, Outcome.BOUNCED)]),
+            )
+            assert isinstance(wrong, TypeError)
+            assert right is None
+            (totals,) = await spool.totals(None, None)
+            assert (totals.delivered, totals.bounced) == (0, 1)
+            assert [state.waiting for state in await spool.lanes()] == [1]
+
+    asyncio.run(run())
+
+
+def test_what_a_group_took_from_memory_is_there_when_it_is_done_again(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            (recipient,) = await some(spool, 1)
+            await spool.close_mailing("shop", "spring", 1.0)
+        async with opened(tmp_path) as spool:
+            offered, wrong = await queued(
+                spool, spool.expired_batches(0.0, 9), spool.settle([Deferred(recipient, "soon", True, False)])
+            )
+            assert isinstance(wrong, TypeError)
+            assert offered == [1]
+
+    asyncio.run(run())
+
+
 def test_caller_that_stops_waiting_undoes_nothing(tmp_path):
     async def run():
         async with opened(tmp_path) as spool:
@@ -137,7 +171,7 @@ def test_failed_sync_ends_it_for_good(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs="lost")
         await spool.put_message(b"content")
         disk.on_sync = no_sync
-        with pytest.raises(SpoolFailed, match=r"IOError.*EIO.*stop"):
+        with pytest.raises(SpoolFailed, match=r"SQLITE_IOERR_FSYNC.*EIO.*stop"):
             await spool.submit(bulk(b"1"))
         synced = disk.syncs
         disk.on_sync = nothing
@@ -158,7 +192,7 @@ def test_what_was_queued_behind_a_failed_sync_fails_too(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs="lost-queue")
         await spool.put_message(b"content")
         disk.on_sync = no_sync
-        results = await queued(spool, spool.submit(bulk(b"1", 4000)), spool.submit(bulk(b"2", 4000)), spool.lanes())
+        results = await queued(spool, spool.submit(bulk(b"1", 4000)), spool.put_message(b"x"), spool.lanes())
         assert [type(result) for result in results] == [SpoolFailed] * 3
         await spool.close()
 
@@ -221,6 +255,104 @@ def test_nothing_fits_any_more(tmp_path):
             with pytest.raises(SpoolFailed, match="FullError"):
                 await spool.settle([Settled(recipient, Outcome.DELIVERED)])
             disk.on_write = nothing
+
+    asyncio.run(run())
+
+
+def test_reserve_lets_outcomes_be_written_on_a_full_disk(tmp_path):
+    reserve = tmp_path / "reserve"
+
+    async def run():
+        disk = Disk("full-but-for-the-reserve")
+        space = [100 << 20]
+        spool = await SqliteSpool.open(
+            SpoolSettings(tmp_path, reserve_bytes=1 << 20), vfs=disk.name, disk=lambda _: (space[0], 100 << 20)
+        )
+        await spool.put_message(b"content")
+        recipients = await some(spool, 2)
+        assert spool.reserve_whole
+        assert reserve.stat().st_blocks * 512 >= 1 << 20
+
+        def full_while_reserved(name, end):
+            if reserve.stat().st_size:
+                no_space(name, end)
+
+        disk.on_write = full_while_reserved
+        space[0] = 0
+        await spool.settle([Settled(recipients[0], Outcome.DELIVERED)])
+        await spool.tidy(0.0)
+        assert (spool.reserve_whole, reserve.stat().st_size) == (False, 0)
+        disk.on_write = nothing
+        space[0] = 100 << 20
+        await spool.tidy(0.0)
+        assert spool.reserve_whole
+        (totals,) = await spool.totals(None, None)
+        assert totals.delivered == 1
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_full_disk_puts_maintenance_off(tmp_path):
+    async def run():
+        disk = Disk("full-in-maintenance")
+        tuning = Tuning(checkpoint_pages=1, clear_at=1)
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs=disk.name, tuning=tuning)
+        await spool.put_message(b"content")
+        recipients = await some(spool, 50)
+
+        def no_room_in_the_file(name, end):
+            if name.endswith("spool.db"):
+                no_space(name, end)
+
+        disk.on_write = no_room_in_the_file
+        await spool.settle([Settled(recipient, Outcome.DELIVERED) for recipient in recipients])
+        assert len((await spool.submit(bulk(b"2", 10))).lanes) == 1
+        disk.on_write = nothing
+        assert [state.waiting for state in await spool.lanes()] == [10]
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_disk_lost_in_maintenance_is_told(tmp_path):
+    async def run():
+        disk = Disk("lost-in-maintenance")
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path), vfs=disk.name, tuning=Tuning(checkpoint_pages=1))
+
+        def broken_file(name, end):
+            if name.endswith("spool.db"):
+                no_sync(name, end)
+
+        disk.on_write = broken_file
+        await spool.put_message(b"content")  # the log took it: it is durable
+        assert "checkpoint" in str(await spool.failed)
+        await spool.close()
+
+    asyncio.run(run())
+
+
+def test_wrong_read_is_its_callers_error(tmp_path):
+    async def run():
+        async with opened(tmp_path) as spool:
+            with pytest.raises(apsw.SQLError):
+                await spool._writer.read(lambda: spool._store.execute("SELECT nonsense"))
+            assert await spool.lanes() == []
+
+    asyncio.run(run())
+
+
+def test_defect_in_a_commit_leaves_nobody_waiting(tmp_path):
+    async def run():
+        spool = await SqliteSpool.open(SpoolSettings(tmp_path))
+        await spool.put_message(b"content")
+
+        async def spoilt():
+            await spool._writer.write(lambda: spool._store.remaining.update({object(): 1}))
+
+        results = await queued(spool, spoilt(), spool.submit(bulk(b"1")))
+        assert [type(result) for result in results] == [SpoolFailed] * 2
+        await spool.close()
 
     asyncio.run(run())
 

@@ -34,6 +34,7 @@ WHO = "user@example.jp"
         Complaint(WHO, 1.0, "arf", "acme"),
         HardBounce(WHO, 1.0, "smtp", AddressState.FICT_SUSPECT),
         Restored(WHO, 1.0, "manual"),
+        HardBounce(WHO, 1.0, "smtp", evidence="550 \0 \ud800 \x1b[2J"),
     ],
 )
 def test_accepts(event) -> None:
@@ -50,8 +51,6 @@ def test_accepts(event) -> None:
         (Restored(WHO, 1.0, "w" * 201), "source: 'www"),
         (Restored(WHO, 1.0, "\x1b[2J"), r"source: '\\x1b"),
         (Restored(WHO, 1.0, "web", "e" * 65_537), "evidence"),
-        (Restored(WHO, 1.0, "web", "e\0"), "evidence"),
-        (Restored(WHO, 1.0, "web", "\ud800"), "evidence"),
         (OptOut(WHO, 1.0, "web", Scope.GLOBAL, "acme"), "sender: 'acme' with scope GLOBAL"),
         (OptOut(WHO, 1.0, "web", Scope.GLOBAL, "", "news"), "sender: 'news' with scope GLOBAL"),
         (OptOut(WHO, 1.0, "web", Scope.SENDER), "sender: empty"),

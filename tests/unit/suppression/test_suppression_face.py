@@ -189,6 +189,7 @@ def test_reopened_it_says_the_same(opened) -> None:
 def test_closed_it_records_nothing(opened) -> None:
     suppression = opened()
     suppression.close()
+    assert suppression.apply_now([]) == 0
     with pytest.raises(LedgerFailed, match="closed"):
         suppression.apply_now([yes("a@x.jp")])
 
@@ -205,6 +206,19 @@ def test_imports_many_and_reports_the_refused(opened) -> None:
     assert ask(suppression, "u0@x.jp", "u999@x.jp", "late@x.jp") == [SEND, SEND, block("NO_CONSENT")]
     assert suppression.epoch == 998
     assert suppression.entries == 998
+    assert (suppression.counts.events, suppression.counts.commits) == (998, 1)
+
+
+def test_an_import_goes_in_by_parts_and_bounds_what_it_reports(opened, monkeypatch) -> None:
+    monkeypatch.setattr("suppression.face._IMPORT_ROWS", 3)
+    monkeypatch.setattr("suppression.face._MAX_REFUSED", 2)
+    suppression = opened()
+    rows = [(f"u{n}@x.jp" if n % 2 else "nonsense", 1.0) for n in range(20)]
+    seen = []
+    imported = suppression.load(yes(""), rows, progress=lambda so_far: seen.append(so_far.recorded))
+    assert seen == [3, 6, 9, 10]
+    assert (imported.refused_count, len(imported.refused)) == (10, 2)
+    assert ask(suppression, *(address for address, _ in rows[1::2])) == [SEND] * 10
 
 
 def test_imports_nothing(opened) -> None:
@@ -266,6 +280,7 @@ def test_a_snapshot_that_cannot_be_written_costs_time_only(opened, settings, cap
     with caplog.at_level(logging.WARNING):
         suppression.close()
     assert "snapshot not written" in caplog.text
+    assert (suppression.counts.snapshots, suppression.counts.snapshots_failed) == (0, 1)
     (settings.folder / "index.snapshot").rmdir()
     assert ask(opened(), "a@x.jp") == [SEND]
 

@@ -14,7 +14,7 @@ from suppression.events import (
     Scope,
     Withdrawal,
 )
-from suppression.recording import entries, microseconds
+from suppression.recording import entries_of, microseconds
 from suppression.standing import Kind, pack_ground
 
 WHO, KEYS, NOW = "a@x.jp", b"k" * 16, 9_000_000
@@ -38,13 +38,18 @@ WHO, KEYS, NOW = "a@x.jp", b"k" * 16, 9_000_000
     ],
 )
 def test_one_row_for_each_fact(event, rows) -> None:
-    made = list(entries(event, KEYS, NOW))
+    made = list(entries_of(event, KEYS, NOW))
     assert [(row.kind, row.sender, row.topic, row.detail) for row in made] == rows
     assert {(row.identity, row.at, row.source, row.address) for row in made} == {(KEYS, 1_500_000, "web", WHO)}
 
 
 def test_nothing_is_later_than_its_record() -> None:
-    assert next(entries(Restored(WHO, 20.0, "web"), KEYS, NOW)).at == NOW
+    assert next(entries_of(Restored(WHO, 20.0, "web"), KEYS, NOW)).at == NOW
+
+
+def test_evidence_is_kept_whatever_a_server_said() -> None:
+    made = next(entries_of(Restored(WHO, 1.0, "web", "550 \0 \ud800\r\n株"), KEYS, NOW))
+    assert made.evidence == "550 \\0 \\ud800\r\n株"
 
 
 def test_times_are_whole_microseconds() -> None:

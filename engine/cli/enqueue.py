@@ -1,0 +1,264 @@
+"""The commands that speak to a running engine over its socket: enqueue, cancel, suppress, consent import.
+
+`sokutatsu enqueue` may be run again after any failure: its key comes from the message, the file and the mailing's
+name, so what the engine already has is answered and not mailed twice. Exit codes: 0 all taken, 1 some lines refused,
+2 a file or an argument is wrong, 3 the engine refused or did not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from engine.cli.recipients import Fault, FileError, read_consents, read_message, read_recipients, seconds
+from engine.client import RECIPIENTS_LIMIT, SOCKET, Client, EngineError, Submitted, Terms, Unreachable
+
+SHOWN_FAULTS = 20
+
+
+def register(subparsers: Any) -> None:
+    """Adds the commands to an argparse subparsers object; each sets `run`, which takes the arguments."""
+    _register_enqueue(subparsers.add_parser("enqueue", help="hand a mailing to the engine"))
+    cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
+    _add_socket(cancel, run_cancel)
+    cancel.add_argument("--sender", required=True)
+    cancel.add_argument("--mailing", required=True)
+    cancel.add_argument("--address")
+    suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
+    _add_socket(suppress, run_suppress)
+    suppress.add_argument("address")
+    suppress.add_argument("--sender", help="only mail of this sender")
+    suppress.add_argument("--topic", help="only this topic of the sender")
+    suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
+    consent = subparsers.add_parser("consent", help="record consents")
+    imported = consent.add_subparsers(required=True, metavar="import").add_parser("import", help="from a CSV file")
+    _add_socket(imported, run_consent_import)
+    imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
+    imported.add_argument("--sender", required=True)
+    imported.add_argument("--encoding", default="utf-8-sig")
+
+
+def _register_enqueue(parser: argparse.ArgumentParser) -> None:
+    _add_socket(parser, run_enqueue)
+    parser.add_argument("--sender", required=True)
+    parser.add_argument("--category", required=True, help="AD, AD_MO, TX_AD, OTHER_AD, FREE_AD, CONFIRM, TX or NP")
+    parser.add_argument("--mailing", required=True, help="identifier, to cancel and to count by")
+    parser.add_argument("--topic", default="")
+    parser.add_argument("--priority", choices=("bulk", "transactional"), default="bulk")
+    parser.add_argument("--not-before", type=seconds, metavar="TIME", help="ISO 8601 or Unix seconds")
+    parser.add_argument("--expires", type=seconds, metavar="TIME")
+    parser.add_argument("--message", required=True, type=Path, metavar="FILE", help=".json, .toml or .eml")
+    parser.add_argument("--recipients", required=True, type=Path, metavar="FILE", help=".csv or .jsonl")
+    parser.add_argument("--address-column", metavar="NAME")
+    parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
+    parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")
+    parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
+
+
+def _add_socket(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--socket", default=SOCKET, help=f"of the engine (default: {SOCKET})")
+    parser.add_argument("--patience", type=float, default=600.0, metavar="SECONDS", help="without any answer")
+    parser.set_defaults(run=run)
+
+
+@dataclass(slots=True)
+class _Report:
+    """What became of the lines. Holds all refused ones only in the file that was asked for."""
+
+    into: Any = None
+    accepted: int = 0
+    repeated: int = 0
+    refused: int = 0
+    first: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def refuse(self, number: int, code: str, text: str) -> None:
+        self.refused += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append((number, code, text))
+        if self.into is not None:
+            self.into.writerow((number, code, text))
+
+
+@contextmanager
+def _refused_file(path: Path | None) -> Iterator[_Report]:
+    if path is None:
+        yield _Report()
+        return
+    with path.open("w", encoding="utf-8", newline="") as refused:
+        yield _Report(csv.writer(refused))
+
+
+def run_enqueue(args: argparse.Namespace) -> int:
+    return _guarded(lambda: _enqueue(args))
+
+
+def _enqueue(args: argparse.Namespace) -> int:
+    message = read_message(args.message)
+    key = args.key or _file_key(args)
+    began = time.monotonic()
+    with _opened(args.recipients, args.encoding) as stream, Client(args.socket, patience=args.patience) as client:
+        stored = client.put_message(message)
+        terms = Terms(
+            sender=args.sender,
+            category=args.category,
+            topic=args.topic,
+            mailing=args.mailing,
+            message=stored.message,
+            priority=args.priority,
+            not_before=args.not_before,
+            expires=args.expires,
+        )
+        lines = read_recipients(args.recipients, stream, stored.fields, args.address_column)
+        with _refused_file(args.refused) as report:
+            numbers = array("Q")  # line number of each recipient, to name the refused ones by
+            submits = client.submit_many(_good(lines, numbers, report), terms, key=key)
+            _submit_all(submits, numbers, report, stream)
+    _tell(report, args, time.monotonic() - began)
+    return 1 if report.refused else 0
+
+
+def _submit_all(submits: Iterator[Submitted], numbers: array[int], report: _Report, stream: TextIO) -> None:
+    with _progress(stream) as (progress, bar):
+        for submitted in submits:
+            _count(submitted, numbers, report)
+            progress.update(bar, completed=stream.buffer.tell(), taken=report.accepted, refused=report.refused)
+
+
+def _good(lines: Iterator[Any], numbers: array[int], report: _Report) -> Iterator[tuple[str, dict[str, str]]]:
+    for line in lines:
+        if isinstance(line, Fault):
+            report.refuse(line.number, "bad_line", line.reason)
+        else:
+            numbers.append(line.number)
+            yield line.address, line.fields
+
+
+def _count(submitted: Submitted, numbers: array[int], report: _Report) -> None:
+    report.accepted += submitted.accepted
+    report.repeated += submitted.accepted if submitted.repeated else 0
+    for refused in submitted.refused:
+        report.refuse(numbers[refused.index], refused.code, refused.text)
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A bar over the bytes of the file: their number is known before the lines'."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._size = Path(stream.name).stat().st_size
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[taken]:,} accepted"))
+        more = (TextColumn("{task.fields[refused]:,} refused"), TimeRemainingColumn())
+        self._progress = Progress(*columns, *more, console=Console(stderr=True))
+
+    def __enter__(self) -> tuple[Progress, Any]:
+        self._progress.start()
+        return self._progress, self._progress.add_task("enqueue", total=self._size, taken=0, refused=0)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _tell(report: _Report, args: argparse.Namespace, elapsed: float) -> None:
+    for number, code, text in report.first:
+        print(f"{args.recipients}:{number}: {code}: {text}", file=sys.stderr)
+    if report.refused > len(report.first):
+        where = f"all are in {args.refused}" if args.refused else "--refused FILE writes them all"
+        print(f"... and {report.refused - len(report.first):,} more refused lines; {where}", file=sys.stderr)
+    rate = (report.accepted - report.repeated) / max(elapsed, 0.001)
+    already = f" ({report.repeated:,} of them already earlier)" if report.repeated else ""
+    print(f"{report.accepted:,} accepted{already}, {report.refused:,} refused, {elapsed:.1f} s, {rate:,.0f}/s")
+
+
+def _file_key(args: argparse.Namespace) -> str:
+    """The same files under the same name are the same mailing, whenever the command runs."""
+    whole = hashlib.sha256()
+    for name in (args.sender, args.category, args.topic, args.mailing, args.priority, args.not_before, args.expires):
+        whole.update(f"{name}\0".encode())
+    whole.update(hashlib.sha256(args.message.read_bytes()).digest())
+    try:
+        with args.recipients.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    except OSError as error:
+        raise FileError(f"{args.recipients}: {error.strerror}") from None
+    return whole.hexdigest()[:40]
+
+
+def _opened(path: Path, encoding: str) -> TextIO:
+    try:
+        return path.open(encoding=encoding, newline="")
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    except LookupError:
+        raise FileError(f"{encoding} is no encoding: use utf-8, cp932 or another of Python's") from None
+
+
+def run_cancel(args: argparse.Namespace) -> int:
+    def cancel() -> int:
+        with Client(args.socket, patience=args.patience) as client:
+            told = client.cancel(args.sender, args.mailing, args.address)
+        if args.address is None:
+            print(f"cancelled: {told['batches']} submits of {args.mailing} were open")
+            return 0
+        print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address}")
+        return 0 if told["found"] == told["cancelled"] else 1
+
+    return _guarded(cancel)
+
+
+def run_suppress(args: argparse.Namespace) -> int:
+    def suppress() -> int:
+        with Client(args.socket, patience=args.patience) as client:
+            client.suppress(args.address, args.sender, args.topic, args.channel)
+        print(f"suppressed: {args.address} gets no more mail" + (f" of {args.sender}" if args.sender else ""))
+        return 0
+
+    return _guarded(suppress)
+
+
+def run_consent_import(args: argparse.Namespace) -> int:
+    return _guarded(lambda: _consent_import(args))
+
+
+def _consent_import(args: argparse.Namespace) -> int:
+    recorded = refused = 0
+    with _opened(args.file, args.encoding) as stream, Client(args.socket, patience=args.patience) as client:
+        records = read_consents(args.file, stream)
+        while batch := list(islice(records, RECIPIENTS_LIMIT)):
+            good = [record for record in batch if not isinstance(record, Fault)]
+            faults = [record for record in batch if isinstance(record, Fault)]
+            told: dict[str, Any] = client.consent(args.sender, good) if good else {"recorded": 0, "refused": []}
+            recorded += told["recorded"]
+            refused += len(faults) + len(told["refused"])
+            for fault in faults:
+                print(f"{args.file}:{fault.number}: {fault.reason}", file=sys.stderr)
+            for index, code, text in told["refused"]:
+                print(f"{args.file}: {good[index]['address']!a}: {code}: {text}", file=sys.stderr)
+    print(f"{recorded:,} consents recorded, {refused:,} refused")
+    return 1 if refused else 0
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except FileError as error:
+        print(f"sokutatsu: {error}", file=sys.stderr)
+        return 2
+    except EngineError as error:
+        about = f" ({error.field} = {error.value})" if error.field and error.value else ""
+        print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
+        return 3
+    except Unreachable as error:
+        print(f"sokutatsu: {error}: is the engine running, and may this user open its socket?", file=sys.stderr)
+        return 3
