@@ -1,7 +1,7 @@
 """The loopback HTTP listener: /metrics, /healthz, /readyz and /status. It reads snapshots and changes nothing.
 
-A request must name a loopback host (or one that the configuration allows) in its Host field: a page in somebody's
-browser must not reach the listener by rebinding a name of its own to 127.0.0.1.
+A request must name a loopback host (or one that the configuration allows) in its Host field, once: a page in
+somebody's browser must not reach the listener by rebinding a name of its own to 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from engine.metrics import Observed, exposition
+from engine.metrics import CONTENT_TYPE, Observed, exposition
+from engine.tables import parse_listen
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+STOP_SECONDS = 2.0
+"""A scrape under way may end; the engine's stop does not wait longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,32 @@ class Admin:
         self._settings = settings
         self._views = views
         self._runner: web.AppRunner | None = None
+        self._names: frozenset[str] = frozenset()
+
+    @property
+    def port(self) -> int:
+        """The port that we listen on, also when any was asked for."""
+        assert self._runner is not None
+        return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Raises OSError when the address is taken."""
+        """Raises OSError with the remedy when the address cannot be had."""
+        listen = self._settings.listen
+        host, port = parse_listen(listen)
+        self._names = LOOPBACK | {host.lower()} | {name.lower() for name in self._settings.hosts}
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/status", self._status)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
-        host, _, port = self._settings.listen.rpartition(":")
-        await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot listen on admin.listen {listen!a}: {error.strerror}; choose another port"
+            ) from None
 
     async def close(self) -> None:
         if self._runner:
@@ -62,15 +79,15 @@ class Admin:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        name = request.host.rpartition(":")[0] or request.host
-        own = self._settings.listen.rpartition(":")[0].strip("[]")
-        if name.strip("[]").lower() not in LOOPBACK | {own} | set(self._settings.hosts):
+        names = request.headers.getall("Host", [])
+        if len(names) != 1 or _host_of(names[0]) not in self._names:
             return web.Response(status=403, text="This host name is not served here; see admin.hosts.\n")
-        return await handler(request)
+        response = await handler(request)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        body = exposition(self._views.observe())
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
+        return web.Response(body=exposition(self._views.observe()), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return _verdict(self._views.healthy())
@@ -80,6 +97,14 @@ class Admin:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(self._views.status(), dumps=lambda value: json.dumps(value, ensure_ascii=False))
+
+
+def _host_of(field: str) -> str:
+    """The host of a Host field, without port and brackets (RFC 9110 7.2)."""
+    host, colon, port = field.rpartition(":")
+    if not colon or not port.isdecimal() or (":" in host and not host.startswith("[")):
+        host = field
+    return host.removeprefix("[").removesuffix("]").lower()
 
 
 def _verdict(problem: str) -> web.Response:

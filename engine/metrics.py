@@ -13,7 +13,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""Of the exposition; every Prometheus reads it."""
 
 
 class Buckets:
@@ -66,9 +70,15 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
+    Metric("submits", "counter", "Submits that were accepted and synced to disk, repeats not counted."),
+    Metric("submits_refused", "counter", "Submits that were refused as a whole."),
+    Metric("submits_repeated", "counter", "Submits that were answered from their stored answer, by key."),
     Metric("recipients_accepted", "counter", "Recipients accepted and synced to disk since the start."),
     Metric("recipients_recovered", "gauge", "Recipients found in the spool at the start."),
     Metric("recipients_refused", "counter", "Recipients refused one by one at accept."),
+    Metric("socket_connections", "counter", "Connections that the local socket admitted."),
+    Metric("socket_connections_refused", "counter", "Connections that the local socket turned away."),
+    Metric("socket_bad_frames", "counter", "Frames on the local socket that made no request."),
     Metric("outcomes", "counter", "Recipients whose stay ended, by outcome.", ("outcome",)),
     Metric("deferrals", "counter", "Attempts that ended in another attempt later."),
     Metric("attempts", "counter", "Transactions started."),
@@ -95,6 +105,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("spool_commit_seconds", "counter", "Seconds spent in synced commits of the spool."),
     Metric("journal_records", "counter", "Journal records written and synced."),
     Metric("journal_bytes", "counter", "Compressed bytes written to the journal."),
+    Metric("journal_sync_seconds", "counter", "Seconds spent in syncs of the journal."),
     Metric("settle_backlog", "gauge", "Outcomes not yet synced."),
     Metric("suppression_epoch", "gauge", "Changes of the suppression index since its beginning."),
     Metric("suppression_entries", "gauge", "Addresses known to the suppression index."),
@@ -104,6 +115,17 @@ METRICS: tuple[Metric, ...] = (
         "event_loop_lag_seconds", "gauge", "How late the event loop ran its last timer, worst since the last scrape."
     ),
 )
+
+LABEL_VALUES: Mapping[str, str] = {
+    "outcome": "delivered, bounced, expired, suppressed, cancelled",
+    "place": "waiting, ready, in_flight, held",
+    "reason": "reason codes of suppression, such as OPTOUT_ALL",
+    "class": "classes of engine/policy/classify.py, such as unknown_user",
+    "priority": "transactional, bulk",
+    "site": "the 20 busiest sites, and other",
+    "backend": "cryptography or crypto_mb",
+}
+"""Label -> what it may hold, all of it bounded and none of it an address."""
 
 Value = float | Buckets
 Observed = Mapping[str, Value | Mapping[str, Value]]
@@ -141,3 +163,32 @@ def exposition(observed: Observed) -> bytes:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return generate_latest(registry)
+
+
+def document() -> str:
+    """docs/metrics.md."""
+    rows = [f"| `{full_name(metric)}` | {metric.kind} | {_code(metric.labels)} | {metric.help} |" for metric in METRICS]
+    labels = [f"| `{label}` | {values} |" for label, values in LABEL_VALUES.items()]
+    return "\n".join((_HEAD, *rows, _LABELS, *labels, ""))
+
+
+def _code(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def full_name(metric: Metric) -> str:
+    return f"sokutatsu_{metric.name}" + ("_total" if metric.kind == "counter" else "")
+
+
+_HEAD = """# Metrics
+
+`GET /metrics` on the admin listener (`admin.listen`), in Prometheus' text format. Counters begin at zero with the
+process. Besides these there are `process_*` and `python_*` of the Prometheus client.
+
+Made from `METRICS` in `engine/metrics.py`: `python -c "from engine.metrics import document; print(document(), end='')"`
+
+| name | kind | labels | what |
+|---|---|---|---|"""
+_LABELS = """
+| label | values |
+|---|---|"""

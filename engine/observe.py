@@ -87,10 +87,17 @@ def observe(engine: Engine) -> dict[str, Any]:
     counts = engine.counts
     paths = engine.dispatch.paths.values()
     now = engine.clock()
+    accepting, door = engine.accept.counts, engine.door.counts
     return {
-        "recipients_accepted": engine.accept.counts.recipients,
+        "submits": accepting.submits,
+        "submits_refused": accepting.submits_refused,
+        "submits_repeated": accepting.repeats,
+        "socket_connections": door.connections,
+        "socket_connections_refused": door.connections_refused,
+        "socket_bad_frames": door.bad_frames,
+        "recipients_accepted": accepting.recipients,
         "recipients_recovered": counts.recovered,
-        "recipients_refused": engine.accept.counts.recipients_refused,
+        "recipients_refused": accepting.recipients_refused,
         "outcomes": {str(outcome): number for outcome, number in counts.outcomes.items()},
         "deferrals": counts.deferrals,
         "attempts": counts.attempts,
@@ -121,6 +128,7 @@ def _resources(engine: Engine) -> dict[str, Any]:
         "spool_commit_seconds": engine.spool.commit_seconds,
         "journal_records": engine.journal.records,
         "journal_bytes": engine.journal.bytes_written,
+        "journal_sync_seconds": engine.journal.sync_seconds,
         "settle_backlog": engine.settle.backlog,
         "suppression_epoch": engine.suppression.epoch,
         "suppression_entries": engine.suppression.entries,

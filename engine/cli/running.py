@@ -1,4 +1,4 @@
-"""`run` and `check`: start the engine, or only read its configuration.
+"""`run` and `check`: start the engine, or only read its configuration and every file that it names.
 
 Exit codes: 0 stopped as asked, 1 stopped by a fault or unable to start, 2 wrong configuration.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.config import Settings, read_configuration
+from engine.config import Settings, SubmissionUnusable, cautions, open_submission, read_configuration
 from engine.daemon import STARTING_FAILS, run
+from engine.signer.keys import KeyFileError, algorithm_of, read_key
 
 DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
 
@@ -19,7 +21,7 @@ DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
 def register(commands: Any) -> None:
     for name, what, function in (
         ("run", "run the engine in the foreground", run_engine),
-        ("check", "read the configuration and report every error in it", check),
+        ("check", "read the configuration and its key files, report every error, print what is in effect", check),
     ):
         parser = commands.add_parser(name, help=what, description=what)
         parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
@@ -41,7 +43,7 @@ def run_engine(options: argparse.Namespace) -> int:
         return 2
     try:
         return run(settings)
-    except STARTING_FAILS as error:
+    except (*STARTING_FAILS, SubmissionUnusable) as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 1
 
@@ -50,6 +52,69 @@ def check(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if settings is None:
         return 2
-    names = ", ".join(settings.senders)
-    print(f"{settings.file}: in order. Senders: {names}. Routes: {', '.join(settings.routes)}.")
+    problems: list[str] = []
+    keys = _keys(settings, problems)
+    if settings.submission:
+        try:
+            open_submission(settings.submission, settings.engine.ehlo_name)
+        except SubmissionUnusable as error:
+            problems.append(f"{settings.file}: {error}")
+    for line in problems:
+        print(line, file=sys.stderr)
+    if problems:
+        return 2
+    print(f"{settings.file}: in order\n")
+    for name, value in (*_in_effect(settings), *_mail(settings, keys)):
+        print(f"  {name:<18} {value}".rstrip())
+    for text in cautions(settings):
+        print(f"\ncaution: {text}")
     return 0
+
+
+def _keys(settings: Settings, problems: list[str]) -> dict[str, list[str]]:
+    """Domain -> its keys in words, each read as the signer will read it."""
+    found: dict[str, list[str]] = {}
+    for key in settings.signer.keys:
+        try:
+            words = f"{key.selector} ({algorithm_of(read_key(key.file))}, {key.file})"
+        except KeyFileError as error:
+            problems.append(f"{settings.file}: {error}")
+            continue
+        found.setdefault(key.domain, []).append(words)
+    return found
+
+
+def _in_effect(settings: Settings) -> Iterator[tuple[str, str]]:
+    engine, submission, limits = settings.engine, settings.submission, settings.shaping.default
+    yield "state", f"{engine.state} (node {engine.node}, at most {engine.max_recipients:,} recipients)"
+    yield "greeting", f"EHLO {engine.ehlo_name}, from {engine.source_address or 'the address that the system chooses'}"
+    yield "socket", f"{settings.door.path}"
+    yield "submission", _submission(submission) if submission else "off"
+    yield "admin", settings.admin.listen or "off"
+    yield "signer", f"{settings.signer.workers or 'one per core'}, {settings.signer.backend}"
+    yield "journal", f"{settings.journal.folder}, kept {_duration(settings.journal.keep_seconds)}"
+    yield "disk", f"no submits below {settings.spool.disk_floor:.0%} free"
+    yield "expiry", f"after {_duration(settings.accept.max_age)} unless the submit says otherwise"
+    yield "to each site", f"{limits.connection_limit} connections, {limits.max_message_rate or 'unlimited'} messages"
+
+
+def _submission(table: Any) -> str:
+    tls = "no TLS" if table.certificate is None else "TLS from the first byte" if table.implicit_tls else "STARTTLS"
+    return f"{table.listen}, {tls}, users of {table.users}"
+
+
+def _duration(seconds: float) -> str:
+    if not seconds:
+        return "for ever"
+    days, rest = divmod(seconds, 86400)
+    return f"{days:g} days" if days and not rest else f"{seconds:,g} seconds"
+
+
+def _mail(settings: Settings, keys: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    for name, sender in settings.senders.items():
+        identity = sender.identity
+        yield f"sender {name}", f"{sender.legal_name}, From {identity.from_display} <{identity.from_address}>"
+        yield "", f"signed as {identity.domain}: {', '.join(keys[identity.domain])}"
+        yield "", f"bounces to {identity.return_path_domain}, categories {' '.join(sorted(sender.categories))}"
+    for domain, route in settings.routes.items():
+        yield f"route {domain}", f"{route.site}, {route.tls}"

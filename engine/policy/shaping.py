@@ -111,6 +111,11 @@ class Shaping:
         # At most (sites + 1) * (domains + 1) entries, of the operator's own names: remote names never enter.
         self._known: Final[dict[tuple[str, str], Limits]] = {}
 
+    @property
+    def site_names(self) -> frozenset[str]:
+        """Sites with a table of their own."""
+        return frozenset(self._by_site)
+
     def limits(self, site_name: str, domain: str) -> Limits:
         site = site_name if site_name in self._by_site else ""
         name = domain if domain in self._by_domain else ""

@@ -198,3 +198,8 @@ def test_shaping_collects_the_errors_of_all_tables() -> None:
         "shaping.site.c.retry_interval: 18000s exceeds max_retry_interval (14400s): raise the one or lower the other",
         "shaping.domain: [] is not a table; write [shaping.domain]",
     ]
+
+
+def test_the_sites_with_a_table_of_their_own_are_known_by_name() -> None:
+    assert Shaping().site_names == frozenset()
+    assert Shaping(by_site={"mx.example.jp:25": {}}, by_domain={"example.jp": {}}).site_names == {"mx.example.jp:25"}

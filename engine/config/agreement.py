@@ -1,0 +1,59 @@
+"""What tables must agree on with each other, and what is allowed but looks wrong (cautions)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from engine.config.settings import Settings
+from engine.tables import Problems, parse_listen
+from suppression.decision import Category
+
+ADVERTISING = frozenset({Category.AD, Category.AD_MO})
+
+
+def check_agreement(settings: Settings, problems: Problems) -> None:
+    door, settle, submission, listen = settings.door, settings.settle, settings.submission, settings.admin.listen
+    if door.memory < door.frame_limit:
+        problems.add("socket.memory", f"{door.memory} is below socket.frame_limit ({door.frame_limit}); raise it")
+    if settle.backlog < settle.group:
+        problems.add("settle.backlog", f"{settle.backlog} is below settle.group ({settle.group}); raise it")
+    if settings.accept.max_age > settings.accept.horizon:
+        problems.add("accept.max_age", "exceeds accept.horizon; raise the one or lower the other")
+    if submission is None:
+        return
+    if listen and parse_listen(submission.listen) == parse_listen(listen) and parse_listen(listen)[1]:
+        problems.add("submission.listen", f"{submission.listen} is admin.listen too; choose another port")
+    if submission.certificate is None and not is_loopback(submission.listen):
+        problems.add(
+            "submission.listen",
+            f"{submission.listen} is open to the network and passwords would travel in plain text; "
+            "add certificate and key, or listen on 127.0.0.1",
+        )
+
+
+def is_loopback(listen: str) -> bool:
+    host, _ = parse_listen(listen)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def cautions(settings: Settings) -> Iterator[str]:
+    """For people: each names the key and why."""
+    if settings.engine.ehlo_name == "localhost":
+        yield "engine.ehlo_name is localhost: many receivers refuse it; write the name of this machine's PTR record"
+    if settings.admin.listen and not is_loopback(settings.admin.listen):
+        yield f"admin.listen {settings.admin.listen}: everybody who can reach it sees mailing names and rates"
+    for name, sender in settings.senders.items():
+        if not sender.identity.unsubscribe_url and sender.categories & ADVERTISING:
+            yield (
+                f"senders.{name} may send advertisements but has no unsubscribe_url: 特定電子メール法 4条2号 asks for "
+                "an address or URL to refuse; without it there is no List-Unsubscribe either"
+            )
+    sites = {route.site for route in settings.routes.values()}
+    for site in sorted(settings.shaping.site_names - sites):
+        yield f"shaping.site.{site!a}: no route leads there; a site is named host:port, here {', '.join(sorted(sites))}"
+    if settings.signer.backend != "auto":
+        yield f"signer.backend is {settings.signer.backend}: auto chooses the fastest that works here"

@@ -1,0 +1,186 @@
+"""The tables that are nobody's but the file's, what all of them become, and the bounds of every number.
+
+A number that is not named in BOUNDS may be anything from zero up; a test sees to it that none is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import wire
+from engine.admin import AdminSettings
+from engine.flow.accept import AcceptSettings
+from engine.flow.door import DoorSettings
+from engine.flow.settle import SettleSettings
+from engine.journal import JournalSettings
+from engine.mail.identity import SenderIdentity
+from engine.net.resolver import Route, TlsMode
+from engine.policy.shaping import Shaping
+from engine.signer.settings import SignerSettings
+from engine.spool.database import SpoolSettings
+from engine.tables import LARGEST, Bounds
+from suppression import SuppressionSettings
+from suppression.decision import Category
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """[engine]"""
+
+    state: Path
+    """Folder of everything durable: spool, ledger, journal, secrets."""
+    node: int = 0
+    """This machine's number, 0 to 32767, different on each: identifiers are unique across nodes by it."""
+    ehlo_name: str = "localhost"
+    """The name that we greet with; forward and reverse DNS should agree on it."""
+    source_address: str = ""
+    """Local address to send from; empty: as the system routes."""
+    max_recipients: int = 20_000_000
+    """Recipients that may wait in the spool; credit goes to zero there."""
+    stop_seconds: float = 25.0
+    """How long a graceful stop waits for transactions on the wire."""
+    log_level: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionTable:
+    """[submission]: without the table there is no SMTP submission. Paths only; `open_submission` opens them."""
+
+    users: Path
+    """The logins, as engine/flow/users.py reads them."""
+    listen: str = "127.0.0.1:2587"
+    certificate: Path | None = None
+    """PEM, with the chain; with it passwords are taken under TLS only. Needed on any other host than loopback."""
+    key: Path | None = None
+    """The certificate's private key."""
+    implicit_tls: bool = False
+    """TLS from the first byte (RFC 8314) instead of STARTTLS."""
+    hostname: str = ""
+    """The name in the greeting; default: engine.ehlo_name."""
+    size_limit: int = 10 * 1024 * 1024
+    """Bytes of one mail."""
+    connections: int = 100
+    timeout: float = 300.0
+    """Seconds that a silent client is kept (RFC 5321 4.5.3.2.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderTable:
+    """[senders.NAME]"""
+
+    legal_name: str
+    """Registered name of the 送信者 (特定電子メール法 4条1号)."""
+    address: str
+    """The From address, alone or with a display name."""
+    domain: str = ""
+    """d= of the signatures; default: the domain of the address."""
+    return_path_domain: str = ""
+    """Domain of the envelope sender (VERP); default: the domain."""
+    message_id_domain: str = ""
+    unsubscribe_url: str = ""
+    feedback_id: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = tuple(Category)
+    """What this sender may send."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTable:
+    """[[senders.NAME.dkim]]"""
+
+    selector: str
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """[routes] with a table for one domain"""
+
+    to: str
+    tls: TlsMode = TlsMode.OPPORTUNISTIC
+
+
+@dataclass(frozen=True, slots=True)
+class SenderSettings:
+    identity: SenderIdentity
+    legal_name: str
+    categories: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    file: Path
+    engine: EngineSettings
+    accept: AcceptSettings
+    door: DoorSettings
+    submission: SubmissionTable | None
+    spool: SpoolSettings
+    settle: SettleSettings
+    journal: JournalSettings
+    suppression: SuppressionSettings
+    signer: SignerSettings
+    admin: AdminSettings
+    senders: Mapping[str, SenderSettings]
+    routes: Mapping[str, Route]
+    shaping: Shaping
+
+
+MINUTE, DAY = 60.0, 86400.0
+ID_LARGEST = 2**32 - 2
+"""Of a user or group: -1 means "leave it" to chown(2)."""
+
+BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
+    "engine": {
+        "node": Bounds(0, 32767),
+        "max_recipients": Bounds(1, 1_000_000_000),
+        "stop_seconds": Bounds(0, 10 * MINUTE, seconds=True),
+    },
+    "accept": {
+        "max_age": Bounds(MINUTE, 30 * DAY, seconds=True),
+        "horizon": Bounds(MINUTE, 366 * DAY, seconds=True),
+    },
+    "socket": {
+        "uids": Bounds(0, ID_LARGEST),
+        "gids": Bounds(0, ID_LARGEST),
+        "group": Bounds(0, ID_LARGEST),
+        "connections": Bounds(1, 10_000),
+        "outstanding": Bounds(1, 1000),
+        "frame_limit": Bounds(64 * 1024, wire.FRAME_LIMIT),
+        "memory": Bounds(64 * 1024, 2**40),
+    },
+    "submission": {
+        "size_limit": Bounds(64 * 1024, wire.FRAME_LIMIT),
+        "connections": Bounds(1, 10_000),
+        "timeout": Bounds(1, 60 * MINUTE, seconds=True),
+    },
+    "spool": {
+        "disk_floor": Bounds(0, 0.9),
+        "reserve_bytes": Bounds(0, 2**30),
+        "key_seconds": Bounds(60 * MINUTE, 30 * DAY, seconds=True),
+        "content_grace_seconds": Bounds(MINUTE, 30 * DAY, seconds=True),
+        "totals_seconds": Bounds(60 * MINUTE, LARGEST, seconds=True),
+    },
+    "settle": {
+        "linger_seconds": Bounds(0, 1, seconds=True),
+        "group": Bounds(1, 100_000),
+        "backlog": Bounds(1, 1_000_000),
+    },
+    "journal": {
+        "max_segment_bytes": Bounds(64 * 1024, 2**40),
+        "max_segment_seconds": Bounds(1, DAY, seconds=True),
+        "compression_level": Bounds(1, 19),
+        "keep_seconds": Bounds(0, LARGEST, seconds=True),
+    },
+    "suppression": {},
+    "signer": {
+        "workers": Bounds(0, 256),
+        "nice": Bounds(0, 19),
+        "start_seconds": Bounds(1, 10 * MINUTE, seconds=True),
+        "restart_wait": Bounds(0.01, MINUTE, seconds=True),
+        "stall_seconds": Bounds(1, 10 * MINUTE, seconds=True),
+    },
+    "admin": {},
+}

@@ -1,0 +1,111 @@
+"""A real engine seen from outside: every declared metric is there, it says when it is ready, it stops when told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.metrics import METRICS
+from engine.signer.keys import generate_key, key_pem
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def configured(folder: Path, port: int) -> Path:
+    file, key = folder / "sokutatsu.toml", folder / "dkim.pem"
+    key.touch(0o600)
+    key.write_bytes(key_pem(generate_key("ed25519")))
+    file.write_text(
+        f"""[engine]
+state = "state"
+[signer]
+workers = 1
+[admin]
+listen = "127.0.0.1:{port}"
+[senders.shop]
+legal_name = "x"
+address = "news@example.jp"
+[[senders.shop.dkim]]
+selector = "s1"
+key = "dkim.pem"
+[routes]
+"*" = "127.0.0.1:9"
+"""
+    )
+    return file
+
+
+@contextlib.contextmanager
+def started(file: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "engine", "run", "--config", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def wait_until_ready(process: subprocess.Popen[str], port: int) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            assert ask(port, "/readyz") == b"ok\n"
+        except urllib.error.URLError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("not ready in 30 seconds")
+
+
+def test_an_engine_shows_every_metric_and_stops_when_told(tmp_path) -> None:
+    port = free_port()
+    with started(configured(tmp_path, port)) as process:
+        wait_until_ready(process, port)
+        families = {family.name: family for family in text_string_to_metric_families(ask(port, "/metrics").decode())}
+        for metric in METRICS:
+            family = families[f"sokutatsu_{metric.name}"]
+            assert (family.type, family.documentation) == (metric.kind, metric.help)
+        status = json.loads(ask(port, "/status"))
+        assert (status["accepted"], status["balance"], status["credit"]) == (0, 0, 20_000_000)
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, log
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_1(tmp_path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with started(configured(tmp_path, port)) as process:
+            log, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    told = [line for line in log.splitlines() if line.startswith("sokutatsu: ")]
+    assert len(told) == 1
+    assert f"admin.listen '127.0.0.1:{port}'" in told[0]
+    assert "choose another port" in told[0]
+    assert "Traceback" not in log
