@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import dkim, enqueue, running
+from engine.cli import dkim, enqueue, running, submission
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.register(commands)
     enqueue.register(commands)
     dkim.register(commands)
+    submission.register(commands)
     return parser
 
 
