@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import dkim, enqueue, running, submission
+from engine.cli import dkim, enqueue, running, user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.register(commands)
     enqueue.register(commands)
     dkim.register(commands)
-    submission.register(commands)
+    user.register(commands)
     return parser
 
 

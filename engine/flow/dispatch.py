@@ -30,7 +30,7 @@ from engine.policy.shaping import Shaping
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 from engine.spool.port import Outcome
-from suppression import Suppression
+from suppression import LedgerFailed, Suppression
 from suppression.decision import Verdict
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,12 @@ class Dispatch:
         return False
 
     def suppress(self, recipient: Recipient, reason: str, now: float) -> None:
+        """Settled as suppressed; but a ledger that failed says nothing about a person, it stops us."""
+        if self._suppression.failure is not None:
+            due = int(now + UNSIGNED_SECONDS)
+            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
+            self.on_fault(LedgerFailed(self._suppression.failure))
+            return
         recipient.epoch = self._suppression.epoch
         counts = self._counts.suppressed_by_reason
         counts[reason] = counts.get(reason, 0) + 1

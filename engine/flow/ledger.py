@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from engine import wire
 from engine.mail.envelope import Recipient
 from engine.wire import Refusal
-from suppression import Basis, Consent, Covers, EventError, HardBounce, OptOut, Scope, Suppression
+from suppression import Basis, Consent, Covers, EventError, HardBounce, LedgerFailed, OptOut, Scope, Suppression
 
 
 class SuppressionLedger:
@@ -38,6 +38,9 @@ class SuppressionLedger:
     async def _apply(self, events: Sequence[OptOut | Consent]) -> int:
         try:
             return await self._suppression.apply(events)
+        except LedgerFailed as error:
+            text = "the suppression ledger's disk failed and the engine stops: send it again when it is back"
+            raise Refusal("unavailable", "", "", text) from error
         except EventError as error:
             field, _, text = str(error).partition(": ")
             raise Refusal("bad_request", field, "", text) from None

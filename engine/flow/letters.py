@@ -27,7 +27,7 @@ from engine.spool.port import Spool
 
 log = logging.getLogger(__name__)
 
-SHEET = 32
+SHEET = 64
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
 MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""

@@ -161,15 +161,17 @@ class Path:
     def _prepare(self) -> None:
         """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming."""
         lines = len(self.pool.connections) + self.pool.opening
+        target = lines * LETTERS_PER_CONNECTION
         while self.ready and lines:
-            wanted = lines * LETTERS_PER_CONNECTION - self._preparing - self.prepared
+            wanted = target - self._preparing - self.prepared
             urgent = bool(self.ready.queues[Priority.TRANSACTIONAL])
             if urgent:
                 # A transactional mail does not queue behind the letters already made for bulk.
                 wanted = max(wanted, len(self.ready.queues[Priority.TRANSACTIONAL]))
             if wanted < 1 or (not urgent and not self._room()):
                 return
-            if not urgent and wanted < min(SHEET // 2, len(self.ready)) and self._preparing + self.prepared:
+            fuller = min(SHEET, target, 2 * len(self.ready)) // 2
+            if not urgent and wanted < fuller and self._preparing + self.prepared:
                 return  # wait for a fuller sheet
             queue = self.ready.queues[Priority.TRANSACTIONAL if urgent else Priority.BULK]
             taken = self.ready.take(min(wanted, SHEET, len(queue)))

@@ -175,14 +175,19 @@ class Connection(asyncio.Protocol):
         self._watch()
 
     def _deliver(self, events: list[Event]) -> None:
+        """An owner that raises still gets the rest, so that no transaction and no closed() is lost to its fault."""
         was_busy, self._busy = self._busy, True
+        rest = iter(events)
         try:
-            for event in events:
+            for event in rest:
                 if type(event) is Finished:
                     assert self._owner is not None
                     self._owner.finished(self, *event)
                 elif type(event) is Closed:
                     self._end(event)
+        except BaseException:
+            self._loop.call_soon(self._deliver, list(rest))
+            raise
         finally:
             self._busy = was_busy
 
@@ -203,6 +208,8 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Sets the deadline of the reply that is awaited now."""
+        if self._closed is not None:
+            return
         phase = self._session.phase
         now = self._loop.time()
         if phase is None:

@@ -14,6 +14,7 @@ import ipaddress
 import os
 import socket
 import ssl
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import cast
 
@@ -120,7 +121,7 @@ async def open_connection(
     )
     agreed: Extensions | Refused | None = None
     try:
-        agreed = await dialogue.run()
+        agreed = await _cancellable(dialogue.run())
     finally:
         if not isinstance(agreed, Extensions):
             dialogue.abort()
@@ -135,6 +136,20 @@ async def open_connection(
         timeouts=timeouts,
         pipelining=pipelining,
     )
+
+
+async def _cancellable(run: Coroutine[None, None, Extensions | Refused]) -> Extensions | Refused:
+    """asyncio.wait_for of Python 3.11, which aiosmtplib uses, swallows a cancellation that comes together with the
+    result (CPython issue 81839), and the dialogue would go on for minutes. So it is told until it listens.
+    """
+    running = asyncio.create_task(run)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            running.cancel()
+            await asyncio.sleep(0)
+        raise
 
 
 async def _open_socket(target: Target, source_address: str | None, timeout: float) -> socket.socket | Refused:  # noqa: ASYNC109 - the refusal names the seconds

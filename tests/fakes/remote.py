@@ -29,6 +29,8 @@ CLOSE = "<close>"
 RESET = "<reset>"
 SPLIT = "<split>"
 TLS = "<tls>"
+TLS_RECORD = b"\x16\x03"
+"""A ClientHello begins so: whether the client still sends it to a server that hangs up is a matter of time."""
 ACTIONS = (CLOSE, RESET, SPLIT, TLS)
 PATIENCE = 3.0
 
@@ -161,8 +163,11 @@ class Remote:
             elif line:
                 await self._hear(reader, line)
         async with asyncio.timeout(PATIENCE):
-            rest = await reader.read()
-        if rest:
+            try:
+                rest = await reader.read()
+            except ConnectionResetError:
+                return  # the client gave up, which is an end like any other
+        if rest and not rest.startswith(TLS_RECORD):
             self.faults.append(f"the client went on: {rest!r}")
 
     async def _hear(self, reader: asyncio.StreamReader, line: str) -> None:

@@ -183,3 +183,32 @@ def test_a_stray_line_delivers_nothing(count: int, script: dict[int, str], sizes
     client, server = play(count, True, script, sizes)
     delivered = {e.transaction.recipient for e in client.events if isinstance(e, Finished) and e.reply.is_positive}
     assert delivered <= set(server.taken)
+
+
+line = st.sampled_from(
+    [b"250 ok", b"250-ok", b"354 go", b"550 no", b"421 bye", b"221 bye", b"251 fwd", b"999 x", b"", b"\0"]
+)
+junk = st.lists(st.one_of(line.map(lambda raw: raw + b"\r\n"), st.binary(max_size=12)), max_size=12)
+
+
+@given(junk, st.booleans(), st.lists(st.integers(1, 40), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_server_writes(chunks: list[bytes], pipelining: bool, sizes: list[int]) -> None:
+    """No exception, every transaction in one place, and only commands of ours on the wire."""
+    client = Client(3, pipelining)
+    written = client.advance([])
+    stream = b"".join(chunks)
+    turn = 0
+    while stream:
+        size = sizes[turn % len(sizes)]
+        turn += 1
+        written += client.advance(client.session.receive_data(stream[:size]))
+        stream = stream[size:]
+    client.advance(client.session.receive_eof())
+    assert client.session.is_closed
+    assert isinstance(client.events[-1], Closed)
+    ends = [e.transaction for e in client.events if isinstance(e, Finished)]
+    ends += [transaction for e in client.events if isinstance(e, Closed) for transaction, _ in e.unresolved]
+    assert sorted(id(t) for t in [*ends, *client.waiting]) == sorted(id(t) for t in client.all)
+    ours = ("MAIL FROM:<s@us> SIZE=4", "RCPT TO:<r", "DATA", "hi", ".", "RSET", "QUIT")
+    assert all(sent.startswith(ours) for sent in written.decode().split("\r\n")[:-1])

@@ -275,3 +275,35 @@ async def test_the_timer_of_an_idle_connection_rings_for_nobody() -> None:
 
 def test_timeouts_are_in_the_order_of_the_phases() -> None:
     assert Timeouts().by_phase() == tuple(phase.timeout for phase in Phase)
+
+
+@on_loop
+async def test_a_fault_in_finished_loses_no_event() -> None:
+    made, wire, sender = connection("a@x", "b@x")
+
+    def fail(_: Connection) -> None:
+        raise LookupError("ours")
+
+    made.kick()
+    made.data_received(GO)
+    sender.on_finished = fail
+    with pytest.raises(LookupError):
+        made.data_received(b"250 queued\r\n421 bye\r\n")
+    assert sender.outcomes == [("a@x", Phase.DOT, 250)]
+    await sender.ended.wait()
+    (closed,) = sender.outcomes[1:]
+    assert isinstance(closed, Closed)
+    assert [(t.recipient, phase) for t, phase in closed.unresolved] == [("b@x", Phase.MAIL)]
+    assert wire.end == "aborted"
+
+
+@on_loop
+async def test_a_closed_connection_has_no_timer() -> None:
+    made, _, _ = connection("a@x")
+    made.kick()
+    assert made._timer is not None
+    made.data_received(b"250 ok\r\n421 bye\r\n")
+    assert made.phase is Phase.RCPT
+    made.kick()
+    made.quit()
+    assert made._timer is None

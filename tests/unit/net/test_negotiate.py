@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,8 +88,9 @@ async def smtpd(inbox: Inbox, context: ssl.SSLContext | None = None, **options: 
 
 
 class Sender:
-    def __init__(self, *recipients: str) -> None:
+    def __init__(self, *recipients: str, payload: bytes) -> None:
         self.waiting = list(recipients)
+        self.payload = payload
         self.outcomes: list[tuple[str, str, int]] = []
         self.ended: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
@@ -97,7 +98,7 @@ class Sender:
         if not self.waiting:
             connection.quit()
             return None
-        return Transaction("s@us.example", self.waiting.pop(0), PAYLOAD, False, False, None)
+        return Transaction("s@us.example", self.waiting.pop(0), self.payload, False, False, None)
 
     def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None:
         self.outcomes.append((transaction.recipient, phase.name, reply.code))
@@ -106,9 +107,11 @@ class Sender:
         self.ended.set_result(closed)
 
 
-async def send(connection: Connection | Refused, *recipients: str) -> list[tuple[str, str, int]]:
+async def send(
+    connection: Connection | Refused, *recipients: str, payload: bytes = PAYLOAD
+) -> list[tuple[str, str, int]]:
     assert isinstance(connection, Connection), connection
-    sender = Sender(*recipients)
+    sender = Sender(*recipients, payload=payload)
     connection.attach(sender)
     connection.kick()
     closed = await asyncio.wait_for(sender.ended, 5)
@@ -210,22 +213,19 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(Credentials("user", "secret"))
 
 
-@asynccontextmanager
-async def silent() -> AsyncIterator[Target]:
-    """Accepts and says nothing."""
-    writers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
-    yield Target("localhost", server.sockets[0].getsockname()[1], "127.0.0.1", TlsMode.DISABLED)
-    server.close()
-    for writer in writers:
-        writer.transport.abort()
-    await asyncio.sleep(0)
+@contextmanager
+def silent() -> Iterator[Target]:
+    """Connections come to stand, and nothing is ever said."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield Target("localhost", listening.getsockname()[1], "127.0.0.1", TlsMode.DISABLED)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_silent_server(loop: Callable[[], asyncio.AbstractEventLoop], contexts: TlsContexts) -> None:
     async def test() -> None:
-        async with silent() as target:
+        with silent() as target:
             opened = await open_connection(
                 target, ehlo_name="us", tls=TlsMode.DISABLED, contexts=contexts, timeouts=Timeouts(banner=0.05)
             )
@@ -236,18 +236,20 @@ def test_a_silent_server(loop: Callable[[], asyncio.AbstractEventLoop], contexts
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_cancelled_means_closed(loop: Callable[[], asyncio.AbstractEventLoop], contexts: TlsContexts) -> None:
-    """A socket left open would be a ResourceWarning, which is an error here."""
+    """At whatever step. A socket left open would be a ResourceWarning, which is an error here."""
 
     async def test() -> None:
-        async with silent() as target:
-            opening = asyncio.create_task(
-                open_connection(target, ehlo_name="us", tls=TlsMode.DISABLED, contexts=contexts)
-            )
-            for _ in range(10):
-                await asyncio.sleep(0)
-            opening.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await opening
+        for steps in range(15):
+            with silent() as target:
+                opening = asyncio.create_task(
+                    open_connection(target, ehlo_name="us", tls=TlsMode.DISABLED, contexts=contexts)
+                )
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                opening.cancel()
+                async with asyncio.timeout(5):
+                    with pytest.raises(asyncio.CancelledError):
+                        await opening
 
     run(loop, test())
 
@@ -304,3 +306,50 @@ def test_a_bad_ehlo_name_is_our_mistake(contexts: TlsContexts) -> None:
     target = Target("localhost", 9, "127.0.0.1", TlsMode.DISABLED)
     with pytest.raises(CommandError, match="EHLO name"):
         asyncio.run(open_connection(target, ehlo_name="us example", tls=TlsMode.DISABLED, contexts=contexts))
+
+
+class Pipelining(Inbox):
+    """aiosmtpd reads pipelined commands well, it only does not say so."""
+
+    async def handle_EHLO(
+        self, server: Smtpd, session: SmtpdSession, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [responses[0], "250-PIPELINING", *responses[1:]]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("mode", [TlsMode.DISABLED, TlsMode.REQUIRED])
+def test_pipelining_with_a_server_of_others(
+    loop: Callable[[], asyncio.AbstractEventLoop], mode: TlsMode, contexts: TlsContexts
+) -> None:
+    async def test() -> None:
+        inbox = Pipelining()
+        recipients = [f"{'unknown' if n % 3 == 1 else 'user'}{n}@x.example" for n in range(20)]
+        async with smtpd(inbox, server_context(OURS, "localhost")) as target:
+            opened = await open_connection(target, ehlo_name="us.example", tls=mode, contexts=contexts)
+            assert isinstance(opened, Connection)
+            assert opened.extensions.pipelining
+            outcomes = await send(opened, *recipients)
+        assert [(recipient, code) for recipient, _, code in outcomes] == [
+            (recipient, 550 if recipient.startswith("unknown") else 250) for recipient in recipients
+        ]
+        assert [envelope.rcpt_tos[0] for envelope in inbox.envelopes] == [r for r in recipients if r.startswith("user")]
+
+    run(loop, test())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_payloads_larger_than_the_buffers(loop: Callable[[], asyncio.AbstractEventLoop], contexts: TlsContexts) -> None:
+    payload = (b"x" * 76 + b"\r\n") * 20_000
+
+    async def test() -> None:
+        inbox = Pipelining()
+        async with smtpd(inbox, server_context(OURS, "localhost")) as target:
+            for mode in (TlsMode.DISABLED, TlsMode.REQUIRED):
+                opened = await open_connection(target, ehlo_name="us.example", tls=mode, contexts=contexts)
+                outcomes = await send(opened, "a@x", "b@x", "c@x", payload=payload)
+                assert [code for _, _, code in outcomes] == [250] * 3
+        assert [envelope.content == payload for envelope in inbox.envelopes] == [True] * 6
+
+    run(loop, test())
