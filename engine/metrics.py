@@ -81,6 +81,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("socket_bad_frames", "counter", "Frames on the local socket that made no request."),
     Metric("submission_connections", "counter", "Connections that SMTP submission took."),
     Metric("submission_connections_refused", "counter", "Connections that SMTP submission turned away: too many."),
+    Metric("submission_faults", "counter", "SMTP commands that failed by a fault of the engine or of its library."),
     Metric("submission_logins_failed", "counter", "Logins with a wrong name or password."),
     Metric("submission_messages", "counter", "Mails that SMTP submission accepted."),
     Metric("submission_messages_refused", "counter", "Mails that SMTP submission refused at their end."),

@@ -132,8 +132,12 @@ def test_mail_comes_in_by_smtp_submission(tmp_path) -> None:
         with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
             client.login("program", "a password")
             assert client.sendmail("x@example.jp", ["neko@example.jp"], mail) == {}
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
+            stranger.sendall(b"EHLO x\r\nVRFY \xff\r\nQUIT\r\n")
+            while stranger.recv(4096):
+                pass
         status = json.loads(ask(admin, "/status"))
-        assert (status["accepted"], status["balance"]) == (1, 0)
+        assert (status["accepted"], status["balance"]) == (1, 0), "a stranger's bad bytes stop nobody"
         assert "sokutatsu_submission_messages_total 1.0" in ask(admin, "/metrics").decode().splitlines()
         process.send_signal(signal.SIGTERM)
         log, _ = process.communicate(timeout=30)
