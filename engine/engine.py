@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from engine.config import Settings
+from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch, Identity
@@ -27,8 +27,10 @@ from engine.flow.recovery import recover
 from engine.flow.requests import Requests
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
+from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
 from engine.journal import Journal
+from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import StaticRoutes
@@ -68,6 +70,7 @@ class Engine:
     sweep: Sweep
     accept: Accept
     door: Door
+    submission: Submission | None = None
 
     def __init__(
         self,
@@ -116,6 +119,8 @@ class Engine:
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
         await self.door.start()
+        if self.submission:
+            await self.submission.start()
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
@@ -171,11 +176,16 @@ class Engine:
         self.accept = Accept(self.spool, self, senders, reading(), settings=settings.accept, clock=self.clock)
         requests = Requests(self.accept, self.spool, ledger, self, reading(), clock=self.clock)
         self.door = Door(settings.door, requests.answer)
+        if settings.submission:
+            listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
+            self.submission = Submission(listening, users, requests.answer, parse_address)
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
         self.draining = True
         await self.door.close()
+        if self.submission:
+            await self.submission.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 

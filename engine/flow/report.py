@@ -10,7 +10,6 @@ from engine.journal import Peer, Record, Response, enhanced_code
 from engine.mail.envelope import Recipient, recipient_text
 from engine.smtp.reply import Reply
 
-WITHOUT_PEER = Peer("", "")
 COMMANDS = {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", "DOT": "."}
 """Phases that KumoMTA's log names otherwise."""
 
@@ -28,7 +27,7 @@ def record_of(
     site: str = "",
     envelope_from: str = "",
     response: Response | None = None,
-    peer: Peer = WITHOUT_PEER,
+    peer: Peer | None = None,
     source: str = "",
     bounce_class: str = "",
     reason: str = "",
@@ -49,7 +48,7 @@ def record_of(
         site=site,
         size=size,
         response=response,
-        peer_address=peer,
+        peer_address=peer if peer and peer.addr else None,
         timestamp=now,
         created=batch.accepted_at,
         num_attempts=recipient.attempts,
