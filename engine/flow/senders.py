@@ -12,7 +12,7 @@ from engine.mail.address import parse_address
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
 from engine.mail.slots import FieldUse, check_fields
-from suppression.unsubscribe import TokenKey, Unsubscribe, make_token
+from suppression.unsubscribe import TokenKey, token_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class ConfiguredSender:
         url = self.identity.unsubscribe_url
         if not url:
             return ""
-        what = Unsubscribe(self.identity.name, topic, address, recipient_id)
-        return url.replace("{token}", make_token(what, self.token_key))
+        return url.replace("{token}", token_of(self.identity.name, topic, address, recipient_id, self.token_key))
 
 
 def reading() -> Reading:
