@@ -92,14 +92,16 @@ class Engine:
 
     # -- start and stop ------------------------------------------------------------------------------------
 
-    async def start(self, spawn: Spawn) -> None:
-        """Raises what a part raises, with the thing and the remedy in its text; `close` then frees what was opened."""
+    async def start(self) -> None:
+        """Opens everything and sends nothing yet. Raises what a part raises, with the thing and the remedy in its text;
+        `close` then frees what was opened.
+        """
         settings = self.settings
         settings.engine.state.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.spool = await SqliteSpool.open(settings.spool)
         self._closers.append(self.spool.close)
         self.spool.failed.add_done_callback(self._failed)
-        self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression)
+        self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
         self._closers.append(self._close_suppression)
         self.signer = SignerClient(settings.signer)
         await self.signer.start()
@@ -112,10 +114,14 @@ class Engine:
             self.timeline.add(state.lane, state.waiting, state.next_due)
             self.counts.recovered += state.waiting
         self._wire()
+        await self.door.start()
+        self._closers.append(self._close_door)
+
+    def begin(self, spawn: Spawn) -> None:
+        """Sends. Not before every door is open: a start that fails later would leave recipients in doubt."""
         spawn("settle", self.settle.run())
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
-        await self.door.start()
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
@@ -183,6 +189,10 @@ class Engine:
         """Frees everything in reverse order; also after a failed start."""
         while self._closers:
             await self._closers.pop()()
+
+    async def _close_door(self) -> None:
+        """A stop has closed it before; after a fault nobody waits for answers that cannot come."""
+        await self.door.close(patience=0.0)
 
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)

@@ -9,10 +9,17 @@ from __future__ import annotations
 from engine.journal import Peer, Record, Response, enhanced_code
 from engine.mail.envelope import Recipient, recipient_text
 from engine.smtp.reply import Reply
+from engine.spool.port import Outcome
 
 WITHOUT_PEER = Peer("", "")
 COMMANDS = {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", "DOT": "."}
 """Phases that KumoMTA's log names otherwise."""
+
+
+def end_of(recipient: Recipient) -> Outcome:
+    """How one ends that was cancelled itself, or whose batch is closed, without a further attempt."""
+    cancelled = recipient.cancelled or recipient.batch.closed != "expired"
+    return Outcome.CANCELLED if cancelled else Outcome.EXPIRED
 
 
 def response_of(reply: Reply, command: str) -> Response:
