@@ -59,9 +59,10 @@ class Daemon:
         self._watch_signals()
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
         try:
-            await engine.start(self._spawn)
+            await engine.start()
             if self._settings.admin.listen:
                 await admin.start()
+            engine.begin(self._spawn)
             self._spawn("lag", self._measure_lag())
             gc.collect()
             gc.freeze()
@@ -70,7 +71,7 @@ class Daemon:
             await self._stopping.wait()
             if self._fault is None:
                 log.info("stopping: no new work; transactions on the wire finish")
-                await engine.stop()
+                await self._stop(engine)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -84,6 +85,12 @@ class Daemon:
             return 1
         log.info("stopped; everything settled")
         return 0
+
+    async def _stop(self, engine: Engine) -> None:
+        try:
+            await engine.stop()
+        except FATAL as error:
+            self.fail(error)
 
     def fail(self, error: BaseException) -> None:
         """The first fault stops the process; later ones are its consequences."""

@@ -24,6 +24,7 @@ from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
 from engine.flow.recovery import recover
+from engine.flow.report import reception_of
 from engine.flow.requests import Requests
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
@@ -39,6 +40,7 @@ from engine.queue.timeline import Timeline
 from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
+from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from suppression import Suppression
 from suppression.unsubscribe import TokenKey
@@ -95,14 +97,16 @@ class Engine:
 
     # -- start and stop ------------------------------------------------------------------------------------
 
-    async def start(self, spawn: Spawn) -> None:
-        """Raises what a part raises, with the thing and the remedy in its text; `close` then frees what was opened."""
+    async def start(self) -> None:
+        """Opens everything and sends nothing yet. Raises what a part raises, with the thing and the remedy in its text;
+        `close` then frees what was opened.
+        """
         settings = self.settings
         settings.engine.state.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.spool = await SqliteSpool.open(settings.spool)
         self._closers.append(self.spool.close)
         self.spool.failed.add_done_callback(self._failed)
-        self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression)
+        self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
         self._closers.append(self._close_suppression)
         self.signer = SignerClient(settings.signer)
         await self.signer.start()
@@ -115,12 +119,16 @@ class Engine:
             self.timeline.add(state.lane, state.waiting, state.next_due)
             self.counts.recovered += state.waiting
         self._wire()
+        await self.door.start()
+        self._closers.append(self._close_door)
+        if self.submission:
+            await self.submission.start()
+
+    def begin(self, spawn: Spawn) -> None:
+        """Sends. Not before every door is open: a start that fails later would leave recipients in doubt."""
         spawn("settle", self.settle.run())
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
-        await self.door.start()
-        if self.submission:
-            await self.submission.start()
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
@@ -194,6 +202,10 @@ class Engine:
         while self._closers:
             await self._closers.pop()()
 
+    async def _close_door(self) -> None:
+        """A stop has closed it before; after a fault nobody waits for answers that cannot come."""
+        await self.door.close(patience=0.0)
+
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)
 
@@ -212,7 +224,8 @@ class Engine:
     def status(self) -> Mapping[str, object]:
         return self._status(self)
 
-    def on_accepted(self, receipt: Receipt) -> None:
+    def on_accepted(self, receipt: Receipt, submission: Submitted) -> None:
+        self.settle.note(reception_of(receipt, submission, self.clock(), self.node))
         for lane, (count, due) in receipt.lanes.items():
             self.timeline.add(lane, count, due)
         self.promote.wake()

@@ -52,7 +52,7 @@ class Engine(Protocol):
 
     def status(self) -> Mapping[str, object]: ...
 
-    def on_accepted(self, receipt: Receipt) -> None:
+    def on_accepted(self, receipt: Receipt, submission: Submission) -> None:
         """Called after the commit, before the answer: promote may wake."""
         ...
 
@@ -170,7 +170,7 @@ class Accept:
             self.counts.submits += 1
             self.counts.recipients += receipt.accepted
             self.counts.recipients_refused += len(refused)
-            self._engine.on_accepted(receipt)
+            self._engine.on_accepted(receipt, submission)
         return receipt
 
     async def _read(self, raws: Sequence[Raw], needed: FieldUse) -> tuple[list[NewRecipient], list[wire.Refused]]:

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from engine.flow.counts import Counts
 from engine.flow.letters import Letter, Letters
 from engine.flow.path import Path
-from engine.flow.report import NO_WIRE, Wire, record_of, response_of, wire_of
+from engine.flow.report import NO_WIRE, Wire, end_of, record_of, response_of, wire_of
 from engine.flow.settle import RECORD_TYPES, Settle
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
@@ -39,6 +39,8 @@ OUTCOMES = {Kind.DELIVERED: Outcome.DELIVERED, Kind.BOUNCED: Outcome.BOUNCED, Ki
 FIRST_PAUSE = 5.0
 """Seconds without a new try after the first failed connection; doubled for each further one."""
 UNSIGNED_SECONDS = 600.0
+HOLD_SECONDS = 3600
+"""When a held recipient is looked at again."""
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
 
@@ -93,6 +95,7 @@ class Dispatch:
         self._wires: WeakKeyDictionary[Connection, Wire] = WeakKeyDictionary()
         self.paths: dict[str, Path] = {}
         self.closing = False
+        settle.on_closed = self._closed_meanwhile
         self.on_drained: Callable[[str], None] = lambda _site: None
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
 
@@ -123,8 +126,7 @@ class Dispatch:
     def may_leave(self, recipient: Recipient, now: float) -> bool:
         batch = recipient.batch
         if batch.closed or recipient.cancelled:
-            cancelled = recipient.cancelled or batch.closed == "cancelled"
-            self.close_recipient(recipient, Outcome.CANCELLED if cancelled else Outcome.EXPIRED, now)
+            self.close_recipient(recipient, end_of(recipient), now)
             return False
         if now >= batch.expires:
             self.close_recipient(recipient, Outcome.EXPIRED, now)
@@ -141,7 +143,10 @@ class Dispatch:
         if decision.verdict is Verdict.SEND:
             recipient.epoch, recipient.basis = epoch, decision.basis
             return True
-        self.suppress(recipient, decision.reason, now)
+        if decision.verdict is Verdict.HOLD:
+            self._put_back(recipient, int(now) + HOLD_SECONDS)
+        else:
+            self.suppress(recipient, decision.reason, now)
         return False
 
     def suppress(self, recipient: Recipient, reason: str, now: float) -> None:
@@ -177,7 +182,7 @@ class Dispatch:
         if ruling is DELIVERED:
             self._delivered(path, connection, letter, reply, now)
             return
-        self._heed(path, connection, ruling, now)
+        self._heed(path, connection, ruling, now, session_lost=bool(error))
         self._conclude(
             recipient,
             ruling,
@@ -218,13 +223,16 @@ class Dispatch:
             wire = self._wires[connection] = wire_of(connection.peer, connection.tls, connection.session_id)
         return wire
 
-    def _heed(self, path: Path, connection: Connection, ruling: Ruling, now: float) -> None:
-        """What the ruling says about session and path."""
+    def _heed(self, path: Path, connection: Connection, ruling: Ruling, now: float, *, session_lost: bool) -> None:
+        """What the ruling says about session and path. A lost session is one failure, whoever was in it: the path
+        counts it.
+        """
         word = ruling.path
         if word is PathWord.SUCCESS:
             path.pool.window.success(len(path.pool.connections))
         elif word is PathWord.FAILURE:
-            path.pool.window.failure()
+            if not session_lost:
+                path.pool.window.failure()
         elif word is PathWord.SLOWER:
             path.pool.window.slower()
         elif word is PathWord.PAUSE:
@@ -253,7 +261,7 @@ class Dispatch:
         outcome = OUTCOMES.get(kind)
         if outcome is None and (recipient.cancelled or recipient.batch.closed):
             # It was cancelled or expired while on the wire, and did not arrive: no further attempt.
-            outcome = Outcome.EXPIRED if recipient.batch.closed == "expired" else Outcome.CANCELLED
+            outcome = end_of(recipient)
         record = record_of(
             RECORD_TYPES[outcome] if outcome else "TransientFailure",
             recipient,
@@ -296,7 +304,17 @@ class Dispatch:
         log.error("%d recipients deferred, no letters could be made: %s", len(recipients), error)
         due = int(self._clock() + UNSIGNED_SECONDS)
         for recipient in recipients:
+            self._put_back(recipient, due)
+
+    def _put_back(self, recipient: Recipient, due: int) -> None:
+        """Nothing was tried. Who was cancelled meanwhile does not wait for another time."""
+        if recipient.cancelled or recipient.batch.closed is not None:
+            self._closed_meanwhile(recipient)
+        else:
             self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
+
+    def _closed_meanwhile(self, recipient: Recipient) -> None:
+        self.close_recipient(recipient, end_of(recipient), self._clock())
 
     def drained(self, path: Path) -> None:
         self.on_drained(path.site)
@@ -402,7 +420,7 @@ class Dispatch:
         """What was ready is due again at once; its intent ends, so that the next start has no doubt about it."""
         due = int(self._clock())
         for recipient in path.ready.take(len(path.ready)):
-            self._settle.deferred(recipient, due, counted=False, in_doubt=recipient.in_doubt, record=None)
+            self._put_back(recipient, due)
 
 
 def _ages(recipient: Recipient) -> tuple[int, float, int]:

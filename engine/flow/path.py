@@ -110,7 +110,7 @@ class Path:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._starved = False
-        self._hungry = False
+        self._hungry: set[Priority] = set()
 
     @property
     def prepared(self) -> int:
@@ -127,9 +127,9 @@ class Path:
         self.ready.push(recipients)
         self.pump()
 
-    def want_more(self) -> None:
+    def want_more(self, priority: Priority) -> None:
         """Promote left recipients in the spool because ready is full: tell it when there is room."""
-        self._hungry = True
+        self._hungry.add(priority)
 
     def pump(self) -> None:
         if self.closing:
@@ -143,6 +143,8 @@ class Path:
             self._desk.open(self)
         if wait > 0.0:
             self._call_at(now + wait)
+        if now < self.pool.paused_until:
+            return
         self._prepare()
         if self.prepared:
             self._wake_connections()
@@ -195,14 +197,17 @@ class Path:
         self.pump()
 
     def _feed(self) -> None:
-        if self._hungry and len(self.ready) <= self.limits.max_ready // 2:
-            self._hungry = False
+        """Each priority has a budget of its own: transactional mail does not wait until the bulk queue is shorter."""
+        if self._hungry and any(len(self.ready.queues[p]) <= self.limits.max_ready // 2 for p in self._hungry):
+            self._hungry.clear()
             self._desk.drained(self)
 
     def _signed(self, letters: list[Letter]) -> None:
         self._preparing -= len(letters)
         for letter in letters:
             self._prepared[letter.recipient.batch.priority].append(letter)
+        if self._clock() < self.pool.paused_until:
+            self.unmake()
         self.pump()
 
     def _unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
@@ -271,7 +276,7 @@ class Path:
             else:
                 back.append(letter.recipient)
         self.ready.put_back(back)
-        if event.unresolved:
+        if event.unresolved and event.reply is None:
             self.pool.window.failure()
         self._loop.call_soon(self.pump)
 
@@ -317,4 +322,5 @@ class Path:
 
     def _timer_fired(self) -> None:
         self._timer = None
+        self.bind = ""
         self.pump()

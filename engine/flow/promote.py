@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch
+from engine.flow.dispatch import HOLD_SECONDS, Dispatch
 from engine.flow.letters import Letters, UnknownSender
 from engine.flow.path import Path
 from engine.flow.settle import Settle
@@ -24,8 +24,6 @@ from suppression.decision import Verdict
 
 PULL = 256
 """Recipients of one pull: a transactional mail waits for at most one of them."""
-HOLD_SECONDS = 3600
-"""When a held recipient is looked at again."""
 
 
 class Promote:
@@ -73,7 +71,7 @@ class Promote:
     async def run(self) -> None:
         while True:
             self._wake.clear()
-            while lanes := self._timeline.pop_due(int(self._clock()), 1):
+            while not self._dispatch.closing and (lanes := self._timeline.pop_due(int(self._clock()), 1)):
                 await self._promote(lanes[0])
             due = self._timeline.next_due()
             timer = None
@@ -91,7 +89,7 @@ class Promote:
             self._timeline.put_back(lane, int(self._clock()) + 1)
             return
         if path is not None and room < 1:
-            path.want_more()
+            path.want_more(lane.priority)
             self._parked[path.site].append(lane)
             self._timeline.park(lane)
             self._timeline.put_back(lane, int(self._clock()))

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from engine.journal import Peer, Record, Response, enhanced_code
 from engine.mail.envelope import Recipient, recipient_text
 from engine.smtp.reply import Reply
+from engine.spool.port import Outcome, Receipt, Submission
 
 COMMANDS = {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", "DOT": "."}
 """Phases that KumoMTA's log names otherwise."""
+
+
+def end_of(recipient: Recipient) -> Outcome:
+    """How one ends that was cancelled itself, or whose batch is closed, without a further attempt."""
+    cancelled = recipient.cancelled or recipient.batch.closed != "expired"
+    return Outcome.CANCELLED if cancelled else Outcome.EXPIRED
 
 
 def response_of(reply: Reply, command: str) -> Response:
@@ -85,4 +92,21 @@ def record_of(
         recipient.basis,
         reason,
         recipient.epoch,
+    )
+
+
+def reception_of(receipt: Receipt, submission: Submission, now: float, node: str) -> Record:
+    """One record for all recipients of a submit: their ids run from `id` on, `count` of them."""
+    return Record(
+        "Reception",
+        recipient_text(receipt.first),
+        now,
+        queue=f"{submission.mailing}:{submission.sender}",
+        created=now,
+        nodeid=node,
+        legal_sender=submission.sender,
+        category=submission.category,
+        topic=submission.topic,
+        mailing=submission.mailing,
+        count=receipt.accepted,
     )

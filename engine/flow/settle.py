@@ -17,7 +17,7 @@ from engine.flow.counts import Counts
 from engine.journal import Record
 from engine.mail.envelope import Recipient
 from engine.queue.timeline import Timeline
-from engine.spool.port import Cursor, Deferred, Lane, Outcome, Settled, Spool
+from engine.spool.port import Cursor, Deferred, Lane, Outcome, Settled, Spool, SpoolFailed
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,14 @@ class Settle:
         self._records: list[Record] = []
         self._bounced: list[tuple[Recipient, str]] = []
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._writing = False
+        self._waiting: list[asyncio.Future[None]] = []
+        """Who waits for a round that begins later, and `_called`, for the one that runs."""
+        self._called: list[asyncio.Future[None]] = []
+        self._failure: SpoolFailed | None = None
         self.on_deferred: Callable[[], None] = lambda: None
+        self.on_closed: Callable[[Recipient], None] = lambda _recipient: None
+        """It was cancelled or has expired while its deferral was on its way to disk: it is to be settled."""
         self.on_drained: Callable[[], None] = lambda: None
 
     @property
@@ -100,23 +105,40 @@ class Settle:
     def _note(self, record: Record | None) -> None:
         if record is not None:
             self._records.append(record)
-        self._idle.clear()
         self._wake.set()
 
     async def run(self) -> None:
-        while True:
-            await self._wake.wait()
-            if len(self._changes) < self._settings.group:
-                await asyncio.sleep(self._settings.linger_seconds)
-            self._wake.clear()
-            while self._changes or self._records:
-                await self._write()
-            self._idle.set()
-            self.on_drained()
+        try:
+            while True:
+                await self._wake.wait()
+                if len(self._changes) < self._settings.group and not self._waiting:
+                    await asyncio.sleep(self._settings.linger_seconds)
+                self._wake.clear()
+                await self._round()
+                self.on_drained()
+        except BaseException as error:
+            self._failure = SpoolFailed(f"outcomes are not written any more: {error}")
+            _call(self._waiting + self._called, self._failure)
+            raise
 
     async def drain(self) -> None:
-        """Returns when everything noted so far is on disk."""
-        await self._idle.wait()
+        """Returns when everything noted so far is on disk. Raises SpoolFailed when it never will be."""
+        if self._failure is not None:
+            raise self._failure
+        if self._changes or self._records or self._writing:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            self._wake.set()
+            await waiting
+
+    async def _round(self) -> None:
+        """What was noted before it, in groups. Under load there is always more, so that nobody may wait for an end."""
+        self._called, self._waiting = self._waiting, []
+        self._writing = True
+        for _ in range(max(1, -(-len(self._changes) // self._settings.group))):
+            await self._write()
+        self._writing = False
+        _call(self._called, None)
 
     async def _write(self) -> None:
         most = self._settings.group
@@ -136,12 +158,26 @@ class Settle:
         later = False
         for change in changes:
             recipient = change.recipient
-            roster.pop(recipient.id, None)
             if isinstance(change, Settled):
+                roster.pop(recipient.id, None)
                 counts.outcomes[change.outcome] += 1
-            else:
-                later = True
-                counts.deferrals += 1
-                self._timeline.add(recipient.lane, 1, change.due)
+                continue
+            counts.deferrals += 1
+            if recipient.cancelled or recipient.batch.closed is not None:
+                self.on_closed(recipient)
+                continue
+            later = True
+            roster.pop(recipient.id, None)
+            self._timeline.add(recipient.lane, 1, change.due)
         if later:
             self.on_deferred()
+
+
+def _call(waiting: Sequence[asyncio.Future[None]], failure: SpoolFailed | None) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)

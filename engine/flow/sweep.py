@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from engine.flow.dispatch import Dispatch
+from engine.flow.report import end_of
 from engine.flow.settle import Settle
 from engine.mail.envelope import Recipient
 from engine.queue.timeline import Timeline
-from engine.spool.port import Cursor, Lane, Outcome, Spool
+from engine.spool.port import Cursor, Lane, Spool
 
 CHUNK = 500
 EXPIRED_AT_ONCE = 100
@@ -50,11 +51,18 @@ class Sweep:
 
     async def cancel_recipients(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
         """How many were taken out; those on the wire are not among them. Returns after the sync."""
-        in_memory = [self._roster[recipient.id] for _, recipient in found if recipient.id in self._roster]
-        for recipient in in_memory:
-            recipient.cancelled = True
-        count = self._dispatch.recall_closed(self._clock()) if in_memory else 0
-        count += self._settle_waiting(found)
+        count = 0
+        for _, recipient in found:
+            # It was found a while ago, and may have left since.
+            rows = await self._spool.sweep(recipient.batch.id, recipient.id - 1, 1)
+            in_memory = self._roster.get(recipient.id)
+            if in_memory is not None:
+                in_memory.cancelled = True
+            else:
+                count += self._settle_waiting([row for row in rows if row[1].id == recipient.id])
+        count += self._dispatch.recall_closed(self._clock())
+        await self._settle.drain()
+        # Whose deferral was written just now is settled by the next round.
         await self._settle.drain()
         return count
 
@@ -86,9 +94,7 @@ class Sweep:
             await self._settle.drain()
 
     def _settle_waiting(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
-        """Those that only the spool holds. They enter the roster first: promote must not meet them again. Expired is
-        what a batch closed as expired holds, everything else was cancelled.
-        """
+        """Those that only the spool holds. They enter the roster first: promote must not meet them again."""
         now = self._clock()
         count = 0
         for lane, recipient in found:
@@ -97,7 +103,6 @@ class Sweep:
             recipient.lane = lane
             self._roster[recipient.id] = recipient
             self._timeline.remove(lane, 1)
-            expired = recipient.batch.closed == "expired"
-            self._dispatch.close_recipient(recipient, Outcome.EXPIRED if expired else Outcome.CANCELLED, now)
+            self._dispatch.close_recipient(recipient, end_of(recipient), now)
             count += 1
         return count
