@@ -181,8 +181,8 @@ class Engine:
         self.sweep = Sweep(**flow)
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
-        self.accept = Accept(self.spool, self, senders, reading(), settings=settings.accept, clock=self.clock)
-        requests = Requests(self.accept, self.spool, ledger, self, reading(), clock=self.clock)
+        self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
+        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
