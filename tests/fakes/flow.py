@@ -365,7 +365,7 @@ class World:
         await self.spool.put_message(content)
         now = int(self.clock())
         submission = Submission(
-            key=b"%d" % self._submits, digest=b"", sender=sender, category="TX", topic="", mailing=mailing,
+            key=b"%d/%d" % (id(self), self._submits), digest=b"", sender=sender, category="TX", topic="", mailing=mailing,
             message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
             expires=now + int(expires), refused=b"",
             recipients=[NewRecipient(n, a, a.rpartition("@")[2], {}) for n, a in enumerate(addresses)],
