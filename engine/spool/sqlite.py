@@ -85,7 +85,7 @@ class SqliteSpool:
         """Raises SpoolUnusable with the remedy. What a crash left half done is put in order first."""
         lock = lock_folder(settings.folder)
         try:
-            store = await asyncio.to_thread(_open_store, settings, vfs)
+            store = await asyncio.to_thread(_open_store, settings, clock(), vfs)
         except BaseException:
             os.close(lock)
             raise
@@ -213,8 +213,8 @@ class SqliteSpool:
             )
 
 
-def _open_store(settings: SpoolSettings, vfs: str) -> Store:
-    connection = open_database(settings, vfs=vfs)
+def _open_store(settings: SpoolSettings, now: float, vfs: str) -> Store:
+    connection = open_database(settings, now=now, vfs=vfs)
     try:
         return _recover(Store(connection))
     except apsw.Error as error:
