@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
@@ -169,6 +170,7 @@ class Wire(asyncio.Transport):
         self._receiver = Receiver(site.personality, site.faults, site)
         self._protocol: Any = None
         self._gone = False
+        self._sent = 0.0
         site.wires.append(self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -176,16 +178,21 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._gone:
-            self._loop.call_later(self._site.rtt / 2, self._serve, bytes(data))
+            self._in_order(self._serve, bytes(data))
+
+    def _in_order(self, then: Callable[..., None], *arguments: object) -> None:
+        """Half a round trip later, and never before what was sent before."""
+        self._sent = max(self._loop.time() + self._site.rtt / 2, self._sent + 1e-6)
+        self._loop.call_at(self._sent, then, *arguments)
 
     def _serve(self, data: bytes) -> None:
         if self._gone:
             return
         replies = self._receiver.receive(data)
         if replies:
-            self._loop.call_later(self._site.rtt / 2, self._reply, replies)
+            self._in_order(self._reply, replies)
         if self._receiver.end is End.CLOSED:
-            self._loop.call_later(self._site.rtt / 2, self.lose)
+            self._in_order(self.lose)
 
     def _reply(self, replies: bytes) -> None:
         if not self._gone:
@@ -294,7 +301,7 @@ class World:
             letters=self.letters,
             settle=self.settle,
             suppression=self.suppression,
-            rules=compile_rules(""),
+            rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
             counts=self.counts,
             opener=self._open,
             clock=self.clock,
