@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from engine.config import Settings
+from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch, Identity
@@ -24,11 +24,14 @@ from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
 from engine.flow.recovery import recover
+from engine.flow.report import reception_of
 from engine.flow.requests import Requests
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
+from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
 from engine.journal import Journal
+from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import StaticRoutes
@@ -37,6 +40,7 @@ from engine.queue.timeline import Timeline
 from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
+from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from suppression import Suppression
 from suppression.unsubscribe import TokenKey
@@ -68,6 +72,7 @@ class Engine:
     sweep: Sweep
     accept: Accept
     door: Door
+    submission: Submission | None = None
 
     def __init__(
         self,
@@ -116,6 +121,8 @@ class Engine:
         self._wire()
         await self.door.start()
         self._closers.append(self._close_door)
+        if self.submission:
+            await self.submission.start()
 
     def begin(self, spawn: Spawn) -> None:
         """Sends. Not before every door is open: a start that fails later would leave recipients in doubt."""
@@ -174,14 +181,19 @@ class Engine:
         self.sweep = Sweep(**flow)
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
-        self.accept = Accept(self.spool, self, senders, reading(), settings=settings.accept, clock=self.clock)
-        requests = Requests(self.accept, self.spool, ledger, self, reading(), clock=self.clock)
+        self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
+        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock)
         self.door = Door(settings.door, requests.answer)
+        if settings.submission:
+            listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
+            self.submission = Submission(listening, users, requests.answer, parse_address)
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
         self.draining = True
         await self.door.close()
+        if self.submission:
+            await self.submission.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 
@@ -212,7 +224,8 @@ class Engine:
     def status(self) -> Mapping[str, object]:
         return self._status(self)
 
-    def on_accepted(self, receipt: Receipt) -> None:
+    def on_accepted(self, receipt: Receipt, submission: Submitted) -> None:
+        self.settle.note(reception_of(receipt, submission, self.clock(), self.node))
         for lane, (count, due) in receipt.lanes.items():
             self.timeline.add(lane, count, due)
         self.promote.wake()

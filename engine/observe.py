@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.engine import Engine
+from engine.flow import submission
 from engine.mail.envelope import Priority
 
 BUSIEST = 20
@@ -115,8 +116,14 @@ def observe(engine: Engine) -> dict[str, Any]:
         "connections_refused": sum(path.pool.refused_total for path in paths),
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        **_submission(engine),
         **_resources(engine),
     }
+
+
+def _submission(engine: Engine) -> dict[str, int]:
+    counts = engine.submission.counts if engine.submission else submission.Counts()
+    return {f"submission_{name}": getattr(counts, name) for name in submission.Counts.__slots__}
 
 
 def _resources(engine: Engine) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 VERSION: Final = 1
@@ -59,13 +60,22 @@ class Unsubscribe:
 
 def make_token(what: Unsubscribe, key: TokenKey) -> str:
     """The same input gives the same token, so a retry carries the same link. Raises TokenError."""
-    if not 0 <= what.recipient < 1 << 64:
-        raise TokenError(f"recipient: {what.recipient} is no 64-bit number; pass the recipient's id")
-    payload = what.recipient.to_bytes(_ID_BYTES, "big")
-    payload += _text("sender", what.sender) + _text("topic", what.topic) + _text("address", what.address)
+    return token_of(what.sender, what.topic, what.address, what.recipient, key)
+
+
+def token_of(sender: str, topic: str, address: str, recipient: int, key: TokenKey) -> str:
+    """make_token without the value: every mail with a link needs one, about 4 µs."""
+    if not 0 <= recipient < 1 << 64:
+        raise TokenError(f"recipient: {recipient} is no 64-bit number; pass the recipient's id")
+    payload = recipient.to_bytes(_ID_BYTES, "big") + _names(sender, topic) + _text("address", address)
     head = bytes((VERSION, key.number))
     iv = _iv(key, head, payload)
     return base64.urlsafe_b64encode(head + iv + _concealed(key, iv, payload)).rstrip(b"=").decode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _names(sender: str, topic: str) -> bytes:
+    return _text("sender", sender) + _text("topic", topic)
 
 
 def read_token(token: str, keys: Mapping[int, TokenKey]) -> Unsubscribe | None:

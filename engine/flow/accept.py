@@ -27,6 +27,7 @@ MESSAGES_REMEMBERED = 1024
 GATED_RECIPIENTS = 1000
 """Submits larger than this are validated one at a time: their memory and their share of the loop are bounded."""
 LARGE_SUBMIT = 4 * 1024 * 1024
+K = TypeVar("K")
 T = TypeVar("T")
 PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
 
@@ -52,7 +53,7 @@ class Engine(Protocol):
 
     def status(self) -> Mapping[str, object]: ...
 
-    def on_accepted(self, receipt: Receipt) -> None:
+    def on_accepted(self, receipt: Receipt, submission: Submission) -> None:
         """Called after the commit, before the answer: promote may wake."""
         ...
 
@@ -108,6 +109,8 @@ class Accept:
         self._fields: dict[bytes, FieldUse] = {}
         self._carried: dict[bytes, bytes] = {}
         """Digest of a message as it stood in a submit -> SHA-256 of its canonical content."""
+        self._suited: dict[tuple[bytes, str], None] = {}
+        """Messages known to suit a sender."""
         self._pending = 0
         self._gate = asyncio.Lock()
 
@@ -154,6 +157,7 @@ class Accept:
         self._pending += len(raws)
         try:
             message, needed = await self._message(request.message)
+            await self._check_suits(message, request.sender)
             recipients, refused = await self._read(raws, needed)
             stored = wire.encode_refused(refused)
             if not recipients:
@@ -170,7 +174,7 @@ class Accept:
             self.counts.submits += 1
             self.counts.recipients += receipt.accepted
             self.counts.recipients_refused += len(refused)
-            self._engine.on_accepted(receipt)
+            self._engine.on_accepted(receipt, submission)
         return receipt
 
     async def _read(self, raws: Sequence[Raw], needed: FieldUse) -> tuple[list[NewRecipient], list[wire.Refused]]:
@@ -228,6 +232,16 @@ class Accept:
             _remember(self._fields, given, self._reading.stored(await self._spool.content(number)))
         return given, self._fields[given]
 
+    async def _check_suits(self, message: bytes, sender: str) -> None:
+        """Compiles it for the sender, once: what cannot be sent is refused here and not found out in the queue."""
+        if (message, sender) in self._suited:
+            return
+        number = await self._spool.message_number(message)
+        if number is None:
+            return  # tidied away meanwhile: the commit finds out and knows what to do
+        self._reading.suits(await self._spool.content(number), sender)
+        _remember(self._suited, (message, sender), None)
+
     async def _put(self, message: wire.Message) -> tuple[bytes, FieldUse]:
         if self._engine.draining:
             raise Refusal("draining", "", "", "the engine is stopping: send it again when it is back")
@@ -270,7 +284,7 @@ def _submission(
     )
 
 
-def _remember(known: dict[bytes, T], key: bytes, value: T) -> None:
+def _remember(known: dict[K, T], key: K, value: T) -> None:
     while len(known) >= MESSAGES_REMEMBERED:
         del known[next(iter(known))]
     known[key] = value

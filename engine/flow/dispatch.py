@@ -12,20 +12,20 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from engine.flow.counts import Counts
 from engine.flow.letters import Letter, Letters
 from engine.flow.path import Path
-from engine.flow.report import end_of, record_of, response_of
+from engine.flow.report import NO_WIRE, Wire, end_of, record_of, response_of, wire_of
 from engine.flow.settle import RECORD_TYPES, Settle
-from engine.journal import Peer
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
 from engine.net.resolver import Resolver, Route
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
-from engine.policy.outcome import Attempt, Kind, PathWord, Refusal, Ruling, rule, rule_connect
+from engine.policy.outcome import DELIVERED, Attempt, Kind, PathWord, Refusal, Ruling, rule, rule_connect
 from engine.policy.shaping import Shaping
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
@@ -92,6 +92,7 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._ladders: dict[str, Ladder] = {}
+        self._wires: WeakKeyDictionary[Connection, Wire] = WeakKeyDictionary()
         self.paths: dict[str, Path] = {}
         self.closing = False
         settle.on_closed = self._closed_meanwhile
@@ -158,12 +159,12 @@ class Dispatch:
         recipient.epoch = self._suppression.epoch
         counts = self._counts.suppressed_by_reason
         counts[reason] = counts.get(reason, 0) + 1
-        record = record_of("Suppressed", recipient, now=now, node=self._identity.node, reason=reason)
+        record = record_of("Suppressed", recipient, now, self._identity.node, reason=reason)
         self._settle.settled(recipient, Outcome.SUPPRESSED, record)
 
     def close_recipient(self, recipient: Recipient, outcome: Outcome, now: float) -> None:
         """Cancelled or expired without a further attempt."""
-        record = record_of(RECORD_TYPES[outcome], recipient, now=now, node=self._identity.node)
+        record = record_of(RECORD_TYPES[outcome], recipient, now, self._identity.node)
         self._settle.settled(recipient, outcome, record)
 
     def started(self, recipient: Recipient, now: float) -> None:
@@ -178,6 +179,9 @@ class Dispatch:
         now = self._clock()
         recipient = letter.recipient
         ruling = self._rule(Attempt(phase, reply, error, *_ages(recipient)), now, self._ladder(path))
+        if ruling is DELIVERED:
+            self._delivered(path, connection, letter, reply, now)
+            return
         self._heed(path, connection, ruling, now, session_lost=bool(error))
         self._conclude(
             recipient,
@@ -189,6 +193,35 @@ class Dispatch:
             letter=letter,
             connection=connection,
         )
+
+    def _delivered(self, path: Path, connection: Connection, letter: Letter, reply: Reply | None, now: float) -> None:
+        """What _heed and _conclude do, for the ruling that nearly all messages get."""
+        recipient = letter.recipient
+        size = len(letter.payload)
+        self._counts.bytes_sent += size
+        self._counts.resent_in_doubt += recipient.in_doubt
+        path.counts.delivered += 1
+        path.pool.window.success(len(path.pool.connections))
+        record = record_of(
+            "Delivery",
+            recipient,
+            now,
+            self._identity.node,
+            path.site,
+            letter.envelope_from,
+            response_of(reply, "DOT") if reply else None,
+            self._wire_of(connection),
+            self._identity.source,
+            size=size,
+        )
+        self._settle.settled(recipient, Outcome.DELIVERED, record)
+
+    def _wire_of(self, connection: Connection) -> Wire:
+        """Made once per connection, for all its records."""
+        wire = self._wires.get(connection)
+        if wire is None:
+            wire = self._wires[connection] = wire_of(connection.peer, connection.tls, connection.session_id)
+        return wire
 
     def _heed(self, path: Path, connection: Connection, ruling: Ruling, now: float, *, session_lost: bool) -> None:
         """What the ruling says about session and path. A lost session is one failure, whoever was in it: the path
@@ -232,16 +265,14 @@ class Dispatch:
         record = record_of(
             RECORD_TYPES[outcome] if outcome else "TransientFailure",
             recipient,
-            now=now,
-            node=self._identity.node,
-            source=self._identity.source,
-            site=path.site if path else "",
-            envelope_from=letter.envelope_from if letter else "",
+            now,
+            self._identity.node,
+            path.site if path else "",
+            letter.envelope_from if letter else "",
+            response_of(reply, phase) if reply else None,
+            self._wire_of(connection) if connection else NO_WIRE,
+            self._identity.source,
             size=len(letter.payload) if letter else 0,
-            response=response_of(reply, phase) if reply else None,
-            peer=Peer(*connection.peer) if connection else Peer("", ""),
-            session_id=connection.session_id if connection else "",
-            tls=connection.tls if connection else "",
             bounce_class=bounce_class,
             in_doubt=ruling.in_doubt,
         )

@@ -238,7 +238,8 @@ class Path:
                 self._call_at(now + wait)
                 return None
             self._desk.started(letter.recipient, now)
-            if self.prepared < LETTERS_PER_CONNECTION * len(self.pool.connections) // 2:
+            ahead = self._preparing + self.prepared
+            if not self._starved and 2 * ahead < LETTERS_PER_CONNECTION * len(self.pool.connections):
                 self._prepare()
             return Transaction(
                 letter.envelope_from, letter.recipient.address, letter.payload, letter.eightbit, letter.utf8, letter

@@ -6,12 +6,13 @@ copied, only referred to; the journal encodes them in its own thread.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine.journal import Peer, Record, Response, enhanced_code
 from engine.mail.envelope import Recipient, recipient_text
 from engine.smtp.reply import Reply
-from engine.spool.port import Outcome
+from engine.spool.port import Outcome, Receipt, Submission
 
-WITHOUT_PEER = Peer("", "")
 COMMANDS = {"MAIL": "MAIL FROM", "RCPT": "RCPT TO", "DOT": "."}
 """Phases that KumoMTA's log names otherwise."""
 
@@ -26,52 +27,86 @@ def response_of(reply: Reply, command: str) -> Response:
     return Response(reply.code, enhanced_code(reply.enhanced), reply.text, COMMANDS.get(command, command))
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What all records of one connection share."""
+
+    peer: Peer | None = None
+    session_id: str = ""
+    tls_cipher: str = ""
+    tls_protocol_version: str = ""
+
+
+NO_WIRE = Wire()
+
+
+def wire_of(peer: tuple[str, str], tls: str, session_id: str) -> Wire:
+    """`tls` as a connection names it: version/cipher, or empty."""
+    version, _, cipher = tls.partition("/")
+    return Wire(Peer(*peer), session_id, cipher, version)
+
+
 def record_of(
     kind: str,
     recipient: Recipient,
-    *,
     now: float,
     node: str,
     site: str = "",
     envelope_from: str = "",
     response: Response | None = None,
-    peer: Peer = WITHOUT_PEER,
+    wire: Wire = NO_WIRE,
     source: str = "",
+    *,
     bounce_class: str = "",
     reason: str = "",
-    session_id: str = "",
-    tls: str = "",
     size: int = 0,
     in_doubt: bool = False,
 ) -> Record:
     """`size` in bytes on the wire, before the final dot; `in_doubt`: the receiver may have it all the same."""
     batch = recipient.batch
-    version, _, cipher = tls.partition("/")
+    address = recipient.address
     return Record(
-        type=kind,
-        id=recipient_text(recipient.id),
-        sender=envelope_from,
-        recipient=recipient.address,
-        queue=f"{batch.mailing}:{batch.sender}@{recipient.domain}",
-        site=site,
-        size=size,
-        response=response,
-        peer_address=peer,
-        timestamp=now,
-        created=batch.accepted_at,
-        num_attempts=recipient.attempts,
-        bounce_classification=bounce_class,
-        egress_source=source,
+        kind,
+        recipient_text(recipient.id),
+        now,
+        envelope_from,
+        address,
+        f"{batch.mailing}:{batch.sender}{address[address.rfind('@') :]}",
+        site,
+        size,
+        response,
+        wire.peer,
+        batch.accepted_at,
+        recipient.attempts,
+        bounce_class,
+        source,
+        node,
+        wire.session_id,
+        wire.tls_cipher,
+        wire.tls_protocol_version,
+        in_doubt,
+        batch.sender,
+        batch.category,
+        batch.topic,
+        batch.mailing,
+        recipient.basis,
+        reason,
+        recipient.epoch,
+    )
+
+
+def reception_of(receipt: Receipt, submission: Submission, now: float, node: str) -> Record:
+    """One record for all recipients of a submit: their ids run from `id` on, `count` of them."""
+    return Record(
+        "Reception",
+        recipient_text(receipt.first),
+        now,
+        queue=f"{submission.mailing}:{submission.sender}",
+        created=now,
         nodeid=node,
-        session_id=session_id,
-        tls_cipher=cipher,
-        tls_protocol_version=version,
-        in_doubt=in_doubt,
-        legal_sender=batch.sender,
-        category=batch.category,
-        topic=batch.topic,
-        mailing=batch.mailing,
-        basis=recipient.basis,
-        reason=reason,
-        epoch=recipient.epoch,
+        legal_sender=submission.sender,
+        category=submission.category,
+        topic=submission.topic,
+        mailing=submission.mailing,
+        count=receipt.accepted,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import asdict
@@ -12,7 +13,8 @@ from engine.mail.address import parse_address
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
 from engine.mail.slots import FieldUse, check_fields
-from suppression.unsubscribe import TokenKey, Unsubscribe, make_token
+from engine.mail.template import compile_message
+from suppression.unsubscribe import TokenKey, token_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,19 @@ class ConfiguredSender:
         url = self.identity.unsubscribe_url
         if not url:
             return ""
-        what = Unsubscribe(self.identity.name, topic, address, recipient_id)
-        return url.replace("{token}", make_token(what, self.token_key))
+        return url.replace("{token}", token_of(self.identity.name, topic, address, recipient_id, self.token_key))
 
 
-def reading() -> Reading:
+def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
     """How accept reads addresses and messages."""
-    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields)
+
+    def suits(content: bytes, sender: str) -> None:
+        try:
+            compile_message(decode(content), senders[sender].identity)
+        except MessageError as error:
+            raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
+
+    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits)
 
 
 def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:

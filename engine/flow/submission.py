@@ -25,6 +25,8 @@ from engine.flow.users import Entry, Users
 from engine.flow.validate import ParsedAddress
 from engine.wire import Refusal
 
+log = logging.getLogger(__name__)
+
 RECIPIENTS_LIMIT = 1000
 FAILED_LOGINS_LIMIT = 3
 PASSING = {"spool_full": "452 4.3.1", "no_credit": "452 4.3.1", "draining": "451 4.3.2", "unavailable": "451 4.3.0"}
@@ -48,11 +50,12 @@ class SubmissionSettings:
 
 
 class Counts:
-    __slots__ = ("connections", "connections_refused", "logins_failed", "messages", "messages_refused")
+    __slots__ = ("connections", "connections_refused", "faults", "logins_failed", "messages", "messages_refused")
 
     def __init__(self) -> None:
         self.connections = 0
         self.connections_refused = 0
+        self.faults = 0
         self.logins_failed = 0
         self.messages = 0
         self.messages_refused = 0
@@ -187,8 +190,11 @@ class _Hooks:
             self._connection.idle.set()
 
     async def handle_exception(self, error: Exception) -> str:
-        """A fault of ours: told to the loop, which counts and logs it; the client tries again."""
-        asyncio.get_running_loop().call_exception_handler({"message": "a submission failed", "exception": error})
+        """A fault of ours, or of aiosmtpd, which a stranger can make stumble (VRFY with bytes that are no text). It is
+        logged and counted and does not stop the engine: nothing was promised, the client tries again.
+        """
+        self._submission.counts.faults += 1
+        log.error("SMTP submission: a command failed", exc_info=error)
         return "451 4.3.0 A fault of the engine: see its log"
 
 

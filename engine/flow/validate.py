@@ -50,6 +50,8 @@ class Reading:
     """The merge fields of content that was stored earlier."""
     check_fields: Callable[[Any, Mapping[str, str]], str | None]
     """None, or why these fields do not fit the message, the field named."""
+    suits: Callable[[bytes, str], None] = lambda _content, _sender: None
+    """Whether stored content can be sent by this sender (its link, its From). Raises Refusal. About a millisecond."""
 
 
 def read_address(text: str, reading: Reading) -> str:

@@ -57,8 +57,8 @@ class Connection(asyncio.Protocol):
     """Made by negotiate.open_connection. Does nothing before attach()."""
 
     __slots__ = (
-        "_busy", "_closed", "_deadline", "_loop", "_owner", "_paused", "_rings_at", "_seconds", "_session", "_timer",
-        "_transport", "extensions", "idle_since", "peer", "session_id", "tls", "transactions",
+        "__weakref__", "_busy", "_closed", "_deadline", "_loop", "_owner", "_paused", "_rings_at", "_seconds",
+        "_session", "_timer", "_transport", "extensions", "idle_since", "peer", "session_id", "tls", "transactions",
     )  # fmt: skip
 
     def __init__(

@@ -6,7 +6,8 @@ what a reply means, and it never invents an outcome: what was not answered is li
 
 The danger of pipelining is a stray reply line, which shifts all later ones. So an outcome counts only when the
 number of replies has proved right: a group's outcomes, and that of the message before it, are told when its DATA is
-answered (never by 2xx), the last message's when the RSET that rides behind its dot is answered. Anything that does
+answered by 354, or by the RSET that follows a refused group; the last message's when the RSET that rides behind its
+dot is answered. Anything that does
 not fit (unasked reply, wrong class, a reply to the dot before the dot was written) ends the session, and what was
 not proved is unknown. Without PIPELINING a stray line is seen when it comes before its command was written or in
 one read with another; the rest would cost a round trip a message.
@@ -133,8 +134,8 @@ class Session:
                 pass
         except ReplyError as error:
             self._close(events, None, str(error), is_clean=False)
-        if self._held and not self._awaited:
-            # Without PIPELINING nothing more is due, and nothing more has come.
+        if self._held and not self._pipelining and not self._awaited:
+            # Nothing more is due, and nothing more has come.
             self._release(events)
         return events
 
@@ -147,11 +148,11 @@ class Session:
 
     def data_to_send(self) -> list[bytes]:
         """What is to be written now, in order; each call gives only what is new."""
-        if self._unwritten:
-            self._unwritten = False
-            if self._pipelining and self._current is None and not self._quitting:
-                self._send(_RSET, command.RSET)
-                self._reset_due = False
+        unproved = self._unwritten or (self._held and not self._awaited)
+        self._unwritten = False
+        if unproved and self._pipelining and self._current is None and not (self._quitting or self._closed):
+            self._send(_RSET, command.RSET)
+            self._reset_due = False
         out, self._out = self._out, []
         return out
 
@@ -296,9 +297,12 @@ class Session:
             return
         assert self._current is not None
         outcome = self._refusal or Finished(self._current, _DATA, reply)
-        self._reset_due = outcome.phase is not _MAIL
+        # Refusals all look alike: shifted by a stray line, they still fit. A message held before them is proved only
+        # by the RSET that follows.
+        is_proved = self._pipelining and not self._held
+        self._reset_due = outcome.phase is not _MAIL or bool(self._held)
         self._held.append(outcome)
-        if self._pipelining:
+        if is_proved:
             self._release(events)
         self._end_group()
 

@@ -94,7 +94,7 @@ class Cursor:
     id: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every recipient, and frozen ones cost three times as much
 class Settled:
     """The recipient's stay is over: its row goes, the mailing's total counts it."""
 

@@ -138,7 +138,7 @@ class PlayedEngine:
     def status(self) -> Mapping[str, object]:
         return {"waiting": 0}
 
-    def on_accepted(self, receipt: Receipt) -> None:
+    def on_accepted(self, receipt: Receipt, submission: Submission) -> None:
         self.receipts.append(receipt)
 
     def on_cancel(self, batches: Sequence[int]) -> None:

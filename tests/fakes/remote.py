@@ -163,7 +163,10 @@ class Remote:
             elif line:
                 await self._hear(reader, line)
         async with asyncio.timeout(PATIENCE):
-            rest = await reader.read()
+            try:
+                rest = await reader.read()
+            except ConnectionResetError:
+                return  # the client gave up, which is an end like any other
         if rest and not rest.startswith(TLS_RECORD):
             self.faults.append(f"the client went on: {rest!r}")
 

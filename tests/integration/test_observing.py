@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.flow.users import entry_line
 from engine.metrics import METRICS
 from engine.signer.keys import generate_key, key_pem
 
@@ -61,6 +63,15 @@ def started(file: Path) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def wanting_submission(file: Path, port: int) -> Path:
+    users = file.parent / "users"
+    users.touch(0o640)
+    users.write_text(entry_line("program", "a password", cost=16) + "\n")
+    with file.open("a") as added:
+        added.write(f'[submission]\nlisten = "127.0.0.1:{port}"\nusers = "users"\n')
+    return file
 
 
 def ask(port: int, path: str) -> bytes:
@@ -109,3 +120,25 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(tmp_path) -> None:
     assert f"admin.listen '127.0.0.1:{port}'" in told[0]
     assert "choose another port" in told[0]
     assert "Traceback" not in log
+
+
+def test_mail_comes_in_by_smtp_submission(tmp_path) -> None:
+    admin, port = free_port(), free_port()
+    file = wanting_submission(configured(tmp_path, admin), port)
+    mail = b"From: news@example.jp\r\nX-Sokutatsu-Sender: shop\r\nX-Sokutatsu-Category: TX\r\n"
+    mail += b"X-Sokutatsu-Mailing: orders\r\nSubject: thanks\r\n\r\nThank you.\r\n"
+    with started(file) as process:
+        wait_until_ready(process, admin)
+        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+            client.login("program", "a password")
+            assert client.sendmail("x@example.jp", ["neko@example.jp"], mail) == {}
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
+            stranger.sendall(b"EHLO x\r\nVRFY \xff\r\nQUIT\r\n")
+            while stranger.recv(4096):
+                pass
+        status = json.loads(ask(admin, "/status"))
+        assert (status["accepted"], status["balance"]) == (1, 0), "a stranger's bad bytes stop nobody"
+        assert "sokutatsu_submission_messages_total 1.0" in ask(admin, "/metrics").decode().splitlines()
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, log

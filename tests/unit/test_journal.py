@@ -302,7 +302,7 @@ def test_a_bad_sector_far_in_leaves_what_stood_before_it(tmp_path) -> None:
     (path,) = segments(tmp_path)
     content = bytearray(path.read_bytes())
     assert len(content) > 150_000
-    content[140_000:140_064] = b"\xff" * 64
+    content[140_000:148_000] = b"\xff" * 8000
     path.write_bytes(content)
     found = list(read_records(path))
     assert len(found) > 2000
