@@ -12,6 +12,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from types import SimpleNamespace
@@ -63,7 +64,7 @@ class LaggingSpool:
     def __init__(self, core: MemorySpool, lag: Callable[[], float]) -> None:
         self.core = core
         self._lag = lag
-        self._calls: deque[tuple[Awaitable[Any], asyncio.Future[Any]]] = deque()
+        self._calls: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]] = deque()
         self._busy = False
         self._loop = asyncio.get_running_loop()
 
@@ -72,7 +73,7 @@ class LaggingSpool:
 
         async def call(*arguments: Any) -> Any:
             future: asyncio.Future[Any] = self._loop.create_future()
-            self._calls.append((method(*arguments), future))
+            self._calls.append((partial(method, *arguments), future))
             if not self._busy:
                 self._busy = True
                 self._loop.call_later(self._lag(), self._work)
@@ -84,9 +85,9 @@ class LaggingSpool:
         """All that waits, as one commit; then the answers, each a turn of the loop after the work was done."""
         calls, self._calls = self._calls, deque()
         answers = []
-        for coroutine, future in calls:
+        for call, future in calls:
             try:
-                coroutine.__await__().send(None)
+                call().__await__().send(None)
             except StopIteration as done:
                 answers.append((future, done.value, None))
             except Exception as error:  # noqa: BLE001 - the caller's
