@@ -161,8 +161,10 @@ class Path:
             connection.kick()
 
     def _prepare(self) -> None:
-        """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming."""
-        lines = len(self.pool.connections) + self.pool.opening
+        """Makes letters ahead of the connections, in sheets; never for a path that has no connection coming, and where
+        the last try failed not before it has one.
+        """
+        lines = len(self.pool.connections) + (0 if self.pool.failures else self.pool.opening)
         target = lines * LETTERS_PER_CONNECTION
         while self.ready and lines:
             wanted = target - self._preparing - self.prepared

@@ -12,7 +12,9 @@ import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
+from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,7 +64,7 @@ class LaggingSpool:
     def __init__(self, core: MemorySpool, lag: Callable[[], float]) -> None:
         self.core = core
         self._lag = lag
-        self._calls: deque[tuple[Awaitable[Any], asyncio.Future[Any]]] = deque()
+        self._calls: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]] = deque()
         self._busy = False
         self._loop = asyncio.get_running_loop()
 
@@ -71,7 +73,7 @@ class LaggingSpool:
 
         async def call(*arguments: Any) -> Any:
             future: asyncio.Future[Any] = self._loop.create_future()
-            self._calls.append((method(*arguments), future))
+            self._calls.append((partial(method, *arguments), future))
             if not self._busy:
                 self._busy = True
                 self._loop.call_later(self._lag(), self._work)
@@ -83,9 +85,9 @@ class LaggingSpool:
         """All that waits, as one commit; then the answers, each a turn of the loop after the work was done."""
         calls, self._calls = self._calls, deque()
         answers = []
-        for coroutine, future in calls:
+        for call, future in calls:
             try:
-                coroutine.__await__().send(None)
+                call().__await__().send(None)
             except StopIteration as done:
                 answers.append((future, done.value, None))
             except Exception as error:  # noqa: BLE001 - the caller's
@@ -169,6 +171,7 @@ class Wire(asyncio.Transport):
         self._receiver = Receiver(site.personality, site.faults, site)
         self._protocol: Any = None
         self._gone = False
+        self._sent = 0.0
         site.wires.append(self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -176,16 +179,21 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._gone:
-            self._loop.call_later(self._site.rtt / 2, self._serve, bytes(data))
+            self._in_order(self._serve, bytes(data))
+
+    def _in_order(self, then: Callable[..., None], *arguments: object) -> None:
+        """Half a round trip later, and never before what was sent before."""
+        self._sent = max(self._loop.time() + self._site.rtt / 2, self._sent + 1e-6)
+        self._loop.call_at(self._sent, then, *arguments)
 
     def _serve(self, data: bytes) -> None:
         if self._gone:
             return
         replies = self._receiver.receive(data)
         if replies:
-            self._loop.call_later(self._site.rtt / 2, self._reply, replies)
+            self._in_order(self._reply, replies)
         if self._receiver.end is End.CLOSED:
-            self._loop.call_later(self._site.rtt / 2, self.lose)
+            self._in_order(self.lose)
 
     def _reply(self, replies: bytes) -> None:
         if not self._gone:
@@ -294,7 +302,7 @@ class World:
             letters=self.letters,
             settle=self.settle,
             suppression=self.suppression,
-            rules=compile_rules(""),
+            rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
             counts=self.counts,
             opener=self._open,
             clock=self.clock,
