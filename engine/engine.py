@@ -197,6 +197,11 @@ class Engine:
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 
+    async def last_words(self) -> None:
+        """After a fault, when nothing else moves any more. Raises JournalFailed when that was the fault."""
+        if hasattr(self, "settle"):
+            await self.settle.last_words()
+
     async def close(self) -> None:
         """Frees everything in reverse order; also after a failed start."""
         while self._closers:
