@@ -16,8 +16,9 @@ from typing import Any
 
 from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
+from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch, Identity
+from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
