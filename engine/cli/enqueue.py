@@ -13,7 +13,7 @@ import hashlib
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from engine.cli.recipients import Fault, FileError, read_consents, read_message, read_recipients, seconds
-from engine.client import RECIPIENTS_LIMIT, SOCKET, Client, EngineError, Submitted, Terms, Unreachable
+from engine.cli.speaking import add_socket, guarded
+from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
 
 SHOWN_FAULTS = 20
 
@@ -33,26 +34,26 @@ def register(subparsers: Any) -> None:
     """Adds the commands to an argparse subparsers object; each sets `run`, which takes the arguments."""
     _register_enqueue(subparsers.add_parser("enqueue", help="hand a mailing to the engine"))
     cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
-    _add_socket(cancel, run_cancel)
+    add_socket(cancel, run_cancel)
     cancel.add_argument("--sender", required=True)
     cancel.add_argument("--mailing", required=True)
     cancel.add_argument("--address")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
-    _add_socket(suppress, run_suppress)
+    add_socket(suppress, run_suppress)
     suppress.add_argument("address")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
     suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
     consent = subparsers.add_parser("consent", help="record consents")
     imported = consent.add_subparsers(required=True, metavar="import").add_parser("import", help="from a CSV file")
-    _add_socket(imported, run_consent_import)
+    add_socket(imported, run_consent_import)
     imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
     imported.add_argument("--sender", required=True)
     imported.add_argument("--encoding", default="utf-8-sig")
 
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
-    _add_socket(parser, run_enqueue)
+    add_socket(parser, run_enqueue)
     parser.add_argument("--sender", required=True)
     parser.add_argument("--category", required=True, help="AD, AD_MO, TX_AD, OTHER_AD, FREE_AD, CONFIRM, TX or NP")
     parser.add_argument("--mailing", required=True, help="identifier, to cancel and to count by")
@@ -66,12 +67,6 @@ def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
     parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")
     parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
-
-
-def _add_socket(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    parser.add_argument("--socket", default=SOCKET, help=f"of the engine (default: {SOCKET})")
-    parser.add_argument("--patience", type=float, default=600.0, metavar="SECONDS", help="without any answer")
-    parser.set_defaults(run=run)
 
 
 @dataclass(slots=True)
@@ -102,7 +97,7 @@ def _refused_file(path: Path | None) -> Iterator[_Report]:
 
 
 def run_enqueue(args: argparse.Namespace) -> int:
-    return _guarded(lambda: _enqueue(args))
+    return guarded(args, lambda: _enqueue(args))
 
 
 def _enqueue(args: argparse.Namespace) -> int:
@@ -214,7 +209,7 @@ def run_cancel(args: argparse.Namespace) -> int:
         print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address}")
         return 0 if told["found"] == told["cancelled"] else 1
 
-    return _guarded(cancel)
+    return guarded(args, cancel)
 
 
 def run_suppress(args: argparse.Namespace) -> int:
@@ -224,11 +219,11 @@ def run_suppress(args: argparse.Namespace) -> int:
         print(f"suppressed: {args.address} gets no more mail" + (f" of {args.sender}" if args.sender else ""))
         return 0
 
-    return _guarded(suppress)
+    return guarded(args, suppress)
 
 
 def run_consent_import(args: argparse.Namespace) -> int:
-    return _guarded(lambda: _consent_import(args))
+    return guarded(args, lambda: _consent_import(args))
 
 
 def _consent_import(args: argparse.Namespace) -> int:
@@ -247,18 +242,3 @@ def _consent_import(args: argparse.Namespace) -> int:
                 print(f"{args.file}: {good[index]['address']!a}: {code}: {text}", file=sys.stderr)
     print(f"{recorded:,} consents recorded, {refused:,} refused")
     return 1 if refused else 0
-
-
-def _guarded(command: Callable[[], int]) -> int:
-    try:
-        return command()
-    except FileError as error:
-        print(f"sokutatsu: {error}", file=sys.stderr)
-        return 2
-    except EngineError as error:
-        about = f" ({error.field} = {error.value})" if error.field and error.value else ""
-        print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
-        return 3
-    except Unreachable as error:
-        print(f"sokutatsu: {error}: is the engine running, and may this user open its socket?", file=sys.stderr)
-        return 3
