@@ -30,7 +30,11 @@ PLACES = {
     "held": "due, but their site takes no more now",
 }
 OUTCOMES = ("delivered", "bounced", "expired", "suppressed", "cancelled")
-BINDS = {"pause": "paused by the receiver", "connection": "no connection", "max_message_rate": "max_message_rate"}
+BINDS = {
+    "pause": "the receiver asked for a pause",
+    "connection": "no connection",
+    "max_message_rate": "held to max_message_rate",
+}
 
 
 def register(subparsers: Any) -> None:
@@ -79,23 +83,22 @@ def _show(console: Console, told: Mapping[str, Any], *, is_narrowed: bool) -> No
     if not is_narrowed and told["engine"]["sites"]:
         console.print(_sites(told["engine"]["sites"]))
         for site in told["engine"]["sites"]:
-            if site["last_error"]:
-                console.print(Text(f"{site['site']}: last error: {_printable(site['last_error'])}"))
+            if remark := _remark(site):
+                console.print(Text(f"{site['site']}: {_printable(remark)}"))
 
 
-def _table(title: str, texts: Sequence[str], numbers: Sequence[str], last: str | None = None) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(title=f"\n{title}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
     for name in texts:
         table.add_column(name, overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
-    if last is not None:
-        table.add_column(last, overflow="fold")
     return table
 
 
 def _recipients(engine: Mapping[str, Any]) -> Table:
-    table = _table("Recipients since the start", ("where",), ("recipients",), "")
+    table = _table("Recipients since the start", ("where",), ("recipients",))
+    table.add_column("", overflow="fold")
     for place, meaning in PLACES.items():
         table.add_row(place.replace("_", " "), f"{engine[place]:,}", meaning)
     table.add_section()
@@ -141,7 +144,7 @@ def _mailings(mailings: Sequence[Mapping[str, Any]]) -> Table:
 
 def _sites(sites: Sequence[Mapping[str, Any]]) -> Table:
     numbers = ("ready", "in flight", "conn.", "delivered", "deferred", "failed")
-    table = _table("Busiest sites", ("site",), numbers, "bound by")
+    table = _table("Busiest sites", ("site",), numbers)
     for site in sites:
         table.add_row(
             Text(_printable(site["site"])),
@@ -149,16 +152,18 @@ def _sites(sites: Sequence[Mapping[str, Any]]) -> Table:
             f"{site['in_flight']:,}",
             f"{site['connections']}/{site['window']:.0f}",
             *(f"{site[name]:,}" for name in ("delivered", "deferred", "failed")),
-            _bound(site),
         )
     return table
 
 
-def _bound(site: Mapping[str, Any]) -> str:
-    bind = BINDS.get(site["binds"], site["binds"])
+def _remark(site: Mapping[str, Any]) -> str:
+    """What binds the site now, and what it was refused with last."""
+    words = [BINDS.get(site["binds"], site["binds"])] if site["binds"] else []
     if site["paused_seconds"]:
-        return f"{bind or 'pause'}, {_duration(site['paused_seconds'])} more"
-    return str(bind) if bind else ""
+        words.append(f"next try in {_duration(site['paused_seconds'])}")
+    if site["last_error"]:
+        words.append(f"last error: {site['last_error']}")
+    return ", ".join(words)
 
 
 def _duration(seconds: float) -> str:

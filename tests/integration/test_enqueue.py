@@ -169,6 +169,10 @@ def test_cancel_suppress_and_consent(behind, sokutatsu, tmp_path, capsys) -> Non
     )
     out, err = capsys.readouterr()
     assert "1 consents recorded, 2 refused" in out
-    assert "c.csv:4: cannot be read" in err
+    assert "c.csv:3: bad_address: " in err
+    assert "c.csv:4: at is 'soon': write " in err
+    (tmp_path / "c.csv").write_bytes("address,at,source\na@x.example,1,店頭\n".encode("cp932"))
+    assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2
+    assert "is not utf-8: say --encoding" in capsys.readouterr().err
     (tmp_path / "c.csv").write_text("address,at\n")
     assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2
