@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import ipaddress
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ import dkim
 import dns.exception
 import dns.resolver
 
+from engine.net.resolver import is_address
 from engine.signer.backend import OpensslBackend
 from engine.signer.keys import (
     KeyFileError,
@@ -78,20 +78,12 @@ def _name(text: str) -> str:
 def _server(text: str) -> tuple[str, int]:
     """ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT."""
     host, colon, port = text.rpartition(":")
-    if _is_address(text) or not (colon and port.isascii() and port.isdigit() and int(port) < 65536):
+    if is_address(text) or not (colon and port.isascii() and port.isdigit() and int(port) < 65536):
         host, port = text, "53"
     host = host.removeprefix("[").removesuffix("]")
-    if not _is_address(host):
+    if not is_address(host):
         raise argparse.ArgumentTypeError(f"{ascii(text)[:80]} is no address; write 192.0.2.1, 192.0.2.1:53 or [::1]:53")
     return host, int(port)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def run_keygen(arguments: argparse.Namespace) -> int:
