@@ -270,7 +270,7 @@ class AsyncClient:
         return await self._call("suppress", {"address": address, "sender": sender, "topic": topic, "channel": channel})
 
     async def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Up to 10,000 records of {"address", "at", "method", "topic"?, "evidence"?}."""
+        """Up to 10,000 records of {"address", "at", "source", "basis"?, "covers"?, "topics"?, "evidence"?}."""
         return await self._call("consent", {"sender": sender, "records": list(records)})
 
     async def ping(self) -> dict[str, Any]:
