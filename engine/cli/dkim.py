@@ -53,9 +53,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     commands = subparsers.add_parser("dkim", help="DKIM keys and signatures").add_subparsers(required=True)
     keygen = commands.add_parser("keygen", help="write a new key and print its DNS record")
     keygen.add_argument("domain", type=_name, help="signing domain, d=")
-    keygen.add_argument("--selector", type=_name, required=True, help="s=")
-    keygen.add_argument("--algorithm", choices=("rsa", "ed25519"), default="rsa")
-    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="must not exist")
+    keygen.add_argument("--selector", type=_name, required=True, help="s=, the first label of the DNS name")
+    keygen.add_argument("--algorithm", choices=("rsa", "ed25519"), default="rsa", help="default: rsa, of 2048 bits")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="PEM, mode 0600; must not exist")
     keygen.set_defaults(run=run_keygen)
     verify = commands.add_parser("verify", help="verify every signature of a message")
     verify.add_argument("file", type=Path, help="RFC 5322 message; - is the standard input")
@@ -109,8 +109,8 @@ def _write_new(file: Path, content: bytes) -> None:
 
 def zone_line(name: str, record: str) -> str:
     """As it goes into a zone file: strings of at most 255 bytes, which readers join without a space."""
-    strings = " ".join(f'"{record[at : at + STRING_LIMIT]}"' for at in range(0, len(record), STRING_LIMIT))
-    return f"{name}. IN TXT ( {strings} )"
+    strings = [f'"{record[at : at + STRING_LIMIT]}"' for at in range(0, len(record), STRING_LIMIT)]
+    return f"{name}. IN TXT ( {' '.join(strings)} )"
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

@@ -36,11 +36,44 @@ from engine.cli.speaking import add_socket, guarded
 from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
 
 SHOWN_FAULTS = 20
+ENQUEUE = """\
+The message is a TOML or JSON map of subject, text, html (one of the two or
+both) and headers, or a whole RFC 5322 message (.eml). {{name}} stands for the
+column "name" of the recipients, %cancelurl% for the reader's opt-out address:
+
+  subject = "{{name}}様 秋の感謝祭"
+  text = \"\"\"
+  {{name}} 様 ...
+  配信停止: %cancelurl%
+  \"\"\"
+
+Recipients, CSV with the names of the columns first, or JSON lines:
+
+  address,name
+  taro@example.jp,山田太郎
+
+  {"address": "taro@example.jp", "name": "山田太郎"}
+
+It may be run again after any failure: nobody is mailed twice.
+Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
+wrong, 3 the engine refused or did not answer."""
+CONSENT = """\
+CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
+"covers" (AD, MAIL_ORDER) and "topics" take several words, spaces between:
+
+  address,at,source,topics,evidence
+  taro@example.jp,2026-04-01T10:15:00+09:00,web,newsletter,申込フォーム 12
+
+Exit codes: 0 all recorded, 1 some lines refused, 2 the file is wrong,
+3 the engine refused or did not answer."""
 
 
 def register(subparsers: Any) -> None:
     """Adds the commands to an argparse subparsers object; each sets `run`, which takes the arguments."""
-    _register_enqueue(subparsers.add_parser("enqueue", help="hand a mailing to the engine"))
+    raw = argparse.RawDescriptionHelpFormatter
+    _register_enqueue(
+        subparsers.add_parser("enqueue", help="hand a mailing to the engine", epilog=ENQUEUE, formatter_class=raw)
+    )
     cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
     add_socket(cancel, run_cancel)
     cancel.add_argument("--sender", required=True)
@@ -53,7 +86,9 @@ def register(subparsers: Any) -> None:
     suppress.add_argument("--topic", help="only this topic of the sender")
     suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
     consent = subparsers.add_parser("consent", help="record consents")
-    imported = consent.add_subparsers(required=True, metavar="import").add_parser("import", help="from a CSV file")
+    imported = consent.add_subparsers(required=True, metavar="import").add_parser(
+        "import", help="from a CSV file", epilog=CONSENT, formatter_class=raw
+    )
     add_socket(imported, run_consent_import)
     imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
     imported.add_argument("--sender", required=True, help="that the consents were given to")

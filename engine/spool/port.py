@@ -19,11 +19,11 @@ class SpoolFailed(Exception):  # noqa: N818 - the spool's state, not one call's 
     """Disk lost: stop accepting, say so, exit non-zero."""
 
 
-class SpoolFull(Exception):  # noqa: N818
+class SpoolFull(Exception):  # noqa: N818 - an expected answer
     """Free disk below the floor: this submit is refused, deliveries and settling go on."""
 
 
-class KeyReused(Exception):  # noqa: N818
+class KeyReused(Exception):  # noqa: N818 - an expected answer
     """The idempotency key is known with other bytes."""
 
 

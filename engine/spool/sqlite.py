@@ -93,7 +93,7 @@ class SqliteSpool:
 
     @property
     def failed(self) -> asyncio.Future[SpoolFailed]:
-        """Done when the disk is lost: the daemon watches it and stops."""
+        """Done when the disk is lost: the engine watches it and stops."""
         return self._writer.failed
 
     @property

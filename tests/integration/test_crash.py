@@ -1,0 +1,85 @@
+"""kill -9 and SIGTERM under load: nobody acknowledged is lost, and what may arrive twice is bounded and counted."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+from bench.crash import crash
+from tests.integration.running import engine, received, sink, terms
+
+
+def test_killed_again_and_again_under_load_it_loses_nobody(tmp_path: Path) -> None:
+    figures = crash(tmp_path / "crash", kills=5, seed=random.randrange(1 << 30), seconds=120.0)
+    assert figures["good"], figures
+    assert (figures["lost"], figures["never_acknowledged"], figures["kills"]) == (0, 0, 5)
+    assert figures["accepted"] > 0
+    assert figures["engine_exit_code"] == 0
+
+
+def test_a_graceful_stop_under_load_hands_back_the_rest_without_doubt(tmp_path: Path) -> None:
+    addresses = [f"r{n}@d{n % 9}.example" for n in range(6000)]
+    with sink(tmp_path, "--latency", "5") as receiver, engine(
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}
+    ) as running:  # fmt: skip
+        with running.client() as client:
+            client.submit(addresses, terms())
+        delivered = 0
+        for turn in range(3):
+            running.until(lambda: running.status()["delivered"] > 300, f"under load for the {turn}. time")
+            assert running.stop() == 0
+            arrived = received(receiver)
+            assert sum(arrived.values()) == len(arrived), "nobody twice"
+            running.start()
+            status = running.status()
+            assert status["recovered_in_doubt"] == 0
+            assert status["recovered"] == 6000 - len(arrived), "the journal and the spool know what arrived"
+            delivered = len(arrived)
+        running.settled()
+        assert running.stop() == 0
+        arrived = received(receiver)
+        assert (len(arrived), sum(arrived.values())) == (6000, 6000)
+        assert delivered < 6000
+        assert running.ends() == {"Delivery": 6000}
+
+
+def test_the_second_sigterm_ends_it_at_once_and_loses_nobody(tmp_path: Path) -> None:
+    """The receiver stalls behind the dot, so that a graceful stop would take its ten seconds."""
+    limits = {"data_dot_timeout": 600}
+    with sink(tmp_path) as receiver, engine(
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, shaping=limits
+    ) as running:  # fmt: skip
+        with running.client() as client:
+            client.submit([f"stall-dot-1-{n}@d.example" for n in range(4)], terms())
+        running.until(lambda: receiver.counts()["events"].get("fault stall-dot", 0) == 4, "stalled")
+        child = running.child
+        assert child is not None
+        child.popen.send_signal(signal.SIGTERM)
+        running.until(lambda: "stopping" in running.log.read_text(), "stopping")
+        began = time.monotonic()
+        child.popen.send_signal(signal.SIGTERM)
+        assert child.popen.wait(10) == -signal.SIGKILL
+        assert time.monotonic() - began < 3
+        child.stop()
+        running.start()
+        assert running.status()["recovered_in_doubt"] == 4
+        status = running.settled()
+        assert (status["delivered"], status["resent_in_doubt"]) == (4, 4)
+        assert set(received(receiver).values()) == {2}, "they had been taken, as far as nobody could know"
+
+
+def test_a_stop_is_not_held_up_by_a_receiver_that_stalls(tmp_path: Path) -> None:
+    with sink(tmp_path) as receiver, engine(
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, shaping={"data_dot_timeout": 600}, stop=1
+    ) as running:  # fmt: skip
+        with running.client() as client:
+            client.submit(["stall-dot-1-x@d.example", "stall-data-1-y@d.example"], terms())
+        running.until(lambda: receiver.counts()["events"].get("fault stall-dot", 0) == 1, "stalled")
+        began = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - began < 5
+        running.start()
+        status = running.settled()
+        assert (status["delivered"], status["resent_in_doubt"]) == (2, 1)
