@@ -48,6 +48,10 @@ class Letter:
     utf8: bool
 
 
+INTENT_PATIENCE = 0.02
+"""Seconds that a bulk sheet's intent may wait for a commit to share: it is being signed meanwhile."""
+
+
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
     """The batch's sender is not in the configuration any more."""
 
@@ -129,7 +133,8 @@ class Letters:
         urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
         signatures = self._signer.sign(requests, urgent=urgent)
         signatures.add_done_callback(sheet.signed)
-        intent = asyncio.ensure_future(self._spool.intend([recipient.id for recipient in recipients]))
+        ids = [recipient.id for recipient in recipients]
+        intent = asyncio.ensure_future(self._spool.intend(ids, 0.0 if urgent else INTENT_PATIENCE))
         intent.add_done_callback(sheet.intended)
 
     def _alone(

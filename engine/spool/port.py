@@ -179,9 +179,10 @@ class Spool(Protocol):
         """All of it or nothing, in one commit. A recipient that is not there any more is counted by nobody."""
         ...
 
-    async def intend(self, recipients: Sequence[int]) -> None:
-        """Records that these may be about to be sent. What a crash leaves here, unsettled, comes back from pull
-        with `in_doubt`. The record goes when its last recipient is settled or deferred.
+    async def intend(self, recipients: Sequence[int], patience: float = 0.0) -> None:
+        """Records that these may be about to be sent; may wait up to `patience` seconds for another commit to share.
+        What a crash leaves here, unsettled, comes back from pull with `in_doubt`. The record goes when its last
+        recipient is settled or deferred.
         """
         ...
 
