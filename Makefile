@@ -30,22 +30,30 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
-$(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+# The tools that build come first, pinned too: pip then fetches nothing by itself.
+$(VENV)/build.stamp: requirements-build.lock | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements-build.lock
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --require-hashes -r requirements-dev.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+INSTALL := $(PIP) install --no-build-isolation --use-pep517
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml $(VENV)/build.stamp
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml $(VENV)/build.stamp
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-deps --editable .
 	@touch $@ $(VENV)/run.stamp
 
 # After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
 LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras --no-header
 lock:
-	$(LOCK) -o requirements.lock pyproject.toml build.in
-	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml build.in
+	$(LOCK) -o requirements-build.lock build.in
+	$(LOCK) -o requirements.lock pyproject.toml
+	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) demo-run bench-run build *.egg-info

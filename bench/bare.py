@@ -31,7 +31,7 @@ class BareResult:
 class BareClient(asyncio.Protocol):
     """One connection. `take()` says whether one more message is to be sent; `ended` is called once."""
 
-    __slots__ = ("_buffer", "_ended", "_group", "_last", "_payload", "_sent", "_steady", "_take", "_transport", "error")
+    __slots__ = ("_buffer", "_ended", "_group", "_last", "_payload", "_steady", "_take", "_transport", "error")
 
     def __init__(self, group: bytes, payload: bytes, take: Callable[[], bool], ended: Callable[[], None]) -> None:
         self._group = group
@@ -41,7 +41,6 @@ class BareClient(asyncio.Protocol):
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._sent = False
         self._last = False
         self.error: Exception | None = None
 

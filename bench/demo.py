@@ -54,11 +54,11 @@ class Kind:
 
 
 KINDS = (
-    Kind("reader", "reader", 0.85, "Delivery", "consented: delivered"),
-    Kind("opted-out", "optout", 0.05, "Suppressed", "opted out after consenting: never sent (3条3項)"),
-    Kind("no-consent", "stranger", 0.04, "Suppressed", "no recorded consent: never sent (3条1項)"),
-    Kind("refused", "bounce-", 0.03, "Bounce", "receiver says 550: bounced, then suppressed"),
-    Kind("deferred", "defer-1-", 0.03, "Delivery", "receiver says 451 once: retried, delivered"),
+    Kind("reader", "reader", 0.85, "Delivery", "consented"),
+    Kind("opted-out", "optout", 0.05, "Suppressed", "consented, then opted out (3条3項)"),
+    Kind("no-consent", "stranger", 0.04, "Suppressed", "never consented (3条1項)"),
+    Kind("refused", "bounce-", 0.03, "Bounce", "the receiver says 550"),
+    Kind("deferred", "defer-1-", 0.03, "Delivery", "the receiver says 451 once"),
 )
 
 
@@ -209,12 +209,12 @@ class Demo:
 
     def _table(self, journal: Mapping[tuple[str, str], int], received: Mapping[str, int]) -> None:
         table = Table(title="What happened to each kind", title_justify="left")
-        for name in ("kind", "recipients", "journal says", "receiver got", ""):
-            table.add_column(name, justify="right" if name in ("recipients", "receiver got") else "left")
+        for name in ("who", "recipients", "journal says", "received"):
+            table.add_column(name, justify="right" if name in ("recipients", "received") else "left")
         expected = Counter(kind.name for kind, _ in self.everybody)
         for kind in KINDS:
-            says = ", ".join(f"{what} {count:,}" for (who, what), count in sorted(journal.items()) if who == kind.name)
-            table.add_row(kind.name, f"{expected[kind.name]:,}", says, f"{received[kind.name]:,}", kind.what)
+            says = "\n".join(f"{what} {count:,}" for (who, what), count in sorted(journal.items()) if who == kind.name)
+            table.add_row(kind.what, f"{expected[kind.name]:,}", says, f"{received[kind.name]:,}")
         self.console.print(table)
 
 
@@ -236,6 +236,9 @@ def run(folder: Path, count: int) -> dict[str, Any]:
         command = [sys.executable, "-m", "engine", "run", "--config", str(demo.configure(sink))]
         with started("engine", command, folder / "engine.log") as demo.engine:
             demo.wait_until_ready()
+            demo.console.print(
+                f"engine: http://127.0.0.1:{demo.admin}/metrics and /status while it runs", soft_wrap=True
+            )
             status = asyncio.run(demo.send())
             figures = demo.report(sink, status)
             figures["rate_unit"] = "recipients/s, consent and opt-out checked, RSA-2048 signed, TLS, synced to disk"
@@ -250,7 +253,8 @@ def _where(console: Console, folder: Path) -> None:
         "  sokutatsu.toml             the configuration that this ran with\n"
         "  state/journal/*.jsonl.zst  what happened to everybody, one JSON line an event: zstd -dc … | jq\n"
         "  receiver.samples/*.eml     some of the mail as it arrived\n"
-        "  engine.log                 and, while the engine runs, /metrics and /status on its admin address\n"
+        "  engine.log                 what the engine said\n",
+        soft_wrap=True,
     )
 
 

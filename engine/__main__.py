@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import dkim, enqueue, running, user
+from engine.cli import dkim, enqueue, running, status, user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,6 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     running.register(commands)
     enqueue.register(commands)
+    status.register(commands)
     dkim.register(commands)
     user.register(commands)
     return parser

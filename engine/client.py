@@ -270,7 +270,7 @@ class AsyncClient:
         return await self._call("suppress", {"address": address, "sender": sender, "topic": topic, "channel": channel})
 
     async def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Up to 10,000 records of {"address", "at", "method", "topic"?, "evidence"?}."""
+        """Up to 10,000 of {"address", "at", "source"} and, if wanted, "basis", "covers", "topics", "evidence"."""
         return await self._call("consent", {"sender": sender, "records": list(records)})
 
     async def ping(self) -> dict[str, Any]:
@@ -284,9 +284,9 @@ class AsyncClient:
         return _submitted(await self._answer(self._exchange.request("submit", fields, packed)), offset, count)
 
     async def _answer(self, number: int) -> dict[str, Any]:
-        if self._running is None or self._running.done():
-            raise Unreachable("the client is closed")
         future = self._answers[number] = asyncio.get_running_loop().create_future()
+        if self._running is None or self._running.done():
+            self._ended(self._running)
         self._wake.set()
         answer: dict[str, Any] = await future
         if not answer["ok"]:
@@ -335,8 +335,8 @@ class AsyncClient:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), until_next)
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
-        error = Unreachable("the client is closed") if running.cancelled() else running.exception()
+    def _ended(self, running: asyncio.Task[None] | None) -> None:
+        error = None if running is None or running.cancelled() else running.exception()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error or Unreachable("the client is closed"))

@@ -77,6 +77,8 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await admin.close()
+            if self._fault is not None:
+                await self._last_words(engine)
             await engine.close()
         if self._fault is not None:
             log.critical(
@@ -91,6 +93,12 @@ class Daemon:
             await engine.stop()
         except FATAL as error:
             self.fail(error)
+
+    async def _last_words(self, engine: Engine) -> None:
+        try:
+            await engine.last_words()
+        except JournalFailed as error:
+            log.error("what happened last is not in the journal either: %s", error)  # noqa: TRY400 - the text says it all
 
     def fail(self, error: BaseException) -> None:
         """The first fault stops the process; later ones are its consequences."""

@@ -17,8 +17,9 @@ from typing import Any
 
 from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
+from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch, Identity
+from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
@@ -205,6 +206,11 @@ class Engine:
             await self.submission.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
+
+    async def last_words(self) -> None:
+        """After a fault, when nothing else moves any more. Raises JournalFailed when that was the fault."""
+        if hasattr(self, "settle"):
+            await self.settle.last_words()
 
     async def close(self) -> None:
         """Frees everything in reverse order; also after a failed start."""

@@ -2,7 +2,8 @@
 
 特定電子メール法 3条, 特定商取引法 12条の3. `Suppression` is the face, the event types are what it records, a Decision
 is what it answers. It refuses to guess: an unknown category, an address that cannot be matched, a ledger that failed,
-all block. It imports nothing of the engine.
+all block. It imports nothing of the engine. LAW.md, which the files cite by section, is our reading of these laws; it
+is kept outside this tree.
 """
 
 from suppression.decision import Category, Decision, Verdict

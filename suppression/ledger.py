@@ -51,7 +51,6 @@ _SAME: Final = 7
 _PAIR: Final = struct.Struct("<qq")
 _FACT: Final = "kind, wide, exact, sender, topic, at, detail"
 
-
 Row = tuple[int, int, int, int, int, int, int, int, int, int, str]
 
 
@@ -59,7 +58,7 @@ class LedgerFailed(Exception):  # noqa: N818 - the ledger's state, not one call'
     """The store cannot be read or written: from now on nothing may be sent that it would have to allow."""
 
 
-class LedgerRefused(Exception):  # noqa: N818
+class LedgerRefused(Exception):  # noqa: N818 - a start that cannot be, not a bug
     """The ledger cannot be opened: names the file, the reason, the remedy."""
 
 

@@ -2,8 +2,8 @@
 
 Version, key number, then the payload under a synthetic IV (the scheme of RFC 5297, with keyed BLAKE2b, RFC 7693, as the
 MAC, at a fifth of HMAC-SHA256's cost: one is made for every mail). The IV authenticates, and the address of a person
-does not lie open in links and logs. A key that is rotated out of making
-stays in the ring for reading, since no law lets an unsubscribe address stop working while the mail is out there.
+does not lie open in links and logs. A key that is rotated out of making stays in the ring for reading, since no law
+lets an unsubscribe address stop working while the mail is out there.
 Everything that is not ours reads as None: the caller answers the same for known and unknown (no oracle).
 """
 
@@ -58,13 +58,10 @@ class Unsubscribe:
     recipient: int = 0
 
 
-def make_token(what: Unsubscribe, key: TokenKey) -> str:
-    """The same input gives the same token, so a retry carries the same link. Raises TokenError."""
-    return token_of(what.sender, what.topic, what.address, what.recipient, key)
-
-
 def token_of(sender: str, topic: str, address: str, recipient: int, key: TokenKey) -> str:
-    """make_token without the value: every mail with a link needs one, about 4 µs."""
+    """Of an Unsubscribe's parts, since every mail with a link needs one: about 4 µs. The same input gives the same
+    token, so a retry carries the same link. Raises TokenError.
+    """
     if not 0 <= recipient < 1 << 64:
         raise TokenError(f"recipient: {recipient} is no 64-bit number; pass the recipient's id")
     payload = recipient.to_bytes(_ID_BYTES, "big") + _names(sender, topic) + _text("address", address)

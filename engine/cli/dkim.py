@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import ipaddress
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ import dkim
 import dns.exception
 import dns.resolver
 
+from engine.net.resolver import is_address
 from engine.signer.backend import OpensslBackend
 from engine.signer.keys import (
     KeyFileError,
@@ -53,9 +53,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     commands = subparsers.add_parser("dkim", help="DKIM keys and signatures").add_subparsers(required=True)
     keygen = commands.add_parser("keygen", help="write a new key and print its DNS record")
     keygen.add_argument("domain", type=_name, help="signing domain, d=")
-    keygen.add_argument("--selector", type=_name, required=True, help="s=")
-    keygen.add_argument("--algorithm", choices=("rsa", "ed25519"), default="rsa")
-    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="must not exist")
+    keygen.add_argument("--selector", type=_name, required=True, help="s=, the first label of the DNS name")
+    keygen.add_argument("--algorithm", choices=("rsa", "ed25519"), default="rsa", help="default: rsa, of 2048 bits")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="PEM, mode 0600; must not exist")
     keygen.set_defaults(run=run_keygen)
     verify = commands.add_parser("verify", help="verify every signature of a message")
     verify.add_argument("file", type=Path, help="RFC 5322 message; - is the standard input")
@@ -78,20 +78,12 @@ def _name(text: str) -> str:
 def _server(text: str) -> tuple[str, int]:
     """ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT."""
     host, colon, port = text.rpartition(":")
-    if _is_address(text) or not (colon and port.isascii() and port.isdigit() and int(port) < 65536):
+    if is_address(text) or not (colon and port.isascii() and port.isdigit() and int(port) < 65536):
         host, port = text, "53"
     host = host.removeprefix("[").removesuffix("]")
-    if not _is_address(host):
+    if not is_address(host):
         raise argparse.ArgumentTypeError(f"{ascii(text)[:80]} is no address; write 192.0.2.1, 192.0.2.1:53 or [::1]:53")
     return host, int(port)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def run_keygen(arguments: argparse.Namespace) -> int:
@@ -117,8 +109,8 @@ def _write_new(file: Path, content: bytes) -> None:
 
 def zone_line(name: str, record: str) -> str:
     """As it goes into a zone file: strings of at most 255 bytes, which readers join without a space."""
-    strings = " ".join(f'"{record[at : at + STRING_LIMIT]}"' for at in range(0, len(record), STRING_LIMIT))
-    return f"{name}. IN TXT ( {strings} )"
+    strings = [f'"{record[at : at + STRING_LIMIT]}"' for at in range(0, len(record), STRING_LIMIT)]
+    return f"{name}. IN TXT ( {' '.join(strings)} )"
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

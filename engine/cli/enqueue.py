@@ -13,7 +13,7 @@ import hashlib
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,55 +23,95 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from engine.cli.recipients import Fault, FileError, read_consents, read_message, read_recipients, seconds
-from engine.client import RECIPIENTS_LIMIT, SOCKET, Client, EngineError, Submitted, Terms, Unreachable
+from engine.cli.recipients import (
+    ADDRESS_COLUMNS,
+    Fault,
+    FileError,
+    read_consents,
+    read_message,
+    read_recipients,
+    seconds,
+)
+from engine.cli.speaking import add_socket, guarded
+from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
 
 SHOWN_FAULTS = 20
+ENQUEUE = """\
+The message is a TOML or JSON map of subject, text, html (one of the two or
+both) and headers, or a whole RFC 5322 message (.eml). {{name}} stands for the
+column "name" of the recipients, %cancelurl% for the reader's opt-out address:
+
+  subject = "{{name}}様 秋の感謝祭"
+  text = \"\"\"
+  {{name}} 様 ...
+  配信停止: %cancelurl%
+  \"\"\"
+
+Recipients, CSV with the names of the columns first, or JSON lines:
+
+  address,name
+  taro@example.jp,山田太郎
+
+  {"address": "taro@example.jp", "name": "山田太郎"}
+
+It may be run again after any failure: nobody is mailed twice.
+Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
+wrong, 3 the engine refused or did not answer."""
+CONSENT = """\
+CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
+"covers" (AD, MAIL_ORDER) and "topics" take several words, spaces between:
+
+  address,at,source,topics,evidence
+  taro@example.jp,2026-04-01T10:15:00+09:00,web,newsletter,申込フォーム 12
+
+Exit codes: 0 all recorded, 1 some lines refused, 2 the file is wrong,
+3 the engine refused or did not answer."""
 
 
 def register(subparsers: Any) -> None:
     """Adds the commands to an argparse subparsers object; each sets `run`, which takes the arguments."""
-    _register_enqueue(subparsers.add_parser("enqueue", help="hand a mailing to the engine"))
+    raw = argparse.RawDescriptionHelpFormatter
+    _register_enqueue(
+        subparsers.add_parser("enqueue", help="hand a mailing to the engine", epilog=ENQUEUE, formatter_class=raw)
+    )
     cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
-    _add_socket(cancel, run_cancel)
+    add_socket(cancel, run_cancel)
     cancel.add_argument("--sender", required=True)
     cancel.add_argument("--mailing", required=True)
-    cancel.add_argument("--address")
+    cancel.add_argument("--address", help="only this recipient of the mailing")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
-    _add_socket(suppress, run_suppress)
+    add_socket(suppress, run_suppress)
     suppress.add_argument("address")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
     suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
     consent = subparsers.add_parser("consent", help="record consents")
-    imported = consent.add_subparsers(required=True, metavar="import").add_parser("import", help="from a CSV file")
-    _add_socket(imported, run_consent_import)
+    imported = consent.add_subparsers(required=True, metavar="import").add_parser(
+        "import", help="from a CSV file", epilog=CONSENT, formatter_class=raw
+    )
+    add_socket(imported, run_consent_import)
     imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
-    imported.add_argument("--sender", required=True)
-    imported.add_argument("--encoding", default="utf-8-sig")
+    imported.add_argument("--sender", required=True, help="that the consents were given to")
+    imported.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
 
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
-    _add_socket(parser, run_enqueue)
-    parser.add_argument("--sender", required=True)
+    add_socket(parser, run_enqueue)
+    parser.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     parser.add_argument("--category", required=True, help="AD, AD_MO, TX_AD, OTHER_AD, FREE_AD, CONFIRM, TX or NP")
     parser.add_argument("--mailing", required=True, help="identifier, to cancel and to count by")
-    parser.add_argument("--topic", default="")
-    parser.add_argument("--priority", choices=("bulk", "transactional"), default="bulk")
+    parser.add_argument("--topic", default="", help="what a reader can opt out of within the sender")
+    parser.add_argument(
+        "--priority", choices=("bulk", "transactional"), default="bulk", help="transactional overtakes bulk everywhere"
+    )
     parser.add_argument("--not-before", type=seconds, metavar="TIME", help="ISO 8601 or Unix seconds")
-    parser.add_argument("--expires", type=seconds, metavar="TIME")
+    parser.add_argument("--expires", type=seconds, metavar="TIME", help="default: what the configuration says")
     parser.add_argument("--message", required=True, type=Path, metavar="FILE", help=".json, .toml or .eml")
     parser.add_argument("--recipients", required=True, type=Path, metavar="FILE", help=".csv or .jsonl")
-    parser.add_argument("--address-column", metavar="NAME")
+    parser.add_argument("--address-column", metavar="NAME", help=f"default: {', '.join(ADDRESS_COLUMNS)}")
     parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
     parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")
     parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
-
-
-def _add_socket(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    parser.add_argument("--socket", default=SOCKET, help=f"of the engine (default: {SOCKET})")
-    parser.add_argument("--patience", type=float, default=600.0, metavar="SECONDS", help="without any answer")
-    parser.set_defaults(run=run)
 
 
 @dataclass(slots=True)
@@ -102,7 +142,7 @@ def _refused_file(path: Path | None) -> Iterator[_Report]:
 
 
 def run_enqueue(args: argparse.Namespace) -> int:
-    return _guarded(lambda: _enqueue(args))
+    return guarded(args, lambda: _enqueue(args))
 
 
 def _enqueue(args: argparse.Namespace) -> int:
@@ -154,13 +194,15 @@ def _count(submitted: Submitted, numbers: array[int], report: _Report) -> None:
 
 
 class _progress:  # noqa: N801 - used as a function
-    """A bar over the bytes of the file: their number is known before the lines'."""
+    """A bar over the bytes of the file, whose number is known before that of the lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._size = Path(stream.name).stat().st_size
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[taken]:,} accepted"))
         more = (TextColumn("{task.fields[refused]:,} refused"), TimeRemainingColumn())
-        self._progress = Progress(*columns, *more, console=Console(stderr=True))
+        console = Console(stderr=True)
+        # Gone at the end: what stays is the sum, or why there is none.
+        self._progress = Progress(*columns, *more, console=console, transient=True, disable=not console.is_terminal)
 
     def __enter__(self) -> tuple[Progress, Any]:
         self._progress.start()
@@ -209,26 +251,30 @@ def run_cancel(args: argparse.Namespace) -> int:
         with Client(args.socket, patience=args.patience) as client:
             told = client.cancel(args.sender, args.mailing, args.address)
         if args.address is None:
-            print(f"cancelled: {told['batches']} submits of {args.mailing} were open")
+            print(f"cancelled: {told['batches']} submits of {args.mailing} were open; later ones will not go either")
             return 0
         print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address}")
         return 0 if told["found"] == told["cancelled"] else 1
 
-    return _guarded(cancel)
+    return guarded(args, cancel)
 
 
 def run_suppress(args: argparse.Namespace) -> int:
     def suppress() -> int:
         with Client(args.socket, patience=args.patience) as client:
             client.suppress(args.address, args.sender, args.topic, args.channel)
-        print(f"suppressed: {args.address} gets no more mail" + (f" of {args.sender}" if args.sender else ""))
+        whose = f" of {args.sender}" if args.sender else ""
+        what = f", topic {args.topic}" if args.topic else ""
+        print(
+            f"suppressed: {args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
+        )
         return 0
 
-    return _guarded(suppress)
+    return guarded(args, suppress)
 
 
 def run_consent_import(args: argparse.Namespace) -> int:
-    return _guarded(lambda: _consent_import(args))
+    return guarded(args, lambda: _consent_import(args))
 
 
 def _consent_import(args: argparse.Namespace) -> int:
@@ -236,29 +282,15 @@ def _consent_import(args: argparse.Namespace) -> int:
     with _opened(args.file, args.encoding) as stream, Client(args.socket, patience=args.patience) as client:
         records = read_consents(args.file, stream)
         while batch := list(islice(records, RECIPIENTS_LIMIT)):
-            good = [record for record in batch if not isinstance(record, Fault)]
-            faults = [record for record in batch if isinstance(record, Fault)]
-            told: dict[str, Any] = client.consent(args.sender, good) if good else {"recorded": 0, "refused": []}
+            good = [line for line in batch if not isinstance(line, Fault)]
+            told: dict[str, Any] = {"recorded": 0, "refused": []}
+            if good:
+                told = client.consent(args.sender, [line.record for line in good])
+            faults = [(line.number, line.reason) for line in batch if isinstance(line, Fault)]
+            faults += [(good[index].number, f"{code}: {text}") for index, code, text in told["refused"]]
             recorded += told["recorded"]
-            refused += len(faults) + len(told["refused"])
-            for fault in faults:
-                print(f"{args.file}:{fault.number}: {fault.reason}", file=sys.stderr)
-            for index, code, text in told["refused"]:
-                print(f"{args.file}: {good[index]['address']!a}: {code}: {text}", file=sys.stderr)
+            refused += len(faults)
+            for number, reason in sorted(faults):
+                print(f"{args.file}:{number}: {reason}", file=sys.stderr)
     print(f"{recorded:,} consents recorded, {refused:,} refused")
     return 1 if refused else 0
-
-
-def _guarded(command: Callable[[], int]) -> int:
-    try:
-        return command()
-    except FileError as error:
-        print(f"sokutatsu: {error}", file=sys.stderr)
-        return 2
-    except EngineError as error:
-        about = f" ({error.field} = {error.value})" if error.field and error.value else ""
-        print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
-        return 3
-    except Unreachable as error:
-        print(f"sokutatsu: {error}: is the engine running, and may this user open its socket?", file=sys.stderr)
-        return 3

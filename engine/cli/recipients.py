@@ -19,6 +19,15 @@ ADDRESS_COLUMNS = ("address", "email", "mail", "メールアドレス")
 LINE_LIMIT = 1 << 20
 
 
+CONSENT_COLUMNS: dict[str, Callable[[str], object]] = {
+    "basis": str,
+    "covers": str.split,
+    "topics": str.split,
+    "evidence": str,
+}
+"""The optional ones; covers and topics hold several words, with spaces between."""
+
+
 class FileError(Exception):
     """One line for the person at the terminal: file, fault, remedy."""
 
@@ -28,6 +37,12 @@ class Line:
     number: int
     address: str
     fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    number: int
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,11 @@ def read_recipients(path: Path, stream: TextIO, fields: Sequence[str], column: s
     try:
         yield from reading(path, stream, fields, column)
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is not {error.encoding}: say --encoding, for example cp932") from None
+        raise _not_encoded(path, error) from None
+
+
+def _not_encoded(path: Path, error: UnicodeDecodeError) -> FileError:
+    return FileError(f"{path} is not {error.encoding}: say --encoding, for example cp932")
 
 
 def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
@@ -124,14 +143,15 @@ def _json_line(number: int, line: str, fields: Sequence[str], name: str) -> Line
     return Line(number, found[name], {field: str(values[field]) for field in fields if field in values})
 
 
-def read_consents(path: Path, stream: TextIO) -> Iterator[dict[str, Any] | Fault]:
-    """Rows with the columns address, at, source, and optionally basis, covers, topics and evidence."""
-    optional: dict[str, Callable[[str], object]] = {
-        "basis": str,
-        "covers": str.split,
-        "topics": str.split,
-        "evidence": str,
-    }
+def read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
+    """Columns address, at, source, and optionally basis, covers, topics and evidence. Raises FileError."""
+    try:
+        yield from _read_consents(path, stream)
+    except UnicodeDecodeError as error:
+        raise _not_encoded(path, error) from None
+
+
+def _read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
     rows = csv.reader(stream, strict=True)
     head = _csv_row(path, rows) or []
     for name in ("address", "at", "source"):
@@ -143,10 +163,13 @@ def read_consents(path: Path, stream: TextIO) -> Iterator[dict[str, Any] | Fault
         values = dict(zip(head, row, strict=False))
         try:
             record = {"address": values["address"].strip(), "at": seconds(values["at"]), "source": values["source"]}
-        except (KeyError, ValueError) as error:
-            yield Fault(rows.line_num, f"cannot be read: {error}")
+        except KeyError as error:
+            yield Fault(rows.line_num, f"no value for {error.args[0]}")
+        except ValueError:
+            yield Fault(rows.line_num, f"at is {values['at'][:40]!r}: write 2026-04-01T10:15:00+09:00 or Unix seconds")
         else:
-            yield record | {name: read(values[name]) for name, read in optional.items() if values.get(name)}
+            more = {name: read(values[name]) for name, read in CONSENT_COLUMNS.items() if values.get(name)}
+            yield Consent(rows.line_num, record | more)
 
 
 def seconds(text: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.config import Settings, SubmissionUnusable, cautions, open_submission, read_configuration
+from engine.config import Settings, SubmissionTable, SubmissionUnusable, cautions, open_submission, read_configuration
 from engine.daemon import STARTING_FAILS, run
 from engine.signer.keys import KeyFileError, algorithm_of, read_key
 
@@ -98,7 +98,7 @@ def _in_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "to each site", f"{limits.connection_limit} connections, {limits.max_message_rate or 'unlimited'} messages"
 
 
-def _submission(table: Any) -> str:
+def _submission(table: SubmissionTable) -> str:
     tls = "no TLS" if table.certificate is None else "TLS from the first byte" if table.implicit_tls else "STARTTLS"
     return f"{table.listen}, {tls}, users of {table.users}"
 

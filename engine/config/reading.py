@@ -6,7 +6,6 @@ What concerns one table alone is checked here, with its line; what concerns two 
 from __future__ import annotations
 
 import grp
-import ipaddress
 import pwd
 import re
 import tomllib
@@ -24,7 +23,7 @@ from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.mail.address import AddressError, parse_address
-from engine.net.resolver import Route, RouteError, parse_route
+from engine.net.resolver import Route, RouteError, is_address, parse_route
 from engine.policy.shaping import Shaping, read_shaping
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
@@ -111,7 +110,7 @@ class _Reader:
             return None
         if engine.log_level not in LOG_LEVELS:
             self.problems.add("engine.log_level", f"{shown(engine.log_level)}: write one of {', '.join(LOG_LEVELS)}")
-        if engine.source_address and not _is_address(engine.source_address):
+        if engine.source_address and not is_address(engine.source_address):
             self.problems.add(
                 "engine.source_address", f"{shown(engine.source_address)}: write an IP address of this machine"
             )
@@ -224,18 +223,10 @@ def _group_number(name: str) -> int:
     return grp.getgrnam(name).gr_gid
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_greeting(name: str) -> bool:
     """A host name, or an address literal (RFC 5321 4.1.3)."""
     if name.startswith("[") and name.endswith("]"):
-        return _is_address(name[1:-1].removeprefix("IPv6:"))
+        return is_address(name[1:-1].removeprefix("IPv6:"))
     labels = name.split(".")
     return len(name) <= 253 and all(
         re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", label) for label in labels

@@ -42,7 +42,7 @@ class SenderRules(Protocol):
 
 
 class Engine(Protocol):
-    """What the daemon lends to accept."""
+    """What the engine lends to accept."""
 
     @property
     def draining(self) -> bool: ...

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from engine.metrics import Buckets
 from engine.spool.port import Outcome
 
-# Seconds from acceptance (or not_before, if later) to the first attempt.
 FIRST_ATTEMPT_BOUNDS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     *(60.0, 300.0, 900.0, 3600.0, 14400.0),
 )
+"""Seconds from acceptance (or not_before, if later) to the first attempt."""
 
 
 @dataclass(slots=True)
@@ -22,12 +22,9 @@ class Counts:
     """Since this process started; `recovered` is what it found in the spool."""
 
     recovered: int = 0
-    accepted: int = 0
-    refused: int = 0
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     deferrals: int = 0
     attempts: int = 0
-    put_back: int = 0
     in_doubt: int = 0
     """Attempts whose fate at the receiver is unknown (lost after the final dot)."""
     recovered_in_doubt: int = 0

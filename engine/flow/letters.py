@@ -23,7 +23,7 @@ from engine.mail.template import compile_message
 from engine.mail.verp import make_verp
 from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
-from engine.spool.port import Spool
+from engine.spool.port import Spool, SpoolFailed
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ class Letter:
     payload: bytes
     eightbit: bool
     utf8: bool
+
+
+INTENT_PATIENCE = 0.02
+"""Seconds that a bulk sheet's intent may wait for a commit to share: it is being signed meanwhile."""
 
 
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
@@ -129,7 +133,8 @@ class Letters:
         urgent = recipients[0].batch.priority is Priority.TRANSACTIONAL
         signatures = self._signer.sign(requests, urgent=urgent)
         signatures.add_done_callback(sheet.signed)
-        intent = asyncio.ensure_future(self._spool.intend([recipient.id for recipient in recipients]))
+        ids = [recipient.id for recipient in recipients]
+        intent = asyncio.ensure_future(self._spool.intend(ids, 0.0 if urgent else INTENT_PATIENCE))
         intent.add_done_callback(sheet.intended)
 
     def _alone(
@@ -200,13 +205,18 @@ class _Sheet:
             self._step()
 
     def _broken(self, half: asyncio.Future[Any]) -> bool:
-        """Tells it once; the sheet then never completes."""
-        error = asyncio.CancelledError("stopping") if half.cancelled() else half.exception()
-        if error is not None and self._waiting < GIVEN_UP:
+        """The sheet then never completes, and says so once; but not when the engine is going down (cancelled, or
+        its spool lost): there is nobody to defer to, and the spool has the recipients.
+        """
+        error = None if half.cancelled() else half.exception()
+        if error is None and not half.cancelled():
+            return False
+        if self._waiting < GIVEN_UP:
             self._waiting = GIVEN_UP
             self._released(len(self.recipients))
-            self._failed(self.recipients, error)
-        return error is not None
+            if error is not None and not isinstance(error, SpoolFailed):
+                self._failed(self.recipients, error)
+        return True
 
     def _step(self) -> None:
         self._waiting -= 1

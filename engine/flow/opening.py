@@ -28,7 +28,7 @@ class OpeningSettings:
 
 
 class Opening:
-    """dispatch.Opener."""
+    """Implements dispatch.Opener."""
 
     def __init__(
         self,

@@ -249,6 +249,7 @@ class Path:
                 self.bind = "max_message_rate"
                 self._call_at(now + wait)
                 return None
+            self.bind = ""
             self._desk.started(letter.recipient, now)
             ahead = self._preparing + self.prepared
             if not self._starved and 2 * ahead < LETTERS_PER_CONNECTION * len(self.pool.connections):

@@ -10,8 +10,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.counts import Counts
-from engine.flow.dispatch import HOLD_SECONDS, Dispatch
+from engine.flow.dispatch import Dispatch
 from engine.flow.letters import Letters, UnknownSender
 from engine.flow.path import Path
 from engine.flow.settle import Settle

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec.structs import asdict
-
 from engine import wire
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
-from engine.mail.identity import SenderIdentity
+from engine.mail.identity import SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
 from engine.mail.slots import FieldUse, check_fields
 from engine.mail.template import compile_message
@@ -28,10 +26,9 @@ class ConfiguredSender:
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
-        url = self.identity.unsubscribe_url
-        if not url:
+        if not self.identity.unsubscribe_url:
             return ""
-        return url.replace("{token}", token_of(self.identity.name, topic, address, recipient_id, self.token_key))
+        return cancel_url(self.identity, token_of(self.identity.name, topic, address, recipient_id, self.token_key))
 
 
 def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
@@ -48,7 +45,7 @@ def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
 
 def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:
     try:
-        spec = decode_message({name: value for name, value in asdict(given).items() if value is not None})
+        spec = decode_message(given.parts())
     except MessageError as error:
         raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
     return encode(spec), use_of(spec)

@@ -153,6 +153,14 @@ class Settle:
             await self._spool.settle(changes)
             self._committed(changes)
 
+    async def last_words(self) -> None:
+        """After a fault: what happened and is not on disk yet goes into the journal at least, so that the next start
+        can settle it instead of sending it again.
+        """
+        records, self._records = self._records, []
+        if records:
+            await self._append(records)
+
     def _committed(self, changes: Sequence[Settled | Deferred]) -> None:
         counts, roster = self._counts, self._roster
         later = False

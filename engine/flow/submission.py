@@ -137,10 +137,10 @@ class _Hooks:
         self._connection = connection
         self._failed = 0
 
-    async def auth_PLAIN(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+    async def auth_PLAIN(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd's name
         return await self._verify(await server.auth_PLAIN(server, args))
 
-    async def auth_LOGIN(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+    async def auth_LOGIN(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd's name
         return await self._verify(await server.auth_LOGIN(server, args))
 
     async def _verify(self, result: AuthResult) -> AuthResult:
@@ -158,7 +158,7 @@ class _Hooks:
         self._connection.end()
         return AuthResult(success=False, handled=True)
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if not session.authenticated:
@@ -167,7 +167,7 @@ class _Hooks:
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if len(envelope.rcpt_tos) >= RECIPIENTS_LIMIT:
@@ -179,7 +179,7 @@ class _Hooks:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         user: object = session.auth_data
         assert isinstance(user, Entry)
         assert envelope.original_content is not None

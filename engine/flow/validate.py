@@ -23,7 +23,7 @@ from engine.wire import Refusal, Refused
 
 CHUNK = 1000
 """Recipients between two turns of the event loop: about 4 ms."""
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+@=/-]*[A-Za-z0-9])?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+@=/-]*[A-Za-z0-9])?")
 _MILLISECONDS = 10**11
 """Unix seconds reach this in the year 5138; a client's millisecond clock passed it in 1973."""
 
@@ -68,7 +68,7 @@ def spool_key(request: wire.Submit) -> bytes:
 
 
 def check_names(request: wire.Submit) -> None:
-    """Mailing and topic travel in Feedback-ID, journal and URLs: plain words only. Raises Refusal."""
+    """Mailing and topic stand in journal, status and opt-out links: plain words only. Raises Refusal."""
     for field, value in (("mailing", request.mailing), ("topic", request.topic)):
         if not _NAME.fullmatch(value) and (value or field == "mailing"):
             text = f"{field} is an identifier of letters, digits and ._+@=/- : put the title into the subject"

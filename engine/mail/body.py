@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from engine.mail.dkim import body_hash, relaxed_body
-from engine.mail.raw import transparent
 from engine.mail.slots import CANCEL_URL
 from engine.mail.transfer import Part, Places
+from engine.smtp.command import transparency
 
 
 class Body(Protocol):
@@ -25,12 +25,12 @@ class Body(Protocol):
 
 
 class FixedBody:
-    """Of CRLF lines, otherwise arbitrary."""
+    """Of CRLF lines, or empty; otherwise arbitrary."""
 
     __slots__ = ("_rendered",)
 
     def __init__(self, body: bytes) -> None:
-        self._rendered = (transparent(body), b"", body_hash(relaxed_body(body)))
+        self._rendered = (transparency(body) if body else b"", b"", body_hash(relaxed_body(body)))
 
     def render(self, fields: Mapping[str, str], cancel_url: str) -> tuple[bytes, bytes, bytes]:
         del fields, cancel_url

@@ -13,13 +13,9 @@ import hashlib
 import re
 from binascii import b2a_base64
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from engine.mail.lines import lines_of
-
-RSA_SHA256 = "rsa-sha256"
-ED25519_SHA256 = "ed25519-sha256"
 
 SIGNED = frozenset(
     {
@@ -38,22 +34,17 @@ _LINE = 72
 """Characters of base64 in one line of b=."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
-    domain: str
-    selector: str
-    algorithm: str
-
-
 class Key(Protocol):
-    """KeyFacts, or the signer's own description of a key."""
+    """What a signature says of its key; the signer's KeyInfo."""
 
     @property
     def domain(self) -> str: ...
     @property
     def selector(self) -> str: ...
     @property
-    def algorithm(self) -> str: ...
+    def algorithm(self) -> str:
+        """As in a=: "rsa-sha256" or "ed25519-sha256"."""
+        ...
 
 
 def relaxed_field(name: bytes, value: bytes) -> bytes:

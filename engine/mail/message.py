@@ -199,10 +199,6 @@ def use_of(spec: MessageSpec) -> FieldUse:
         raise MessageError(field, "", str(error)) from None
 
 
-def fields(spec: MessageSpec) -> frozenset[str]:
-    return use_of(spec).names
-
-
 def encode(spec: MessageSpec) -> bytes:
     """Canonical: equal messages give equal octets."""
     if spec.raw is not None:

@@ -138,9 +138,3 @@ def _author(fields: tuple[RawField, ...]) -> Address:
             except AddressError as error:
                 raise RawError(f"has a From that names no single mailbox: {error}") from None
     raise RawError("has no From field")
-
-
-def transparent(body: bytes) -> bytes:
-    """Dot-stuffed (RFC 5321 4.5.2); the body begins a line."""
-    stuffed = body.replace(b"\r\n.", b"\r\n..")
-    return b"." + stuffed if stuffed.startswith(b".") else stuffed

@@ -50,7 +50,6 @@ Pick = Callable[[Sequence[bytes]], tuple[bytes, ...]]
 
 _END: Variant = (b"", b"\r\n", b"")
 
-
 Prepares = tuple[values.Prepare, values.Prepare]
 """How a part takes merge values, and how it takes the opt-out link."""
 

@@ -13,10 +13,6 @@ import re
 
 from engine.mail.envelope import recipient_text
 
-MAX_SECRET = 32
-"""Octets: the longest key of BLAKE2s."""
-MIN_SECRET = 16
-
 _LOCAL = re.compile(r"b\+([0-9a-f]{16})-([0-9a-f]{16})")
 
 
@@ -24,13 +20,8 @@ def _mac(text: str, secret: bytes) -> str:
     return hashlib.blake2s(text.encode("ascii"), digest_size=8, key=secret, person=b"verp").hexdigest()
 
 
-def check_secret(secret: bytes) -> None:
-    """Raises ValueError; for whoever loads the secret, once."""
-    if not MIN_SECRET <= len(secret) <= MAX_SECRET:
-        raise ValueError(f"VERP secret has {len(secret)} octets: it must have {MIN_SECRET} to {MAX_SECRET}")
-
-
 def make_verp(recipient_id: int, secret: bytes, domain: str) -> str:
+    """`secret` of 1 to 32 octets, the longest key of BLAKE2s."""
     text = recipient_text(recipient_id)
     return f"b+{text}-{_mac(text, secret)}@{domain}"
 

@@ -1,4 +1,4 @@
-"""From a domain to the addresses to connect to. The one home of dnspython in the engine.
+"""From a domain to the addresses to connect to. The running engine's one home of dnspython.
 
 The port is `Resolver`. `StaticRoutes` is its form without MX: a table of domain -> host:port as in smart hosts,
 relays and tests ("*" for the rest). Host names are looked up as AAAA and A (RFC 5321 5.1), kept for their TTL within

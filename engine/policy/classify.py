@@ -60,6 +60,7 @@ class Class(StrEnum):
     NETWORK = "network"
     """No reply: connection refused, lost or timed out."""
     OTHER = "other"
+    """No rule matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,6 @@ class Rules:
             )
             for rule in applying
         )
-
-    def classify(self, phase: Phase, reply: Reply) -> Class:
-        rule = self.match(phase, reply)
-        return Class.OTHER if rule is None else rule.bounce_class
 
 
 def normalise(reply: Reply) -> str:

@@ -33,7 +33,7 @@ class Limits:
     """Windows full of connection failures in a row after which a site counts as dead; 0: never. Default 1."""
     max_connection_rate: Rate | None = Rate(100, 60, 100)  # noqa: RUF009 - frozen, shared on purpose
     """New connections a time: a rate, or "unlimited". Default "100/min"."""
-    max_message_rate: Rate | None = Rate(100, 1, 100)  # noqa: RUF009
+    max_message_rate: Rate | None = Rate(100, 1, 100)  # noqa: RUF009 - as above
     """Messages a time: a rate, or "unlimited". Default "100/s"."""
     max_deliveries_per_connection: int = 100
     """Messages over one connection before QUIT. Default 100."""

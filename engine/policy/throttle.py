@@ -42,10 +42,6 @@ class Rate:
             raise ValueError(f"write a count from 1 to {_LARGEST} and a max_burst from 1 to the count")
         return cls(count, SECONDS[match[2]], burst)
 
-    @property
-    def per_second(self) -> float:
-        return self.count / self.seconds
-
     def __str__(self) -> str:
         unit = {1: "s", 60: "min", 3600: "hour", 86400: "day"}[self.seconds]
         burst = "" if self.burst == self.count else f",max_burst={self.burst}"

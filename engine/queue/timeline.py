@@ -20,9 +20,6 @@ SLACK = 64
 
 class AnyLane(Hashable, Protocol):
     @property
-    def domain(self) -> str: ...
-
-    @property
     def priority(self) -> Priority: ...
 
 
@@ -150,13 +147,6 @@ class Timeline(Generic[L, C]):
     def total(self) -> int:
         """Recipients waiting in all lanes."""
         return self._total
-
-    def by_domain(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for entry in self._entries.values():
-            if entry.waiting:
-                counts[entry.lane.domain] = counts.get(entry.lane.domain, 0) + entry.waiting
-        return counts
 
     def __iter__(self) -> Iterator[L]:
         return iter(self._entries)

@@ -240,7 +240,7 @@ class SignerClient:
             try:
                 await self._start_one()
             except SignerFailed as error:
-                log.error("signer worker not replaced attempt=%d error=%s", attempt, error)  # noqa: TRY400
+                log.error("signer worker not replaced attempt=%d error=%s", attempt, error)  # noqa: TRY400 - its text is for operators and says all
                 failure = error
                 if isinstance(error, KeysChanged):
                     break

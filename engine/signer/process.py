@@ -41,7 +41,7 @@ class Owed:
 
 
 class Counts:
-    """Plain integers; engine/metrics.py reads them at scrape."""
+    """Since the start; engine/observe.py reads them at a scrape."""
 
     __slots__ = ("batches", "fallbacks", "restarts", "resubmitted", "signatures")
 

@@ -47,7 +47,7 @@ class KeyInfo:
     domain: str
     selector: str
     algorithm: str
-    """"rsa-sha256" or "ed25519-sha256", as in a=."""
+    """As in a=: "rsa-sha256" or "ed25519-sha256"."""
     size: int
     """Bytes of one signature."""
     public: str

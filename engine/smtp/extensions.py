@@ -1,8 +1,8 @@
 """What a server offers in its EHLO reply (RFC 5321 4.1.1.1), reduced to what we use.
 
-SIZE (RFC 1870), PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), STARTTLS (RFC 3207),
-ENHANCEDSTATUSCODES (RFC 2034), AUTH (RFC 4954). Unknown keywords are passed over; a parameter that makes no sense
-counts as absent. More than a hundred keywords is no EHLO reply.
+SIZE (RFC 1870), PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), STARTTLS (RFC 3207). Other keywords
+are passed over: AUTH is aiosmtplib's to read, and enhanced codes are taken where they stand, announced or not. A
+parameter that makes no sense counts as absent. More than a hundred keywords is no EHLO reply.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ class Extensions:
     eightbitmime: bool = False
     smtputf8: bool = False
     starttls: bool = False
-    enhancedstatuscodes: bool = False
-    auth: frozenset[str] = frozenset()
-    """SASL mechanisms in upper case."""
 
 
 def parse_extensions(text: str) -> Extensions:
@@ -34,8 +31,7 @@ def parse_extensions(text: str) -> Extensions:
         raise ReplyError(f"the EHLO reply names {len(keywords)} keywords, more than {MAX_KEYWORDS}")
     offered: dict[str, list[str]] = {}
     for line in keywords:
-        # "AUTH=LOGIN PLAIN" is how servers before RFC 4954 wrote it.
-        name, *parameters = line.replace("AUTH=", "AUTH ", 1).upper().split() or [""]
+        name, *parameters = line.upper().split() or [""]
         offered.setdefault(name, []).extend(parameters)
     return Extensions(
         size=_size(offered.get("SIZE")),
@@ -43,8 +39,6 @@ def parse_extensions(text: str) -> Extensions:
         eightbitmime="8BITMIME" in offered,
         smtputf8="SMTPUTF8" in offered,
         starttls="STARTTLS" in offered,
-        enhancedstatuscodes="ENHANCEDSTATUSCODES" in offered,
-        auth=frozenset(offered.get("AUTH", ())),
     )
 
 

@@ -7,10 +7,9 @@ what a reply means, and it never invents an outcome: what was not answered is li
 The danger of pipelining is a stray reply line, which shifts all later ones. So an outcome counts only when the
 number of replies has proved right: a group's outcomes, and that of the message before it, are told when its DATA is
 answered by 354, or by the RSET that follows a refused group; the last message's when the RSET that rides behind its
-dot is answered. Anything that does
-not fit (unasked reply, wrong class, a reply to the dot before the dot was written) ends the session, and what was
-not proved is unknown. Without PIPELINING a stray line is seen when it comes before its command was written or in
-one read with another; the rest would cost a round trip a message.
+dot is answered. Anything that does not fit (unasked reply, wrong class, a reply to the dot before the dot was
+written) ends the session, and what was not proved is unknown. Without PIPELINING a stray line is seen when it comes
+before its command was written or in one read with another; the rest would cost a round trip a message.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ OLDEST_SQLITE = (3, 51, 3)
 LAYOUT = 1
 APPLICATION_ID = 0x534F4B55  # "SOKU", as `file spool.db` shows it
 COUNTER_BITS = 48
+SECOND_BITS = 16
+BEGINNING = 1_735_689_600  # 2025-01-01 UTC
 CACHE_KIB = 32 * 1024
 
 
@@ -135,7 +137,7 @@ def _create_file(path: Path) -> None:
         os.close(folder)
 
 
-def open_database(settings: SpoolSettings, *, vfs: str = "") -> apsw.Connection:
+def open_database(settings: SpoolSettings, *, now: float, vfs: str = "") -> apsw.Connection:
     """The connection, set up. The folder's lock must be held."""
     check_version(apsw.sqlite_lib_version())
     path = settings.folder.resolve() / "spool.db"
@@ -144,7 +146,7 @@ def open_database(settings: SpoolSettings, *, vfs: str = "") -> apsw.Connection:
         connection = apsw.Connection(str(path), vfs=vfs or None)
         _set_up(connection)
         _lay_out(connection, path)
-        _check_node(connection, settings.node)
+        _check_node(connection, settings.node, now)
     except (apsw.Error, OSError) as error:
         raise SpoolUnusable(f"spool {str(path)!r} cannot be opened: {error}; check disk, owner and mode") from error
     return connection
@@ -176,10 +178,13 @@ def _lay_out(connection: apsw.Connection, path: Path) -> None:
         connection.pragma("user_version", LAYOUT)
 
 
-def _check_node(connection: apsw.Connection, node: int) -> None:
-    """Ids must grow as long as the folder lives: a lane's order relies on it."""
+def _check_node(connection: apsw.Connection, node: int, now: float) -> None:
+    """Ids must grow as long as the folder lives: a lane's order relies on it. And they must not come back in a new or
+    restored folder, since they stand in Message-IDs: the counter begins no lower than 65,536 for each second since
+    2025 (48 bits of them last for 136 years).
+    """
     used = connection.execute("SELECT value FROM meta WHERE name = 'next'").get >> COUNTER_BITS
     if used > node:
         raise SpoolUnusable(f"spool was written as node {used}, it cannot become node {node}; give it its number back")
-    first = (node << COUNTER_BITS) + 1
+    first = (node << COUNTER_BITS) + (max(0, int(now) - BEGINNING) << SECOND_BITS) + 1
     connection.execute("UPDATE meta SET value = ? WHERE name = 'next' AND value < ?", (first, first))

@@ -19,11 +19,11 @@ class SpoolFailed(Exception):  # noqa: N818 - the spool's state, not one call's 
     """Disk lost: stop accepting, say so, exit non-zero."""
 
 
-class SpoolFull(Exception):  # noqa: N818
+class SpoolFull(Exception):  # noqa: N818 - an expected answer
     """Free disk below the floor: this submit is refused, deliveries and settling go on."""
 
 
-class KeyReused(Exception):  # noqa: N818
+class KeyReused(Exception):  # noqa: N818 - an expected answer
     """The idempotency key is known with other bytes."""
 
 
@@ -179,9 +179,10 @@ class Spool(Protocol):
         """All of it or nothing, in one commit. A recipient that is not there any more is counted by nobody."""
         ...
 
-    async def intend(self, recipients: Sequence[int]) -> None:
-        """Records that these may be about to be sent. What a crash leaves here, unsettled, comes back from pull
-        with `in_doubt`. The record goes when its last recipient is settled or deferred.
+    async def intend(self, recipients: Sequence[int], patience: float = 0.0) -> None:
+        """Records that these may be about to be sent; may wait up to `patience` seconds for another commit to share.
+        What a crash leaves here, unsettled, comes back from pull with `in_doubt`. The record goes when its last
+        recipient is settled or deferred.
         """
         ...
 

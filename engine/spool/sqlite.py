@@ -24,6 +24,7 @@ from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
 from engine.spool.clearing import recover_settled
 from engine.spool.database import SpoolSettings, SpoolUnusable, Tuning, lock_folder, open_database
+from engine.spool.intents import Intents
 from engine.spool.port import (
     Cursor,
     Deferred,
@@ -71,6 +72,7 @@ class SqliteSpool:
         self._reserve = Reserve(settings.folder / "reserve", settings.reserve_bytes)
         self._refill()
         self._writer = Writer(store, self._reserve, clock=clock, loop=asyncio.get_running_loop(), tuning=tuning)
+        self._intents = Intents(self._record_intent)
 
     @classmethod
     async def open(
@@ -85,7 +87,7 @@ class SqliteSpool:
         """Raises SpoolUnusable with the remedy. What a crash left half done is put in order first."""
         lock = lock_folder(settings.folder)
         try:
-            store = await asyncio.to_thread(_open_store, settings, vfs)
+            store = await asyncio.to_thread(_open_store, settings, clock(), vfs)
         except BaseException:
             os.close(lock)
             raise
@@ -93,7 +95,7 @@ class SqliteSpool:
 
     @property
     def failed(self) -> asyncio.Future[SpoolFailed]:
-        """Done when the disk is lost: the daemon watches it and stops."""
+        """Done when the disk is lost: the engine watches it and stops."""
         return self._writer.failed
 
     @property
@@ -151,10 +153,17 @@ class SqliteSpool:
         return await self._writer.read(lambda: reading.sweep(self._store, batch_id, after_id, limit))
 
     async def settle(self, changes: Sequence[Settled | Deferred]) -> None:
+        self._intents.flush()
         await self._writer.write(lambda: settling.settle(self._store, changes), rows=len(changes))
 
-    async def intend(self, recipients: Sequence[int]) -> None:
-        await self._writer.write(lambda: settling.intend(self._store, recipients))
+    async def intend(self, recipients: Sequence[int], patience: float = 0.0) -> None:
+        if patience:
+            await self._intents.add(recipients, patience)
+        else:
+            await self._record_intent(recipients)
+
+    def _record_intent(self, recipients: Sequence[int]) -> asyncio.Future[None]:
+        return self._writer.write(lambda: settling.intend(self._store, recipients))
 
     async def doubtful(self) -> list[Recipient]:
         return await self._writer.read(lambda: reading.doubtful(self._store))
@@ -189,6 +198,7 @@ class SqliteSpool:
                 pass
 
     async def close(self) -> None:
+        self._intents.flush()
         await self._writer.close()
         await asyncio.to_thread(self._store.connection.close)
         if self._lock >= 0:
@@ -213,8 +223,8 @@ class SqliteSpool:
             )
 
 
-def _open_store(settings: SpoolSettings, vfs: str) -> Store:
-    connection = open_database(settings, vfs=vfs)
+def _open_store(settings: SpoolSettings, now: float, vfs: str) -> Store:
+    connection = open_database(settings, now=now, vfs=vfs)
     try:
         return _recover(Store(connection))
     except apsw.Error as error:

@@ -28,8 +28,6 @@ from engine.spool.store import Store
 T = TypeVar("T")
 OWN_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.SQLError, apsw.BindingsError)
 """One call's error. Every other apsw.Error is the disk's."""
-
-
 REFUSALS = (KeyReused, SpoolFull)
 """Raised before anything was written: the transaction goes on."""
 

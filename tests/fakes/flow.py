@@ -20,8 +20,9 @@ from typing import Any
 
 from bench.faults import Faults
 from bench.receiver import End, Personality, Receiver
+from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch, Identity
+from engine.flow.dispatch import Dispatch
 from engine.flow.letters import Letters
 from engine.flow.path import Path
 from engine.flow.promote import Promote

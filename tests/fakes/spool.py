@@ -236,7 +236,7 @@ class MemorySpool:
             mailing.outcomes[change.outcome] += 1
             mailing.last_change_at = self._clock()
 
-    async def intend(self, recipients: Sequence[int]) -> None:
+    async def intend(self, recipients: Sequence[int], patience: float = 0.0) -> None:
         self._check()
         self._intents.update(recipients)
 

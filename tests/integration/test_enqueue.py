@@ -145,9 +145,9 @@ def test_what_the_engine_refuses_ends_with_3_and_its_words(behind, sokutatsu, tm
     )
     assert "the engine refused: expired: expires 978274800 is" in capsys.readouterr().err
     assert sokutatsu("cancel", "--sender", "shpo", "--mailing", "m1") == 3
-    assert "(sender = shpo)" in capsys.readouterr().err
+    assert "sender 'shpo' is not configured" in capsys.readouterr().err
     assert sokutatsu("suppress", "a@x.example", "--socket", str(tmp_path / "none")) == 3
-    assert "is the engine running" in capsys.readouterr().err
+    assert "start the engine" in capsys.readouterr().err
 
 
 def test_cancel_suppress_and_consent(behind, sokutatsu, tmp_path, capsys) -> None:
@@ -169,6 +169,10 @@ def test_cancel_suppress_and_consent(behind, sokutatsu, tmp_path, capsys) -> Non
     )
     out, err = capsys.readouterr()
     assert "1 consents recorded, 2 refused" in out
-    assert "c.csv:4: cannot be read" in err
+    assert "c.csv:3: bad_address: " in err
+    assert "c.csv:4: at is 'soon': write " in err
+    (tmp_path / "c.csv").write_bytes("address,at,source\na@x.example,1,店頭\n".encode("cp932"))
+    assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2
+    assert "is not utf-8: say --encoding" in capsys.readouterr().err
     (tmp_path / "c.csv").write_text("address,at\n")
     assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2

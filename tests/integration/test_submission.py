@@ -205,7 +205,7 @@ def test_nobody_submits_without_a_login_and_three_wrong_ones_end_the_connection(
     async def scenario() -> None:
         behind = served()
         async with listening(behind, users) as listener:
-            ask = lambda server: server.mail("a@example.jp")  # noqa: E731
+            ask = lambda server: server.mail("a@example.jp")  # noqa: E731 - one line, used once
             assert (await asyncio.to_thread(said, listener.port, ask, login=False))[0] == 530
             with pytest.raises(smtplib.SMTPServerDisconnected):
                 await asyncio.to_thread(said, listener.port, lambda s: (wrong(s), s.noop()), login=False)

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 
 from engine.mail.address import AddressError, parse_address
 from engine.mail.compose import Compiled, Facts, date_text, make_message_id
-from engine.mail.dkim import ED25519_SHA256, RSA_SHA256, KeyFacts
 from engine.mail.identity import SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode_message
 from engine.mail.slots import check_fields
 from engine.mail.template import compile_message
+from engine.signer.settings import KeyInfo
 
 NOW = 1_700_000_000
-RSA = KeyFacts("example.jp", "r", RSA_SHA256)
-ED = KeyFacts("example.jp", "e", ED25519_SHA256)
+RSA = KeyInfo(0, "example.jp", "r", "rsa-sha256", 256, "")
+ED = KeyInfo(1, "example.jp", "e", "ed25519-sha256", 64, "")
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 ED_KEY = ed25519.Ed25519PrivateKey.generate()
 RECORDS = {

@@ -28,7 +28,7 @@ def test_no_span_of_any_history_is_granted_more(rate: Rate, steps: list[float], 
             granted.append(elapsed)
     for first in range(len(granted)):
         for last in range(first, len(granted)):
-            allowed = rate.burst + rate.per_second * (granted[last] - granted[first])
+            allowed = rate.burst + rate.count / rate.seconds * (granted[last] - granted[first])
             assert last - first + 1 <= allowed + 1e-6
 
 
@@ -43,7 +43,7 @@ def test_who_waits_as_told_gets_the_rate_exactly(rate: Rate, count: int, start: 
         wait = throttle.peek(now)
         now, waited = now + wait, waited + wait
         assert throttle.take(now) == 0.0
-    owed = max(0, count - rate.burst) / rate.per_second
+    owed = max(0, count - rate.burst) * rate.seconds / rate.count
     assert owed - 1e-5 * count <= waited <= owed + 1e-5 * count
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.flow.dispatch import HOLD_SECONDS
+from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.settle import SettleSettings
 from engine.mail.envelope import Priority
 from engine.policy.throttle import Rate

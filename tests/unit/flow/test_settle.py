@@ -243,3 +243,14 @@ def test_who_is_cancelled_while_its_deferral_is_on_its_way_to_disk_is_not_forgot
         assert other.id == 2
 
     running(test)
+
+
+def test_last_words_are_journalled_although_the_spool_is_gone() -> None:
+    async def main() -> None:
+        disk = Disk()
+        disk.delivered(1)
+        await disk.settle_.last_words()
+        await disk.settle_.last_words()
+        assert disk.written == [("journal", ["r1@d.example"])]
+
+    virtually(main())

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
-from engine.mail.dkim import ED25519_SHA256, RSA_SHA256, KeyFacts
 from engine.mail.identity import SenderIdentity, cancel_url
 from engine.mail.verp import make_verp
+from engine.signer.settings import KeyInfo
 
 NOW = 1_700_000_000.5
-RSA = KeyFacts("example.jp", "r2026", RSA_SHA256)
-ED = KeyFacts("example.jp", "e2026", ED25519_SHA256)
+RSA = KeyInfo(0, "example.jp", "r2026", "rsa-sha256", 256, "")
+ED = KeyInfo(1, "example.jp", "e2026", "ed25519-sha256", 64, "")
 _RSA_KEY = rsa.generate_private_key(65537, 2048)
 _ED_KEY = ed25519.Ed25519PrivateKey.generate()
 
@@ -47,7 +47,7 @@ def dns(name: bytes, timeout: int = 5) -> bytes:
     return b"v=DKIM1; k=ed25519; p=" + base64.b64encode(raw)
 
 
-def sign(key: KeyFacts, digest: bytes) -> bytes:
+def sign(key: KeyInfo, digest: bytes) -> bytes:
     if key is RSA:
         return _RSA_KEY.sign(digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
     return _ED_KEY.sign(digest)
@@ -67,7 +67,7 @@ def facts(
     )
 
 
-def finish(draft: Draft, keys: tuple[KeyFacts, ...] = (RSA, ED)) -> bytes:
+def finish(draft: Draft, keys: tuple[KeyInfo, ...] = (RSA, ED)) -> bytes:
     return draft.finish([(key, sign(key, draft.digest(key, NOW))) for key in keys])
 
 

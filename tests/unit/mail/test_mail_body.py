@@ -9,8 +9,8 @@ from engine.mail.slots import cut
 from engine.mail.transfer import FixedPart, Places, encode_part
 
 
-def test_fixed() -> None:
-    body = b".\r\na  b \r\n..\r\n\r\n"
+@pytest.mark.parametrize("body", [b".\r\na  b \r\n..\r\n\r\n", b""])
+def test_fixed(body: bytes) -> None:
     first, second, value = FixedBody(body).render({}, "")
     assert unstuffed(first + second) == body
     assert value == body_hash(relaxed_body(body))

@@ -10,7 +10,6 @@ from engine.mail.message import (
     decode,
     decode_message,
     encode,
-    fields,
     use_of,
 )
 from engine.mail.slots import NO_FIELDS
@@ -27,7 +26,7 @@ RAW = b"From: a@example.jp\r\n\r\nx {{name}}\r\n"
 def test_template() -> None:
     spec = decode_message(GOOD)
     assert spec.text == "a\nb\nc %cancelurl%"
-    assert fields(spec) == {"name", "points"}
+    assert use_of(spec).names == {"name", "points"}
     assert use_of(spec).in_headers == {"name"}
     assert decode(encode(spec)) == spec
     assert encode(spec) == encode(decode_message(dict(reversed(GOOD.items()))))

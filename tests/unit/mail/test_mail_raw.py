@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from engine.mail.raw import MAX_HEADER_FIELDS, MAX_RAW, RawError, read_raw, transparent
+from engine.mail.raw import MAX_HEADER_FIELDS, MAX_RAW, RawError, read_raw
 
 
 def test_octets_are_kept() -> None:
@@ -73,8 +73,3 @@ HEAD = b"From: a@example.jp\r\n"
 def test_refused(raw: bytes, reason: str) -> None:
     with pytest.raises(RawError, match=re.escape(reason)):
         read_raw(raw)
-
-
-def test_transparent() -> None:
-    assert transparent(b".\r\n..\r\na.\r\n") == b"..\r\n...\r\na.\r\n"
-    assert transparent(b"") == b""

@@ -73,12 +73,6 @@ def test_our_own_replies_feed_no_rule() -> None:
     assert rules.match(Phase.MAIL, Reply(552, "5.3.4", "local: the message exceeds SIZE")) is None
 
 
-def test_classify() -> None:
-    rules = Rules([_rule("a", Class.FILTERED)])
-    assert rules.classify(Phase.DOT, Reply(550, "", "no")) is Class.FILTERED
-    assert rules.classify(Phase.DOT, Reply(450, "", "no")) is Class.OTHER
-
-
 def test_normalised_text_is_one_line_without_repeated_codes() -> None:
     text = "5.1.1 The  account\n5.1.1 you tried\t\r to reach\n5.1.10 is not"
     assert normalise(Reply(550, "5.1.1", text)) == "the account you tried to reach 0 is not"

@@ -160,5 +160,5 @@ def test_a_rule_without_a_name_is_named_by_its_number() -> None:
 def test_rules_can_be_put_in_front() -> None:
     first, second = compile_rules(GOOD), compile_rules(PLAIN)
     both = Rules((*first.rules, *second.rules))
-    assert both.classify(Phase.RCPT, Reply(550, "5.7.28", "enough")) is Class.RATE
-    assert both.classify(Phase.RCPT, Reply(550, "", "enough")) is Class.POLICY
+    assert both.match(Phase.RCPT, Reply(550, "5.7.28", "enough")) is first.rules[0]
+    assert both.match(Phase.RCPT, Reply(550, "", "enough")) is second.rules[0]

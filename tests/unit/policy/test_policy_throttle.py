@@ -53,10 +53,6 @@ def test_a_rate_is_written_as_it_is_read(text: str) -> None:
     assert str(Rate.parse(text)) == text
 
 
-def test_per_second() -> None:
-    assert Rate.parse("120/min").per_second == 2.0
-
-
 def test_the_burst_goes_at_once_and_then_one_by_one() -> None:
     throttle = Throttle(Rate(10, 1, 3))
     assert [throttle.take(5.0) for _ in range(3)] == [0.0, 0.0, 0.0]

@@ -17,7 +17,7 @@ SMTPUTF8"""
 
 def test_a_large_receiver() -> None:
     assert parse_extensions(GMAIL) == Extensions(
-        size=157286400, pipelining=True, eightbitmime=True, smtputf8=True, starttls=True, enhancedstatuscodes=True
+        size=157286400, pipelining=True, eightbitmime=True, smtputf8=True, starttls=True
     )
 
 
@@ -44,10 +44,6 @@ def test_case_and_empty_lines_do_not_matter() -> None:
 )
 def test_size(keyword: str, size: int) -> None:
     assert parse_extensions(f"mx\n{keyword}").size == size
-
-
-def test_auth_in_both_writings() -> None:
-    assert parse_extensions("mx\nAUTH PLAIN login\nAUTH=CRAM-MD5").auth == {"PLAIN", "LOGIN", "CRAM-MD5"}
 
 
 def test_too_many_keywords() -> None:

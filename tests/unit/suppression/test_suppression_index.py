@@ -141,3 +141,16 @@ def test_restores_what_it_gave_for_a_snapshot() -> None:
     assert len(copy) == 3
     copy.install(Folded({(1, A): NOTHING}, {}, {}))
     assert both(copy, 1, (A, A)) == [NOTHING]
+
+
+def test_runs_and_overlay_become_one_run_that_says_the_same() -> None:
+    table, expected = Table(overlay_limit=4), {}
+    for start, size in ((1, 60), (100, 8), (200, 2)):
+        keys = range(start, start + size)
+        table.put_new(np.array(keys, dtype=np.uint64), np.array(keys, dtype=np.uint32))
+        expected |= dict.fromkeys(keys)
+    assert [len(part) for part in table._state] == [2, 2]
+    whole = table.compacted()
+    assert [column.tolist() for column in whole.entries()] == [list(expected)] * 2
+    assert table.compacted() is whole
+    assert [table.get(key) for key in (1, 107, 201, 300)] == [1, 107, 201, -1]

@@ -5,11 +5,15 @@ import string
 
 import pytest
 
-from suppression.unsubscribe import MAX_TOKEN, TokenError, TokenKey, Unsubscribe, make_token, read_token
+from suppression.unsubscribe import MAX_TOKEN, TokenError, TokenKey, Unsubscribe, read_token, token_of
 
 OLD, NEW = TokenKey(1, b"o" * 32), TokenKey(2, b"n" * 32)
 RING = {1: OLD, 2: NEW}
 WHAT = Unsubscribe("株式会社例", "news", "user@example.jp", 2**64 - 1)
+
+
+def make_token(what: Unsubscribe, key: TokenKey) -> str:
+    return token_of(what.sender, what.topic, what.address, what.recipient, key)
 
 
 @pytest.mark.parametrize("what", [WHAT, Unsubscribe("", "", "", 0), Unsubscribe("s" * 255, "t" * 255, "a" * 255, 7)])

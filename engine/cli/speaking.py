@@ -1,0 +1,67 @@
+"""What all commands that speak to a running engine share: where its socket is, and what is said when it cannot be had.
+
+The socket is --socket, else the environment's SOKUTATSU_SOCKET, else the client's default. A refusal, an engine that
+does not run and a socket that this user may not open are one line each, with the remedy, and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.cli.recipients import FileError
+from engine.client import SOCKET, EngineError, Unreachable
+
+VARIABLE = "SOKUTATSU_SOCKET"
+
+
+def add_socket(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], *, patience: float = 600.0
+) -> None:
+    path = os.environ.get(VARIABLE) or SOCKET
+    parser.add_argument(
+        "--socket", default=path, metavar="PATH", help=f"of the engine (default: ${VARIABLE}, else {SOCKET})"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=patience,
+        metavar="SECONDS",
+        help="give up after so long without any answer (default: %(default)g)",
+    )
+    parser.set_defaults(run=run)
+
+
+def guarded(args: argparse.Namespace, command: Callable[[], int]) -> int:
+    """Exit codes beside the command's own: 2 a file is wrong, 3 the engine refused or did not answer."""
+    try:
+        return command()
+    except FileError as error:
+        print(f"sokutatsu: {error}", file=sys.stderr)
+        return 2
+    except EngineError as error:
+        # most texts name the value already
+        about = f" ({error.field} = {error.value})" if error.value and error.value not in error.text else ""
+        print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
+        return 3
+    except Unreachable as error:
+        print(f"sokutatsu: {error}: {_remedy(args.socket)}", file=sys.stderr)
+        return 3
+
+
+def _remedy(path: str) -> str:
+    try:
+        mode = Path(path).stat().st_mode
+    except PermissionError:
+        return "this user may not reach it: join the group in [socket] of the configuration"
+    except OSError:
+        return f"start the engine, or say --socket or {VARIABLE} (`sokutatsu check` prints the path in effect)"
+    if not stat.S_ISSOCK(mode):
+        return "this is not a socket: `sokutatsu check` prints the path in effect"
+    if not os.access(path, os.W_OK):
+        return "this user may not open it: join the group in [socket] of the configuration"
+    return "nobody listens there: the engine is stopped, or is just stopping or starting"
