@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from engine.config import Settings, open_submission
@@ -60,6 +61,14 @@ def steady_clock() -> Callable[[], float]:
     return lambda: offset + monotonic()
 
 
+def _make_folder(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"engine.state {str(state)!r}: {error.strerror}; make it a folder that the engine's user may write to"
+        raise type(error)(text) from None
+
+
 class Engine:
     """Implements accept's Engine port. `start` fills in the parts; before it nothing else may be called."""
 
@@ -103,7 +112,7 @@ class Engine:
         `close` then frees what was opened.
         """
         settings = self.settings
-        settings.engine.state.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _make_folder(settings.engine.state)
         self.spool = await SqliteSpool.open(settings.spool)
         self._closers.append(self.spool.close)
         self.spool.failed.add_done_callback(self._failed)

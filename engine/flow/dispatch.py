@@ -244,12 +244,13 @@ class Dispatch:
         return count
 
     def tidy(self) -> None:
-        """Ends connections that had nothing to do for their path's idle_timeout."""
+        """Each second. Ends connections that had nothing to do for their path's idle_timeout."""
         now = self._loop.time()
         for path in self.paths.values():
             for connection in path.pool.idle():
                 if connection.idle_since is not None and now - connection.idle_since >= path.limits.idle_timeout:
                     connection.quit()
+            path.hurry()
 
     async def close(self, seconds: float) -> None:
         """No new work; transactions on the wire finish. What takes longer than `seconds` is cut off: its fate is

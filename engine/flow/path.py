@@ -109,6 +109,8 @@ class Path:
         self._preparing = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._begun = 0
+        """Transactions of the open connections, a second ago."""
         self._starved = False
         self._hungry: set[Priority] = set()
 
@@ -131,14 +133,24 @@ class Path:
         """Promote left recipients in the spool because ready is full: tell it when there is room."""
         self._hungry.add(priority)
 
-    def pump(self) -> None:
+    def hurry(self) -> None:
+        """Called each second: what waits behind sessions that have begun nothing since gets one more connection. A
+        receiver may be silent for ten minutes behind a dot.
+        """
+        begun = sum(connection.transactions for connection in self.pool.connections)
+        stuck = begun == self._begun and not self.pool.opening and not self.pool.idle()
+        self._begun = begun
+        if stuck and self.pool.connections:
+            self.pump(stuck=True)
+
+    def pump(self, *, stuck: bool = False) -> None:
         if self.closing:
             return
         now = self._clock()
         waiting = len(self.ready) + self._preparing + self.prepared
         if not waiting:
             return
-        count, wait = self.pool.assign(now, waiting)
+        count, wait = self.pool.assign(now, waiting, stuck=stuck)
         for _ in range(count):
             self._desk.open(self)
         if wait > 0.0:

@@ -70,11 +70,13 @@ class SystemFiles:
 
 
 def prepare_folder(folder: Path, files: Files) -> None:
-    """Makes the folder (0750) with all above it, durably. Raises OSError, PermissionError with the remedy."""
+    """Makes the folder (0750) with all above it, durably. Raises OSError, with the remedy where it is known."""
     missing = [above for above in (folder, *folder.parents) if not above.exists()]
     for above in reversed(missing):
         above.mkdir(mode=0o750, exist_ok=True)
         files.sync_folder(above.parent)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"journal folder {str(folder)!r} is a file; move it away, or change journal.folder")
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o022:
         raise PermissionError(f"journal folder {str(folder)!r} is writable for others (mode {mode:04o}); chmod 0750")

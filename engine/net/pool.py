@@ -46,9 +46,10 @@ class Pool:
         self.refused_total = 0
         self.closed_total = 0
 
-    def assign(self, now: float, waiting: int) -> tuple[int, float]:
+    def assign(self, now: float, waiting: int, *, stuck: bool = False) -> tuple[int, float]:
         """How many connections to open now for `waiting` messages, and the seconds until asking again makes sense
         (0.0: nothing to wait for but events). The caller opens as many and reports each by `opened` or `refused`.
+        `stuck`: those that are open take nothing, so that one more is wanted however few wait.
         """
         if now < self.paused_until:
             return 0, self.paused_until - now
@@ -59,7 +60,10 @@ class Pool:
             self.last_error = self.last_error or "sessions failed in a row without a success between"
             return 0, DEAD_SITE_PAUSE
         most = 1 if self.failures else self.window.size
-        wanted = min(most, -(-waiting // MESSAGES_PER_CONNECTION))
+        wanted = -(-waiting // MESSAGES_PER_CONNECTION)
+        if stuck:
+            wanted = max(wanted, len(self.connections) + self.opening + 1)
+        wanted = min(most, wanted)
         count = 0
         while len(self.connections) + self.opening < wanted:
             wait = self._throttle.take(now) if self._throttle else 0.0

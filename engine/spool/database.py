@@ -104,7 +104,11 @@ def check_version(version: str) -> None:
 
 def lock_folder(folder: Path) -> int:
     """The locked descriptor; the lock goes with it or with the process."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"spool folder {str(folder)!r}: {error.strerror}; make it a folder that the engine's user may write to"
+        raise SpoolUnusable(text) from None
     if stat.S_IMODE(folder.stat().st_mode) & 0o022:
         raise SpoolUnusable(f"spool folder {str(folder)!r} is writable for others; run chmod 0700 on it")
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -232,6 +232,17 @@ def test_idle_connections_end_after_their_time() -> None:
     flowing(test)
 
 
+def test_a_session_that_stalls_does_not_hold_up_the_few_behind_it() -> None:
+    async def test(world: World) -> None:
+        await world.submit(["stall-dot-1-x@d1.example", *(f"r{n}@d1.example" for n in range(5))])
+        await world.until(lambda: len(world.site("d1").received) >= 4, 5)
+        assert len(world.site("d1").wires) == 2
+        await asyncio.sleep(300)
+        assert len(world.site("d1").wires) == 1, "one more, not one each second"
+
+    flowing(test, Setting(replace(SHORT, data_dot_timeout=600.0, connection_limit=5)))
+
+
 def test_a_kept_connection_that_the_site_has_closed_costs_no_attempt() -> None:
     async def test(world: World) -> None:
         await world.submit(["a@d1.example"])

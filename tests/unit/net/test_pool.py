@@ -41,6 +41,16 @@ def test_what_is_open_or_being_opened_counts() -> None:
     assert pool.assign(0.0, 1000) == (1, 0.0)
 
 
+def test_stuck_ones_justify_one_more_within_the_window() -> None:
+    pool = Pool(FREE)
+    opened(pool, 2)
+    assert pool.assign(0.0, 1) == (0, 0.0)
+    assert pool.assign(0.0, 1, stuck=True) == (1, 0.0)
+    pool.opening = 0
+    opened(pool, 2)
+    assert pool.assign(0.0, 1, stuck=True) == (0, 0.0)
+
+
 def test_connections_are_not_opened_faster_than_the_rate() -> None:
     pool = Pool(Limits(max_connection_rate=Rate(1, 1, 2), connection_limit=9, initial_connection_limit=9))
     count, wait = pool.assign(100.0, 1000)
