@@ -77,6 +77,7 @@ class Engine:
     journal: Journal
     signer: SignerClient
     settle: Settle
+    opening: Opening
     dispatch: Dispatch
     promote: Promote
     sweep: Sweep
@@ -166,6 +167,7 @@ class Engine:
             clock=self.clock,
         )
         opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
+        self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
         self.dispatch = Dispatch(
             identity=Identity(self.node, settings.engine.ehlo_name),
             resolver=resolver,
@@ -175,7 +177,7 @@ class Engine:
             suppression=self.suppression,
             rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
             counts=self.counts,
-            opener=Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock),
+            opener=self.opening,
             clock=self.clock,
         )
         self.dispatch.on_fault = self._on_fault
