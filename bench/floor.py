@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from bench.bare import send_bare
 from bench.configuration import SELECTOR, SENDER_DOMAIN, make_key
-from bench.processes import children, machine, usage
+from bench.processes import children, cpu_seconds, machine, usage
 from bench.result import show
 from bench.rig import running_sink
 
@@ -78,9 +78,9 @@ async def signing_by_the_engine(key: Path, seconds: float) -> dict[str, Any]:
     await client.start()
     try:
         worker = next(pid for pid in children(os.getpid()) if pid not in known)
-        before, ours = _cpu(worker), time.process_time()
+        before, ours = cpu_seconds(worker), time.process_time()
         count = await _sign(client, seconds)
-        spent, ours = _cpu(worker) - before, time.process_time() - ours
+        spent, ours = cpu_seconds(worker) - before, time.process_time() - ours
     finally:
         await client.close()
     return {"backend": client.backend, "us": spent / count * 1e6, "asking_us": ours / count * 1e6}
@@ -99,11 +99,6 @@ async def _sign(client: Any, seconds: float) -> int:
 
     await asyncio.gather(*(keep_asking() for _ in range(OUTSTANDING)))
     return count
-
-
-def _cpu(pid: int) -> float:
-    found = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def session_and_sink(folder: Path, payload: bytes, *, messages: int, tls: bool) -> dict[str, float]:

@@ -138,11 +138,11 @@ def usage(core: Child | None, sink: Child) -> Usage:
     """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
     found = Usage(time.time(), _busy())
     found.cpu["injector"] = time.process_time()
-    found.cpu["sink"] = _cpu(sink.pid)
+    found.cpu["sink"] = cpu_seconds(sink.pid)
     if core is not None:
         offspring = children(core.pid)
-        found.cpu["core"] = _cpu(core.pid)
-        found.cpu["signer"] = sum(_cpu(pid) for pid in offspring)
+        found.cpu["core"] = cpu_seconds(core.pid)
+        found.cpu["signer"] = sum(cpu_seconds(pid) for pid in offspring)
         found.resident["core"] = resident(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
@@ -161,7 +161,8 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _cpu(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """0.0 when it is gone."""
     found = _stat(pid)
     return (int(found[11]) + int(found[12])) * TICK if found else 0.0
 

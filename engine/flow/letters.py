@@ -31,8 +31,8 @@ SHEET = 64
 """Letters signed together: enough to make the hop to the signer cheap, few enough to keep latency low."""
 MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
-
-
+INTENT_PATIENCE = 0.02
+"""Seconds that a bulk sheet's intent may wait for a commit to share: it is being signed meanwhile."""
 GIVEN_UP = 1000
 """More halves than a sheet waits for."""
 
@@ -46,10 +46,6 @@ class Letter:
     payload: bytes
     eightbit: bool
     utf8: bool
-
-
-INTENT_PATIENCE = 0.02
-"""Seconds that a bulk sheet's intent may wait for a commit to share: it is being signed meanwhile."""
 
 
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error

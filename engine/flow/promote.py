@@ -135,7 +135,8 @@ class Promote:
             if decision.verdict is Verdict.SEND:
                 allowed.append(recipient)
             elif decision.verdict is Verdict.HOLD:
-                self._settle.deferred(recipient, int(now) + HOLD_SECONDS, counted=False, in_doubt=False, record=None)
+                later = int(now) + HOLD_SECONDS
+                self._settle.deferred(recipient, later, counted=False, in_doubt=recipient.in_doubt, record=None)
             else:
                 # STRIP too: there is no variant without the advertisement yet, and what is not known does not go.
                 self._dispatch.suppress(recipient, decision.reason, now)
