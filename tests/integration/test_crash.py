@@ -52,8 +52,8 @@ def test_the_second_sigterm_ends_it_at_once_and_loses_nobody(tmp_path: Path) -> 
         tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, shaping=limits
     ) as running:  # fmt: skip
         with running.client() as client:
-            client.submit([f"stall-dot-1-{n}@d.example" for n in range(4)], terms())
-        running.until(lambda: receiver.counts()["events"].get("fault stall-dot", 0) == 4, "stalled")
+            client.submit(["stall-dot-1-x@d.example"], terms())
+        running.until(lambda: receiver.counts()["events"].get("fault stall-dot", 0) == 1, "stalled")
         child = running.child
         assert child is not None
         child.popen.send_signal(signal.SIGTERM)
@@ -64,10 +64,10 @@ def test_the_second_sigterm_ends_it_at_once_and_loses_nobody(tmp_path: Path) -> 
         assert time.monotonic() - began < 3
         child.stop()
         running.start()
-        assert running.status()["recovered_in_doubt"] == 4
+        assert running.status()["recovered_in_doubt"] == 1
         status = running.settled()
-        assert (status["delivered"], status["resent_in_doubt"]) == (4, 4)
-        assert set(received(receiver).values()) == {2}, "they had been taken, as far as nobody could know"
+        assert (status["delivered"], status["resent_in_doubt"]) == (1, 1)
+        assert received(receiver) == {"stall-dot-1-x@d.example": 2}, "it had been taken, which nobody could know"
 
 
 def test_a_stop_is_not_held_up_by_a_receiver_that_stalls(tmp_path: Path) -> None:
