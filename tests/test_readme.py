@@ -13,7 +13,7 @@ import pytest
 from engine.__main__ import build_parser
 from engine.cli.recipients import Consent, Line, read_consents, read_recipients
 from engine.config import Settings, read_configuration
-from engine.mail.message import decode_message, fields
+from engine.mail.message import decode_message, use_of
 
 ROOT = Path(__file__).parent.parent
 README, RUNBOOK = ROOT / "README.md", ROOT / "deploy" / "README.md"
@@ -50,7 +50,7 @@ def test_the_first_configuration_is_in_order(tmp_path: Path) -> None:
 
 def test_the_first_mailing_can_be_read_and_fits_together() -> None:
     consents, members = blocks(README, "csv")
-    message = fields(decode_message(tomllib.loads(blocks(README, "toml")[1])))
+    message = use_of(decode_message(tomllib.loads(blocks(README, "toml")[1]))).names
     consented = list(read_consents(Path("c.csv"), io.StringIO(consents)))
     recipients = list(read_recipients(Path("m.csv"), io.StringIO(members), sorted(message), None))
     assert [type(one) for one in consented] == [Consent, Consent]
