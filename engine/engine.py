@@ -133,7 +133,15 @@ class Engine:
         await self.door.start()
         self._closers.append(self._close_door)
         if self.submission:
-            await self.submission.start()
+            await self._start_submission(self.submission)
+
+    async def _start_submission(self, submission: Submission) -> None:
+        try:
+            await submission.start()
+        except OSError as error:
+            where = f"{submission.settings.host}:{submission.settings.port}"
+            text = f"cannot listen on submission.listen {where!a}: {error.strerror}; choose another port"
+            raise OSError(error.errno, text) from None
 
     def begin(self, spawn: Spawn) -> None:
         """Sends. Not before every door is open: a start that fails later would leave recipients in doubt."""

@@ -120,6 +120,7 @@ class Conclude:
             self._wire_of(connection),
             self._identity.source,
             size=size,
+            in_doubt=recipient.in_doubt,
         )
         self._settle.settled(recipient, Outcome.DELIVERED, record)
 
