@@ -24,8 +24,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; 130 when a person broke off with Ctrl-C, as in a shell."""
     options = build_parser().parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        print("sokutatsu: broken off", file=sys.stderr)
+        return 130
     return code
 
 

@@ -1,4 +1,4 @@
-"""The only place that builds objects and wires them, and the order in which they start and stop.
+"""The process around the engine: signals, faults, exit codes, and when it starts and stops.
 
 Start: locks and disks first, then keys, then what was left in doubt, then the doors. Stop: doors first, then
 transactions on the wire, then the last group to disk. A failed disk or signer ends the process at once with exit

@@ -77,6 +77,7 @@ class Engine:
     journal: Journal
     signer: SignerClient
     settle: Settle
+    opening: Opening
     dispatch: Dispatch
     promote: Promote
     sweep: Sweep
@@ -132,7 +133,15 @@ class Engine:
         await self.door.start()
         self._closers.append(self._close_door)
         if self.submission:
-            await self.submission.start()
+            await self._start_submission(self.submission)
+
+    async def _start_submission(self, submission: Submission) -> None:
+        try:
+            await submission.start()
+        except OSError as error:
+            where = f"{submission.settings.host}:{submission.settings.port}"
+            text = f"cannot listen on submission.listen {where!a}: {error.strerror}; choose another port"
+            raise OSError(error.errno, text) from None
 
     def begin(self, spawn: Spawn) -> None:
         """Sends. Not before every door is open: a start that fails later would leave recipients in doubt."""
@@ -166,6 +175,7 @@ class Engine:
             clock=self.clock,
         )
         opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
+        self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
         self.dispatch = Dispatch(
             identity=Identity(self.node, settings.engine.ehlo_name),
             resolver=resolver,
@@ -175,7 +185,7 @@ class Engine:
             suppression=self.suppression,
             rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
             counts=self.counts,
-            opener=Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock),
+            opener=self.opening,
             clock=self.clock,
         )
         self.dispatch.on_fault = self._on_fault

@@ -120,6 +120,7 @@ class Conclude:
             self._wire_of(connection),
             self._identity.source,
             size=size,
+            in_doubt=recipient.in_doubt,
         )
         self._settle.settled(recipient, Outcome.DELIVERED, record)
 
@@ -167,9 +168,6 @@ class Conclude:
             counts.replies_by_class[bounce_class] = counts.replies_by_class.get(bounce_class, 0) + 1
         if ruling.in_doubt:
             counts.in_doubt += 1
-        if outcome is Outcome.DELIVERED:
-            counts.bytes_sent += record.size
-            counts.resent_in_doubt += recipient.in_doubt
         if path is not None:
             path.counts.note(outcome)
         if outcome is not None:

@@ -39,7 +39,7 @@ UNMAKE_AFTER = 60.0
 
 
 class Opener(Protocol):
-    """Opens one connection on a path: engine.net, with the daemon's TLS contexts and names."""
+    """Opens one connection on a path: engine.net, with the engine's TLS contexts and names."""
 
     def __call__(self, path: Path) -> Awaitable[Connection | Refused]: ...
 
@@ -143,9 +143,7 @@ class Dispatch:
         counts it.
         """
         word = ruling.path
-        if word is PathWord.SUCCESS:
-            path.pool.window.success(len(path.pool.connections))
-        elif word is PathWord.FAILURE:
+        if word is PathWord.FAILURE:
             if not session_lost:
                 path.pool.window.failure()
         elif word is PathWord.SLOWER:
@@ -219,7 +217,7 @@ class Dispatch:
         refusal = Refusal(refused.phase, refused.reply, refused.error, refused.tls_failed, *ages)
         return rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(path), rules=self._rules)
 
-    # -- helpers of judgement ------------------------------------------------------------------------------
+    # -- judgement ------------------------------------------------------------------------------
 
     def _rule(self, attempt: Attempt, now: float, ladder: Ladder) -> Ruling:
         return rule(attempt, now=now, u=self._draw(), ladder=ladder, rules=self._rules)

@@ -162,7 +162,6 @@ class Letters:
             fields=recipient.fields,
             date_text=self._date,
             cancel_url=sender.cancel_url(recipient.id, recipient.address, batch.topic),
-            envelope_from=envelope_from,
             message_id=make_message_id(recipient.id, identity.message_id_domain),
         )
         return compiled.compose(facts), envelope_from, self._signer.keys[identity.domain]

@@ -1,6 +1,6 @@
 """One path: what is ready for one site from one source, the letters being made, the connections that carry them.
 
-All decisions are synchronous and event-driven: a path that cannot go now holds no task and is not looked at until
+All decisions are synchronous and event-driven: a path that cannot go now runs nothing and is not looked at until
 its one timer fires or something changes. `pump` is that look: open connections, make letters, wake idle ones.
 Limits are asked in the last moment, in `next_transaction`, and so is suppression when its epoch has moved.
 """
@@ -120,7 +120,7 @@ class Path:
 
     @property
     def is_quiet(self) -> bool:
-        """Closed, nothing on the wire, nothing at the signer."""
+        """Nothing on the wire, nothing at the signer: once closed, it stays so."""
         return not self.pool.connections and not self._preparing
 
     # -- filling -------------------------------------------------------------------------------------------

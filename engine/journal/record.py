@@ -60,7 +60,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     tls_cipher: str = ""
     tls_protocol_version: str = ""
     in_doubt: bool = False
-    """The receiver may have it although its answer was lost."""
+    """The receiver may have it although its answer was lost; of a Delivery: an earlier attempt may have arrived too."""
     legal_sender: str = ""
     category: str = ""
     topic: str = ""

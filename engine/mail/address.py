@@ -24,10 +24,12 @@ LEGACY_DOMAINS = frozenset({"docomo.ne.jp", "ezweb.ne.jp", "au.com"})
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 # RFC 6531 3.3 adds every non-ASCII character to atext; _local_of() narrows that to printable ones.
 _UTEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
-_ORDINARY = re.compile(rf"({_ATEXT}++(?:\.{_ATEXT}++)*+)@([A-Za-z0-9.-]++)")
-_DOT_ATOM = re.compile(rf"{_UTEXT}++(?:\.{_UTEXT}++)*+")
-_LEGACY_LOCAL = re.compile(rf"(?:{_ATEXT}|\.)++")
-_QUOTED_LOCAL = re.compile(r'"((?:[!#-\[\]-~\u0080-\U0010ffff]|\\["\\])++)"')
+# No possessive quantifiers round groups here or elsewhere: Python 3.11.2 (Debian 12) does not give back a half-matched
+# round of theirs. These are linear without: no two ways to match the same text.
+_ORDINARY = re.compile(rf"({_ATEXT}+(?:\.{_ATEXT}+)*)@([A-Za-z0-9.-]+)")
+_DOT_ATOM = re.compile(rf"{_UTEXT}+(?:\.{_UTEXT}+)*")
+_LEGACY_LOCAL = re.compile(rf"(?:{_ATEXT}|\.)+")
+_QUOTED_LOCAL = re.compile(r'"((?:[!#-\[\]-~\u0080-\U0010ffff]|\\["\\])+)"')
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # IDNA 2003 (the standard library's) maps these to other letters, IDNA 2008 keeps them: another domain, another reader.
 _DEVIATIONS = re.compile(r"[\u00df\u03c2\u200c\u200d]")

@@ -34,8 +34,6 @@ class Facts:
     """RFC 5322 3.3, by date_text()."""
     cancel_url: str
     """Empty when the sender has none."""
-    envelope_from: str
-    """For the transaction; nothing in the mail repeats it."""
     message_id: str
     """Without angle brackets, by make_message_id()."""
 

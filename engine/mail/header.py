@@ -22,7 +22,7 @@ _WORD_OCTETS = 36
 """UTF-8 octets in one encoded-word: 60 characters of the 75 allowed, which leaves room for the name of the field."""
 _WORD = 60
 
-_PLAIN = re.compile(r"[!-~]++(?: [!-~]++)*+")
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 _NEUTRALISED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Rendered = tuple[bytes, bytes]

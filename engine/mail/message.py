@@ -37,7 +37,7 @@ TOKENS = frozenset(
 RESERVED = "x-sokutatsu-"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
-_TOKEN_VALUE = re.compile(r"[!-~]++(?: [!-~]++)*+")
+_TOKEN_VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
 _KNOWN = frozenset({"subject", "text", "html", "headers", "raw"})
 
 

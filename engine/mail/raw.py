@@ -32,7 +32,7 @@ _DROPPED = frozenset({"bcc", "return-path"})
 _DROPPED_PREFIX = "x-sokutatsu-"
 _DROPPED_EMPTY = frozenset({"date", "message-id"})
 
-_FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+^_`|~-]{1,76})[ \t]*:((?:[^\r\n]|\r\n[ \t])*+)\r\n")
+_FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+^_`|~-]{1,76})[ \t]*:((?:[^\r\n]|\r\n[ \t])*)\r\n")
 _BLANK_FOLD = re.compile(rb"\r\n[ \t]+\r\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

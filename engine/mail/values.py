@@ -20,7 +20,7 @@ QP_LINE = 75
 _SPECIAL = re.compile(r"[&<>\"'\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # Needs no encoding at the start of a line: no leading dot (transparency), no space that a canonical form would touch.
-_QP_PLAIN = re.compile(r"[!-\-/-<>-~][!-<>-~]*+(?: [!-<>-~]++)*+")
+_QP_PLAIN = re.compile(r"[!-\-/-<>-~][!-<>-~]*(?: [!-<>-~]+)*")
 
 
 def plain(value: str) -> bytes:

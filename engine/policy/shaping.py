@@ -75,8 +75,6 @@ class Limits:
     """Seconds that no wait exceeds. Default "4h"."""
     retry_jitter: float = 0.2
     """Share of a wait, 0 to 0.5, by which chance may shorten it. Default 0.2."""
-    max_age: float = 432000.0
-    """Seconds after which a message without an expiry of its own expires (RFC 5321 4.5.4.1). Default "5d"."""
 
     def ladder(self) -> Ladder:
         return Ladder(self.retry_interval, self.max_retry_interval, self.retry_jitter, self.retry_steps)
@@ -280,5 +278,4 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "retry_steps": _waits,
     "max_retry_interval": _seconds(1, 604800),
     "retry_jitter": _number(0, 0.5),
-    "max_age": _seconds(60, 30 * 86400),
 } | {field.name: _TIMEOUT for field in fields(Limits) if field.name.endswith("_timeout")}

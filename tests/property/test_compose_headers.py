@@ -84,7 +84,7 @@ VALUES = st.lists(st.one_of(st.text(max_size=40), NASTY), max_size=6).map("".joi
 
 
 def payload_of(compiled: Compiled, fields: dict[str, str], address: str = "taro@example.com") -> bytes:
-    facts = Facts(7, address, fields, date_text(NOW), cancel_url(SHOP, "t0"), "", make_message_id(7, "example.jp"))
+    facts = Facts(7, address, fields, date_text(NOW), cancel_url(SHOP, "t0"), make_message_id(7, "example.jp"))
     draft = compiled.compose(facts)
     rsa_signature = RSA_KEY.sign(draft.digest(RSA, NOW), padding.PKCS1v15(), Prehashed(hashes.SHA256()))
     return draft.finish([(RSA, rsa_signature), (ED, ED_KEY.sign(draft.digest(ED, NOW)))])

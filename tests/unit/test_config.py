@@ -331,8 +331,8 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path) -> None:
         ),
         (
             "[routes]",
-            '[shaping.site."mx.a.jp:25"]\nmax_age = "x"\n[routes]',
-            "sokutatsu.toml:12: shaping.site.'mx.a.jp:25'.max_age: x: write seconds",
+            '[shaping.site."mx.a.jp:25"]\nidle_timeout = "x"\n[routes]',
+            "sokutatsu.toml:12: shaping.site.'mx.a.jp:25'.idle_timeout: x: write seconds",
         ),
         ("[routes]", "[submission]\n[routes]", "sokutatsu.toml:11: submission: users is missing"),
         (
@@ -397,7 +397,7 @@ address = "b@b.jp"
 [routes]
 "*" = ":"
 [shaping.default]
-max_age = "long"
+idle_timeout = "long"
 [nonsense]
 [admin]
 listen = "x"
@@ -410,7 +410,7 @@ group = "no-such-group"
     names = [line.split(": ")[1] for line in found]
     assert sorted(names) == sorted([
         "'nonsense'", "engine.node", "engine", "senders.a.legal_name", "senders.a", "senders.b", "routes.*",
-        "shaping.default.max_age", "admin.listen", "signer.backend", "socket.group",
+        "shaping.default.idle_timeout", "admin.listen", "signer.backend", "socket.group",
     ])  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
 from engine.mail.identity import SenderIdentity, cancel_url
-from engine.mail.verp import make_verp
 from engine.signer.settings import KeyInfo
 
 NOW = 1_700_000_000.5
@@ -62,7 +61,6 @@ def facts(
         fields=fields,
         date_text=date_text(NOW),
         cancel_url=cancel_url(sender, TOKEN),
-        envelope_from=make_verp(number, b"k" * 32, sender.return_path_domain),
         message_id=make_message_id(number, sender.message_id_domain),
     )
 

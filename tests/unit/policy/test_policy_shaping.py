@@ -62,7 +62,6 @@ def test_every_key_is_read() -> None:
         "retry_steps": ["5m", 900, "1h"],
         "max_retry_interval": "8h",
         "retry_jitter": 0.5,
-        "max_age": "4d",
     }
     limits = _limits(**table)
     assert list(table) == [field.name for field in fields(Limits)]
