@@ -56,7 +56,7 @@ def agree(running: Running, receiver: RunningSink, addresses: list[str], status:
 
 
 def test_every_kind_comes_to_its_end_and_the_sums_agree(tmp_path: Path) -> None:
-    addresses = mailing(420, 7)
+    addresses = mailing(455, 4)
     with sink(tmp_path, listeners=2) as receiver:
         quick, slow = receiver.ports
         routes = {"slow.example": f"127.0.0.1:{slow}", "*": f"127.0.0.1:{quick}"}

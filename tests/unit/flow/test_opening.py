@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -64,20 +65,32 @@ def opened(test: Callable[[Stage, Sink], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def broken_tls() -> tuple[asyncio.Server, int]:
-    """Offers STARTTLS and hangs up at the handshake; in plain text it answers EHLO."""
+@contextlib.asynccontextmanager
+async def broken_tls() -> AsyncIterator[int]:
+    """Its port. Offers STARTTLS and hangs up at the handshake; in plain text it answers EHLO."""
+    talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mx\r\n")
-        while line := await reader.readline():
-            if line.startswith(b"STARTTLS"):
-                writer.write(b"220 go\r\n")
-                break
-            writer.write(b"250-mx\r\n250 STARTTLS\r\n")
+        current = asyncio.current_task()
+        assert current is not None
+        talks.add(current)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"220 mx\r\n")
+            while line := await reader.readline():
+                if line.startswith(b"STARTTLS"):
+                    writer.write(b"220 go\r\n")
+                    break
+                writer.write(b"250-mx\r\n250 STARTTLS\r\n")
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1]
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*talks)
 
 
 def test_addresses_are_tried_in_their_order_up_to_a_bound() -> None:
@@ -102,14 +115,12 @@ def test_a_name_that_is_not_found_is_a_refusal() -> None:
 
 def test_broken_opportunistic_tls_is_replaced_by_plain_text_and_remembered_for_a_while() -> None:
     async def test(stage: Stage, _sink: Sink) -> None:
-        server, port = await broken_tls()
-        where = [target(port, TlsMode.OPPORTUNISTIC)]
-        for number, (now, fallbacks) in enumerate([(0.0, 1), (3599.0, 1), (3601.0, 2)]):
-            stage.now = now
-            result = await stage.open(where)
-            assert isinstance(result, Connection), number
-            assert (result.tls, stage.opening.tls_fallbacks) == ("", fallbacks)
-        server.close()
+        async with broken_tls() as port:
+            for number, (now, fallbacks) in enumerate([(0.0, 1), (3599.0, 1), (3601.0, 2)]):
+                stage.now = now
+                result = await stage.open([target(port, TlsMode.OPPORTUNISTIC)])
+                assert isinstance(result, Connection), number
+                assert (result.tls, stage.opening.tls_fallbacks) == ("", fallbacks)
 
     opened(test)
 
@@ -117,14 +128,13 @@ def test_broken_opportunistic_tls_is_replaced_by_plain_text_and_remembered_for_a
 @pytest.mark.parametrize("asks", ["route", "limits"])
 def test_required_tls_is_never_replaced_by_plain_text(asks: str) -> None:
     async def test(stage: Stage, _sink: Sink) -> None:
-        server, port = await broken_tls()
-        where = [target(port, TlsMode.REQUIRED_INSECURE if asks == "route" else TlsMode.OPPORTUNISTIC)]
+        route = TlsMode.REQUIRED_INSECURE if asks == "route" else TlsMode.OPPORTUNISTIC
         limits = replace(LIMITS, enable_tls="RequiredInsecure") if asks == "limits" else LIMITS
-        await stage.open([target(port, TlsMode.OPPORTUNISTIC)])
-        refused = await stage.open(where, limits)
-        assert isinstance(refused, Refused), "not even where plain text was remembered"
-        assert refused.tls_failed
-        server.close()
+        async with broken_tls() as port:
+            await stage.open([target(port, TlsMode.OPPORTUNISTIC)])
+            refused = await stage.open([target(port, route)], limits)
+            assert isinstance(refused, Refused), "not even where plain text was remembered"
+            assert refused.tls_failed
 
     opened(test)
 
