@@ -107,7 +107,7 @@ class Conclude:
         size = len(letter.payload)
         self._counts.bytes_sent += size
         self._counts.resent_in_doubt += recipient.in_doubt
-        path.counts.delivered += 1
+        path.counts.note(Outcome.DELIVERED)
         path.pool.window.success(len(path.pool.connections))
         record = record_of(
             "Delivery",

@@ -20,7 +20,7 @@ from engine.flow.settle import Settle
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
-from engine.net.resolver import Resolver, Route
+from engine.net.resolver import Resolver
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
 from engine.policy.outcome import DELIVERED, Attempt, PathWord, Refusal, Ruling, rule, rule_connect
@@ -89,19 +89,21 @@ class Dispatch:
     # -- promote's side ------------------------------------------------------------------------------------
 
     def path_to(self, domain: str) -> Path | None:
-        """The path that carries this domain's mail; None if nothing routes there."""
+        """The path that carries this domain's mail; None if nothing routes there. Domains that share a site share its
+        path and its limits, except those that the operator gave limits of their own.
+        """
         route = self._resolver.route(domain)
         if route is None:
             return None
-        path = self.paths.get(route.site)
+        own = domain if self._shaping.is_own(domain) else ""
+        name = f"{route.site} for {own}" if own else route.site
+        path = self.paths.get(name)
         if path is None:
-            path = self.paths[route.site] = self._new_path(route)
+            limits = self._shaping.limits(route.site, own)
+            path = self.paths[name] = Path(
+                route, limits, name=name, letters=self._letters, desk=self, clock=self._clock, loop=self._loop
+            )
         return path
-
-    def _new_path(self, route: Route) -> Path:
-        """A path's limits are its site's: domains that share it share its connections."""
-        limits = self._shaping.limits(route.site, "")
-        return Path(route, limits, letters=self._letters, desk=self, clock=self._clock, loop=self._loop)
 
     def unroutable(self, recipient: Recipient, now: float) -> None:
         """No route names the domain: the operator may add one, so the recipient waits by the default ladder."""

@@ -27,6 +27,8 @@ from engine.spool.port import Outcome
 
 LETTERS_PER_CONNECTION = 8
 """Made ahead, so that the next message is there when a dot's reply comes."""
+SOUR_AFTER = 50
+"""Deferrals in a row after which a site is only tried slowly: a signature and a transaction each are lost on it."""
 LETTERS_TO_WAKE = 4
 """Bulk letters that are worth waking an idle connection: a busy one carries the next behind its dot, one write and
 one read a message instead of two. Where round trips are long, letters pile up and wake all.
@@ -66,12 +68,15 @@ class PathCounts:
     failed: int = 0
     """Bounced, expired or cancelled after an attempt."""
     throttled: int = 0
+    deferred_in_a_row: int = 0
 
     def note(self, outcome: Outcome | None) -> None:
         if outcome is Outcome.DELIVERED:
             self.delivered += 1
+            self.deferred_in_a_row = 0
         elif outcome is None:
             self.deferred += 1
+            self.deferred_in_a_row += 1
         else:
             self.failed += 1
 
@@ -84,13 +89,15 @@ class Path:
         route: Route,
         limits: Limits,
         *,
+        name: str = "",
         letters: Letters,
         desk: Desk,
         clock: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.route = route
-        self.site = route.site
+        self.site = name or route.site
+        """The site's name, with the domain's behind it for a path of its own."""
         self.limits = limits
         self.ready = Ready(limits.max_ready)
         self.pool = Pool(limits)
@@ -101,6 +108,7 @@ class Path:
         self.bind = ""
         """What limits this path now, for operators."""
         self._throttle = Throttle(limits.max_message_rate) if limits.max_message_rate else None
+        self._sour_throttle = Throttle(limits.deferring_message_rate) if limits.deferring_message_rate else None
         self._letters = letters
         self._desk = desk
         self._clock = clock
@@ -178,6 +186,8 @@ class Path:
         """
         lines = len(self.pool.connections) + (0 if self.pool.failures else self.pool.opening)
         target = lines * LETTERS_PER_CONNECTION
+        if self._sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
+            target = min(target, LETTERS_PER_CONNECTION)
         while self.ready and lines:
             wanted = target - self._preparing - self.prepared
             urgent = bool(self.ready.queues[Priority.TRANSACTIONAL])
@@ -242,11 +252,10 @@ class Path:
             if not self._desk.may_leave(letter.recipient, now):
                 self.in_flight -= 1
                 continue
-            wait = self._throttle.take(now) if self._throttle else 0.0
+            wait = self._wait(now)
             if wait > 0.0:
                 self._prepared[letter.recipient.batch.priority].appendleft(letter)
                 self.counts.throttled += 1
-                self.bind = "max_message_rate"
                 self._call_at(now + wait)
                 return None
             self.bind = ""
@@ -260,6 +269,16 @@ class Path:
         if self.ready:
             self._prepare()
         return None
+
+    def _wait(self, now: float) -> float:
+        """Seconds that a limit asks for before the next transaction; 0.0 when it may begin, and then it counts."""
+        if self._sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
+            wait, name = self._sour_throttle.take(now), "deferring_message_rate"
+        else:
+            wait, name = self._throttle.take(now) if self._throttle else 0.0, "max_message_rate"
+        if wait > 0.0:
+            self.bind = name
+        return wait
 
     def _next_letter(self) -> Letter | None:
         urgent, bulk = self._prepared

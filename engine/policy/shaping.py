@@ -35,6 +35,8 @@ class Limits:
     """New connections a time: a rate, or "unlimited". Default "100/min"."""
     max_message_rate: Rate | None = Rate(100, 1, 100)  # noqa: RUF009 - as above
     """Messages a time: a rate, or "unlimited". Default "100/s"."""
+    deferring_message_rate: Rate | None = Rate(10, 1, 10)  # noqa: RUF009 - as above
+    """Messages a time at a site that has deferred the last 50 in a row; the next success lifts it. Default "10/s"."""
     max_deliveries_per_connection: int = 100
     """Messages over one connection before QUIT. Default 100."""
     max_ready: int = 1024
@@ -113,6 +115,10 @@ class Shaping:
     def site_names(self) -> frozenset[str]:
         """Sites with a table of their own."""
         return frozenset(self._by_site)
+
+    def is_own(self, domain: str) -> bool:
+        """Whether the domain has a table of its own, and so a path of its own."""
+        return domain in self._by_domain
 
     def limits(self, site_name: str, domain: str) -> Limits:
         site = site_name if site_name in self._by_site else ""
@@ -269,6 +275,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "failed_cohort_limit": _number(0, 1000),
     "max_connection_rate": _rate,
     "max_message_rate": _rate,
+    "deferring_message_rate": _rate,
     "max_deliveries_per_connection": _integer(1, 1_000_000_000),
     "max_ready": _integer(1, 1_000_000),
     "enable_tls": _tls,

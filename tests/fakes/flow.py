@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -253,6 +253,7 @@ class Routes:
 class Setting:
     limits: Limits = LIMITS
     seed: int = 1
+    by_domain: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     settle: SettleSettings = field(default_factory=SettleSettings)
 
 
@@ -299,7 +300,7 @@ class World:
         self.dispatch = Dispatch(
             identity=Identity("n0", "out"),
             resolver=Routes(),  # type: ignore[arg-type]
-            shaping=Shaping(setting.limits),
+            shaping=Shaping(setting.limits, by_domain=setting.by_domain),
             letters=self.letters,
             settle=self.settle,
             suppression=self.suppression,

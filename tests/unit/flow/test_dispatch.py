@@ -222,6 +222,19 @@ def test_transactional_mail_overtakes_a_mailing_everywhere() -> None:
     flowing(test, Setting(replace(SHORT, connection_limit=2, max_ready=200)))
 
 
+def test_domains_share_their_sites_path_but_those_with_limits_of_their_own() -> None:
+    async def test(world: World) -> None:
+        await world.submit([f"r@shared{n}.example" for n in (1, 2, 3)])
+        await world.settled()
+        paths = world.dispatch.paths
+        assert sorted(paths) == ["shared", "shared for shared2.example"]
+        own, common = paths["shared for shared2.example"], paths["shared"]
+        assert (own.limits.connection_limit, common.limits.connection_limit) == (1, SHORT.connection_limit)
+        assert (own.counts.delivered, common.counts.delivered) == (1, 2)
+
+    flowing(test, Setting(SHORT, by_domain={"shared2.example": {"connection_limit": 1}}))
+
+
 def test_idle_connections_end_after_their_time() -> None:
     async def test(world: World) -> None:
         await world.submit(["a@d1.example"])

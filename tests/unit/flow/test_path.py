@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.flow.letters import Letter
-from engine.flow.path import LETTERS_PER_CONNECTION, Path, PathCounts
+from engine.flow.path import LETTERS_PER_CONNECTION, SOUR_AFTER, Path, PathCounts
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.net.resolver import Route, TlsMode
 from engine.policy.shaping import Limits
@@ -468,3 +468,33 @@ def test_counts_by_end() -> None:
     for outcome in (Outcome.DELIVERED, Outcome.DELIVERED, None, Outcome.BOUNCED, Outcome.CANCELLED):
         counts.note(outcome)
     assert (counts.delivered, counts.deferred, counts.failed) == (2, 1, 2)
+
+
+def test_a_site_that_defers_everything_is_tried_slowly_until_it_takes_one() -> None:
+    async def test(stage: Stage) -> None:
+        path, loop = stage.path, asyncio.get_running_loop()
+        for _ in range(SOUR_AFTER):
+            path.counts.note(None)
+        path.push(recipients(100))
+        line = stage.line()
+        await stage.turn()
+        assert sum(map(len, stage.signer.written)) <= LETTERS_PER_CONNECTION, "few letters for a site that takes none"
+        began = loop.time()
+        for _ in range(3):
+            while not line.ids:
+                await asyncio.sleep(0.01)
+            line.answer()
+            path.counts.note(None)
+        assert 0.9 < loop.time() - began < 1.6, "two a second, the first at once"
+        assert path.bind == "deferring_message_rate"
+        path.counts.note(Outcome.DELIVERED)
+        began = loop.time()
+        while not line.ids:
+            await asyncio.sleep(0.01)
+        for _ in range(10):
+            line.answer()
+            await stage.turn()
+            assert line.ids
+        assert loop.time() - began < 1
+
+    staged(test, replace(LIMITS, deferring_message_rate=Rate(2, 1, 1)))

@@ -42,6 +42,7 @@ def test_every_key_is_read() -> None:
         "failed_cohort_limit": 2,
         "max_connection_rate": "10/min",
         "max_message_rate": "unlimited",
+        "deferring_message_rate": "5/s",
         "max_deliveries_per_connection": 20,
         "max_ready": 2048,
         "idle_timeout": "5s",
