@@ -203,3 +203,9 @@ def test_shaping_collects_the_errors_of_all_tables() -> None:
 def test_the_sites_with_a_table_of_their_own_are_known_by_name() -> None:
     assert Shaping().site_names == frozenset()
     assert Shaping(by_site={"mx.example.jp:25": {}}, by_domain={"example.jp": {}}).site_names == {"mx.example.jp:25"}
+
+
+def test_a_domain_with_a_table_of_its_own_is_known() -> None:
+    shaping = Shaping(by_domain={"docomo.ne.jp": {"connection_limit": 2}})
+    assert shaping.is_own("docomo.ne.jp")
+    assert not shaping.is_own("example.jp")
