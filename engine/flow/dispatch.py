@@ -219,7 +219,7 @@ class Dispatch:
         refusal = Refusal(refused.phase, refused.reply, refused.error, refused.tls_failed, *ages)
         return rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(path), rules=self._rules)
 
-    # -- judgement ------------------------------------------------------------------------------
+    # -- judgement -----------------------------------------------------------------------------------------
 
     def _rule(self, attempt: Attempt, now: float, ladder: Ladder) -> Ruling:
         return rule(attempt, now=now, u=self._draw(), ladder=ladder, rules=self._rules)

@@ -33,8 +33,6 @@ MOST_UNDER_WAY = 256
 """Signatures asked for and not yet had, over all paths; transactional mail is not held by it."""
 INTENT_PATIENCE = 0.02
 """Seconds that a bulk sheet's intent may wait for a commit to share: it is being signed meanwhile."""
-GIVEN_UP = 1000
-"""More halves than a sheet waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -173,7 +171,9 @@ class Letters:
 
 
 class _Sheet:
-    __slots__ = ("_done", "_failed", "_released", "_signatures", "_waiting", "drafts", "recipients")
+    __slots__ = (
+        "_done", "_error", "_failed", "_is_stopping", "_released", "_signatures", "_waiting", "drafts", "recipients",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -188,40 +188,49 @@ class _Sheet:
         self._done = done
         self._released = released
         self._signatures: list[bytes] = []
+        self._error: BaseException | None = None
+        self._is_stopping = False
         self._waiting = 2
 
     def signed(self, signatures: asyncio.Future[list[bytes]]) -> None:
-        if not self._broken(signatures):
+        if self._is_good(signatures):
             self._signatures = signatures.result()
-            self._step()
+        self._step()
 
     def intended(self, intent: asyncio.Future[None]) -> None:
-        if not self._broken(intent):
-            self._step()
+        self._is_good(intent)
+        self._step()
 
-    def _broken(self, half: asyncio.Future[Any]) -> bool:
-        """The sheet then never completes, and says so once; but not when the engine is going down (cancelled, or
-        its spool lost): there is nobody to defer to, and the spool has the recipients.
-        """
-        error = None if half.cancelled() else half.exception()
-        if error is None and not half.cancelled():
+    def _is_good(self, half: asyncio.Future[Any]) -> bool:
+        if half.cancelled():
+            self._is_stopping = True
             return False
-        if self._waiting < GIVEN_UP:
-            self._waiting = GIVEN_UP
-            self._released(len(self.recipients))
-            if error is not None and not isinstance(error, SpoolFailed):
-                self._failed(self.recipients, error)
-        return True
+        error = half.exception()
+        self._is_stopping |= isinstance(error, SpoolFailed)
+        self._error = self._error or error
+        return error is None
 
     def _step(self) -> None:
+        """Both halves are waited for, also by a sheet that fails: an intent synced after its recipients were deferred
+        would never end, and the next start would be in doubt about them. When the engine is going down (cancelled, or
+        its spool lost) nobody is told: there is nobody to defer to, and the spool has the recipients.
+        """
         self._waiting -= 1
         if self._waiting:
             return
+        self._released(len(self.recipients))
+        if self._is_stopping:
+            return
+        if self._error is not None:
+            self._failed(self.recipients, self._error)
+            return
+        self._done(self._letters())
+
+    def _letters(self) -> list[Letter]:
         letters: list[Letter] = []
         at = 0
         for recipient, (draft, envelope_from, keys) in zip(self.recipients, self.drafts, strict=True):
             signatures = list(zip(keys, self._signatures[at : at + len(keys)], strict=True))
             at += len(keys)
             letters.append(Letter(recipient, envelope_from, draft.finish(signatures), draft.eightbit, utf8=draft.utf8))
-        self._released(len(letters))
-        self._done(letters)
+        return letters

@@ -114,6 +114,24 @@ def test_a_broken_half_fails_the_sheet_once(half: str) -> None:
     writing(test)
 
 
+def test_a_sheet_that_fails_does_so_only_when_its_intent_is_on_disk() -> None:
+    """Deferred before, its recipients would leave an intent behind that nobody ends: a false doubt at the next start."""
+
+    async def test(world: World, sheets: Sheets) -> None:
+        world.signer.hold = []
+        sheets.write(recipients(await batch(world), "a"))
+        ((signatures, _),) = world.signer.hold
+        signatures.set_exception(SignerFailed("gone"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (world.core._intents, sheets.failed) == (set(), [])
+        await asyncio.sleep(1)
+        assert world.core._intents == {1}
+        assert [ids for ids, _ in sheets.failed] == [[1]]
+
+    writing(test)
+
+
 def test_who_finds_no_room_is_called_once_in_turn() -> None:
     async def test(world: World, sheets: Sheets) -> None:
         taken = recipients(await batch(world), *["x"] * MOST_UNDER_WAY)
