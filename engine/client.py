@@ -172,8 +172,8 @@ class _Exchange:
 
 def _submitted(answer: dict[str, Any], offset: int, count: int) -> Submitted:
     refused = tuple(Refused(offset + index, code, text) for index, code, text in answer["refused"])
-    accepted, first = answer["accepted"], answer["first"]
-    return Submitted(offset, count, accepted, first, refused, answer["credit"], answer["repeated"])
+    told = (answer["accepted"], answer["first"], refused, answer["credit"], answer["repeated"])
+    return Submitted(offset, count, *told)
 
 
 def _pack(recipient: Recipient) -> bytes:
@@ -186,8 +186,7 @@ def _cut(recipients: Iterable[Recipient]) -> Iterator[tuple[int, int, bytes]]:
     """(offset, count, packed array) of each submit. The same recipients are always cut at the same places."""
     parts: list[bytes] = []
     offset = size = 0
-    for recipient in recipients:
-        packed = _pack(recipient)
+    for packed in map(_pack, recipients):
         if len(parts) == RECIPIENTS_LIMIT or size + len(packed) > SUBMIT_BYTES:
             yield offset, len(parts), _array(parts)
             offset, parts, size = offset + len(parts), [], 0
@@ -231,7 +230,7 @@ class AsyncClient:
                 await self._running
 
     async def put_message(self, message: Mapping[str, Any]) -> Stored:
-        answer = await self._call("put_message", {"message": message})
+        answer = await self.call("put_message", {"message": message})
         return Stored(answer["message"], tuple(answer["fields"]))
 
     async def submit(self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None) -> Submitted:
@@ -258,27 +257,27 @@ class AsyncClient:
                 sending.cancel()
 
     async def cancel(self, sender: str, mailing: str, address: str | None = None) -> dict[str, Any]:
-        return await self._call("cancel", {"sender": sender, "mailing": mailing, "address": address})
+        return await self.call("cancel", {"sender": sender, "mailing": mailing, "address": address})
 
     async def status(self, sender: str | None = None, mailing: str | None = None) -> dict[str, Any]:
-        return await self._call("status", {"sender": sender, "mailing": mailing})
+        return await self.call("status", {"sender": sender, "mailing": mailing})
 
     async def suppress(
         self, address: str, sender: str | None = None, topic: str | None = None, channel: str = "client"
     ) -> dict[str, Any]:
         """An opt-out, in force when this returns: of one topic, of a sender, or of everything."""
-        return await self._call("suppress", {"address": address, "sender": sender, "topic": topic, "channel": channel})
+        return await self.call("suppress", {"address": address, "sender": sender, "topic": topic, "channel": channel})
 
     async def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Up to 10,000 of {"address", "at", "source"} and, if wanted, "basis", "covers", "topics", "evidence"."""
-        return await self._call("consent", {"sender": sender, "records": list(records)})
+        return await self.call("consent", {"sender": sender, "records": list(records)})
 
     async def ping(self) -> dict[str, Any]:
-        return await self._call("ping", {})
+        return await self.call("ping", {})
 
-    async def _call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        given = {name: value for name, value in fields.items() if value is not None}
-        return await self._answer(self._exchange.request(kind, given))
+    async def call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Any request of docs/protocol.md by its type; raises EngineError when it is refused."""
+        return await self._answer(self._exchange.request(kind, {k: v for k, v in fields.items() if v is not None}))
 
     async def _submit(self, packed: bytes, fields: Mapping[str, Any], offset: int, count: int) -> Submitted:
         return _submitted(await self._answer(self._exchange.request("submit", fields, packed)), offset, count)
@@ -295,9 +294,8 @@ class AsyncClient:
 
     async def _run(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         while True:
-            reader, writer = streams
             self._exchange.reconnected()
-            error = await self._converse(reader, writer)
+            error = await self._converse(*streams)
             while True:
                 await asyncio.sleep(self._exchange.back_off(error))
                 try:
@@ -374,7 +372,11 @@ class Client:
         self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None, outstanding: int = 4
     ) -> Iterator[Submitted]:
         submits = self._client.submit_many(recipients, terms, key=key, outstanding=outstanding)
-        while (submitted := self._runner.run(_next(submits))) is not None:
+
+        async def following() -> Submitted | None:
+            return await anext(submits, None)
+
+        while (submitted := self._runner.run(following())) is not None:
             yield submitted
 
     def cancel(self, sender: str, mailing: str, address: str | None = None) -> dict[str, Any]:
@@ -394,6 +396,5 @@ class Client:
     def ping(self) -> dict[str, Any]:
         return self._runner.run(self._client.ping())
 
-
-async def _next(submits: AsyncIterator[Submitted]) -> Submitted | None:
-    return await anext(submits, None)
+    def call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return self._runner.run(self._client.call(kind, fields))

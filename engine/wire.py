@@ -11,25 +11,72 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw
+
+from engine.request import (
+    AnyRequest,
+    Cancel,
+    Consent,
+    ConsentRecord,
+    Id,
+    Message,
+    Ping,
+    PutMessage,
+    Request,
+    Status,
+    Submit,
+    Suppress,
+)
+
+__all__ = [
+    "DIGEST_SIZE",
+    "FIELDS_LIMIT",
+    "FRAME_LIMIT",
+    "RECIPIENTS_LIMIT",
+    "RECIPIENT_BYTES_LIMIT",
+    "AnyRequest",
+    "Cancel",
+    "Consent",
+    "ConsentRecord",
+    "FrameLost",
+    "FrameReader",
+    "Id",
+    "Message",
+    "Ping",
+    "PutMessage",
+    "Refusal",
+    "Refused",
+    "Request",
+    "Status",
+    "Submit",
+    "Suppress",
+    "answer",
+    "decode_message",
+    "decode_recipient",
+    "decode_refused",
+    "decode_request",
+    "digest",
+    "encode_message",
+    "encode_recipients",
+    "encode_refused",
+    "failure",
+    "frame",
+    "request_id",
+    "shown",
+    "split_recipients",
+    "submit",
+]
 
 FRAME_LIMIT = 32 * 1024 * 1024
 """10,000 recipients with 3 KB of merge fields each."""
 RECIPIENTS_LIMIT = 10_000
 RECIPIENT_BYTES_LIMIT = 64 * 1024
 FIELDS_LIMIT = 100
-CONSENTS_LIMIT = 10_000
 DIGEST_SIZE = 32
 
-Id = int | Annotated[str, Meta(max_length=64)]
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
-OptionalName = Annotated[str, Meta(max_length=128)]
-Key = Annotated[str, Meta(min_length=1, max_length=64)]
-Address = Annotated[str, Meta(min_length=1, max_length=320)]
-Seconds = Annotated[int, Meta(ge=0)]
 Refused = tuple[int, str, str]
 """One refused recipient: index, code, text."""
 
@@ -54,86 +101,6 @@ def shown(value: object) -> str:
     text = ascii(value[:80])[1:-1] if isinstance(value, str) else ascii(value)
     return text[:160] + ("..." if len(text) > 160 or (isinstance(value, str) and len(value) > 80) else "")
 
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A template or raw RFC 5322 bytes; which of them may stand together is engine/mail's to say."""
-
-    subject: str | None = None
-    text: str | None = None
-    html: str | None = None
-    headers: dict[str, str] | None = None
-    raw: bytes | None = None
-
-    def parts(self) -> dict[str, object]:
-        """Those that were given."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: part for name, part in given.items() if part is not None}
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    id: Id
-
-
-class Ping(Request, frozen=True, kw_only=True, tag="ping"):
-    pass
-
-
-class PutMessage(Request, frozen=True, kw_only=True, tag="put_message"):
-    message: Raw
-
-
-class Submit(Request, frozen=True, kw_only=True, tag="submit"):
-    key: Key
-    sender: Name
-    category: Name
-    topic: OptionalName = ""
-    mailing: Name
-    message: Raw
-    """The SHA-256 that put_message answered, or a message map."""
-    recipients: Raw
-    """[[address, {field: text}], ...]"""
-    not_before: Seconds | None = None
-    expires: Seconds | None = None
-    priority: Literal["transactional", "bulk"] = "bulk"
-
-
-class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
-    sender: Name
-    mailing: Name
-    address: Address | None = None
-
-
-class Status(Request, frozen=True, kw_only=True, tag="status"):
-    sender: Name | None = None
-    mailing: Name | None = None
-
-
-class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
-    address: Address
-    sender: Name | None = None
-    topic: Name | None = None
-    channel: Name = "client"
-
-
-class ConsentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One recorded consent (特定電子メール法 3条2項): who, when, how."""
-
-    address: Address
-    at: Seconds
-    source: Name
-    basis: Name = "OPTIN_REC"
-    covers: Annotated[list[Name], Meta(max_length=8)] = []
-    """None given: advertising only."""
-    topics: Annotated[list[Name], Meta(max_length=64)] = []
-    evidence: Annotated[str, Meta(max_length=4096)] = ""
-
-
-class Consent(Request, frozen=True, kw_only=True, tag="consent"):
-    sender: Name
-    records: Annotated[list[ConsentRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
-
-
-AnyRequest = Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
 
 _requests: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 _top_level = msgspec.msgpack.Decoder(dict[str, Raw])

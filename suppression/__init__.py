@@ -6,6 +6,7 @@ all block. It imports nothing of the engine. LAW.md, which the files cite by sec
 is kept outside this tree.
 """
 
+from suppression.database import LedgerRefused
 from suppression.decision import Category, Decision, Verdict
 from suppression.events import (
     AddressState,
@@ -22,7 +23,7 @@ from suppression.events import (
     Withdrawal,
 )
 from suppression.face import Counts, Imported, Suppression, SuppressionSettings
-from suppression.ledger import LedgerFailed, LedgerRefused
+from suppression.ledger import LedgerFailed
 from suppression.secret import SecretError
 
 __all__ = [

@@ -8,31 +8,24 @@ lost is not written by repeating it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import threading
-import uuid
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import apsw
 
+from suppression.database import LedgerRefused, lock, open_database
 from suppression.recording import Batch, Bulk, Entry
 from suppression.standing import EVERY, Fact
 
-OLDEST_SQLITE: Final = (3, 51, 3)
-"""Older ones can lose commits in WAL mode when it is reset."""
-
-_APPLICATION: Final = 0x534B_5453
-_VERSION: Final = 1
 _KEY_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ROWS_PER_STATEMENT: Final = 100
 """Many rows a step: each step gives the interpreter to whoever waits, and gets it back late from a busy loop."""
@@ -58,10 +51,6 @@ class LedgerFailed(Exception):  # noqa: N818 - the ledger's state, not one call'
     """The store cannot be read or written: from now on nothing may be sent that it would have to allow."""
 
 
-class LedgerRefused(Exception):  # noqa: N818 - a start that cannot be, not a bug
-    """The ledger cannot be opened: names the file, the reason, the remedy."""
-
-
 _Waiting = tuple[Batch | Bulk, Future[int]]
 
 Written = tuple[Batch | Bulk, Sequence[Fact]]
@@ -78,10 +67,10 @@ class Ledger:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._closing = threading.Lock()
-        self._lock = _locked(folder)
+        self._lock = lock(folder)
         self.failure: str | None = None
         try:
-            self._database = _opened(folder / "ledger.sqlite")
+            self._database = open_database(folder / "ledger.sqlite")
             self.number = str(self._value("SELECT value FROM meta WHERE name = 'ledger'"))
             self.senders = dict(self._pairs("sender"))
             self.topics = dict(self._pairs("topic"))
@@ -276,53 +265,6 @@ class Ledger:
                 answers.append(waiting[1])
         for answer in answers:
             answer.set_exception(LedgerFailed(self.failure))
-
-
-def _locked(folder: Path) -> int:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "ledger.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LedgerRefused(f"ledger {folder}: {error.strerror}; make it a folder of the engine's user") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LedgerRefused(f"ledger {folder}: another process has it open; stop that one first") from error
-    return descriptor
-
-
-def _opened(path: Path) -> apsw.Connection:
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
-    if version < OLDEST_SQLITE:
-        raise LedgerRefused(f"SQLite {apsw.sqlite_lib_version()} may lose commits; install apsw >= 3.51.3")
-    database = apsw.Connection(str(path))
-    path.chmod(0o600)
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "cache_size = -65536",
-        "temp_store = MEMORY",
-        "journal_size_limit = 67108864",
-    ):
-        database.execute(f"PRAGMA {pragma}")
-    application = database.pragma("application_id")
-    if application == 0 and not database.execute("SELECT count(*) FROM sqlite_schema").get:
-        _create(database)
-    elif (application, database.pragma("user_version")) != (_APPLICATION, _VERSION):
-        database.close()
-        raise LedgerRefused(f"ledger {path}: not a ledger of this version; move it away or upgrade")
-    return database
-
-
-def _create(database: apsw.Connection) -> None:
-    """In one transaction: a crash leaves an empty file, which is made again."""
-    schema = files("suppression").joinpath("schema.sql").read_text(encoding="utf-8")
-    with database:
-        database.execute(schema)
-        database.execute("INSERT INTO meta VALUES ('ledger', ?)", (uuid.uuid4().hex,))
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _alike(groups: dict[tuple[int, int, int, int], array[int]]) -> Iterator[tuple[Fact, bytes]]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from suppression.address import IDENTITY_BYTES, Keyring
+from suppression.database import LedgerRefused
 from suppression.index import Index
-from suppression.ledger import Ledger, LedgerRefused
+from suppression.ledger import Ledger
 from suppression.secret import SecretError, create_secret, read_secret
 from suppression.snapshot import SnapshotInvalid, Stamp, read_snapshot, write_snapshot
 from suppression.standing import fold

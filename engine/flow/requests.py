@@ -7,9 +7,9 @@ these go on while the engine drains: an opt-out is taken until the last moment.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine import wire
 from engine.flow.accept import Accept, Engine
@@ -30,6 +30,10 @@ class Ledger(Protocol):
     async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int: ...
 
 
+Answer = Callable[[Any], Awaitable[Mapping[str, object]]]
+"""Answers one type of request. Raises Refusal."""
+
+
 class Requests:
     def __init__(
         self,
@@ -40,8 +44,11 @@ class Requests:
         reading: Reading,
         *,
         clock: Callable[[], float] = time.time,
+        others: Mapping[type[wire.Request], Answer] | None = None,
     ) -> None:
+        """`others`: who answers the requests that do not stand here."""
         self.opt_outs = 0
+        self._others = dict(others or {})
         self._accept = accept
         self._spool = spool
         self._ledger = ledger
@@ -52,7 +59,8 @@ class Requests:
     async def answer(self, request: wire.AnyRequest) -> Mapping[str, object]:
         """What goes into the answer beside id and ok. Raises Refusal."""
         try:
-            return await self._answer(request)
+            other = self._others.get(type(request))
+            return await (self._answer(request) if other is None else other(request))
         except SpoolFull:
             text = "free disk is below the floor: resubmit the same key when deliveries have made room"
             raise Refusal("spool_full", "", "", text) from None
