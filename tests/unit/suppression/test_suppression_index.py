@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from suppression import index as module
 from suppression.events import AddressState, Basis, Covers
 from suppression.index import OVERLAY_LIMIT, Index, Run, Table
 from suppression.standing import EVERY, NOTHING, Fact, Folded, Kind, Refusal, Stand, Standing, fold, pack_ground
@@ -98,17 +99,40 @@ def test_many_keys_through_runs_of_all_sizes() -> None:
 
 def test_a_run_of_neighbours_longer_than_a_window() -> None:
     keys = np.arange(100, 400, dtype=np.uint64)
-    run = Run.build(keys, keys.astype(np.uint32))
+    run = Run.build([(keys, keys.astype(np.uint32))], len(keys))
     slots, there = run.find(np.array([*range(90, 410)], dtype=np.uint64))
     assert there.tolist() == [100 <= key < 400 for key in range(90, 410)]
     assert run.numbers[slots[there]].tolist() == list(range(100, 400))
     assert [run.number(key) for key in (99, 100, 399, 400)] == [-1, 100, 399, -1]
 
 
-def test_a_run_spends_less_than_eighteen_bytes_a_key() -> None:
+def test_a_run_spends_less_than_seventeen_bytes_a_key() -> None:
     keys = np.unique(np.random.default_rng(1).integers(0, 2**64 - 1, 100_000, dtype=np.uint64))
-    run = Run.build(keys, np.zeros(len(keys), dtype=np.uint32))
-    assert (run.keys.nbytes + run.numbers.nbytes) / len(keys) < 18
+    run = Run.build([(keys, np.zeros(len(keys), dtype=np.uint32))], len(keys))
+    assert (run.keys.nbytes + run.numbers.nbytes) / len(keys) < 17
+
+
+def test_keys_that_crowd_at_the_end_have_room() -> None:
+    keys = np.arange(2**64 - 400, 2**64 - 100, dtype=np.uint64)
+    run = Run.build([(keys[:10], keys[:10].astype(np.uint32)), (keys[10:], keys[10:].astype(np.uint32))], len(keys))
+    slots, there = run.find(keys)
+    assert there.all()
+    assert run.numbers[slots].tolist() == keys.astype(np.uint32).tolist()
+
+
+def test_a_merge_moves_piece_by_piece(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_PIECE", 10)
+    random.seed(9)
+    crowded = [*range(2**40, 2**40 + 40), *range(2**64 - 60, 2**64 - 20)]
+    table, expected = Table(overlay_limit=8), {}
+    for size in (300, 100, 40):
+        keys = [random.getrandbits(64) >> 1 for _ in range(size)] + [crowded.pop() for _ in range(20)]
+        table.put_new(np.array(keys, dtype=np.uint64), np.array(range(len(keys)), dtype=np.uint32))
+        expected |= dict(zip(keys, range(len(keys)), strict=True))
+    found, numbers = table.compacted().piece(0, 1 << 64)
+    assert found.tolist() == sorted(expected)
+    assert dict(zip(found.tolist(), numbers.tolist(), strict=True)) == expected
+    assert table.get_many(np.array([*expected], dtype=np.uint64)).tolist() == list(expected.values())
 
 
 def test_a_number_changes_where_the_key_lies() -> None:
@@ -151,6 +175,6 @@ def test_runs_and_overlay_become_one_run_that_says_the_same() -> None:
         expected |= dict.fromkeys(keys)
     assert [len(part) for part in table._state] == [2, 2]
     whole = table.compacted()
-    assert [column.tolist() for column in whole.entries()] == [list(expected)] * 2
+    assert [column.tolist() for column in whole.piece(0, 1 << 64)] == [list(expected)] * 2
     assert table.compacted() is whole
     assert [table.get(key) for key in (1, 107, 201, 300)] == [1, 107, 201, -1]
