@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Coroutine
@@ -26,6 +27,7 @@ from engine.observe import observe, status
 from engine.signer.client import SignerFailed
 from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
+from engine.supervisor import Supervisor
 from suppression import LedgerFailed, LedgerRefused, SecretError
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ STARTING_FAILS = (
 """What a start may fail with: each text names the thing and the remedy."""
 FATAL = (SpoolFailed, JournalFailed, SignerFailed, LedgerFailed)
 LAG_INTERVAL = 0.1
+PASSED_SOCKET = "socket"
+"""FileDescriptorName= of the local socket, when the service manager opens it."""
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """A message allocates some hundred containers and leaves no cycles; the default (700) would look for some at every
 third message.
@@ -49,10 +53,12 @@ class Daemon:
         self._fault: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lag = 0.0
+        self._supervisor = Supervisor(os.environ, os.getpid())
 
     async def run(self) -> int:
         """Returns the exit code."""
-        engine = Engine(self._settings, on_fault=self.fail, status=status)
+        supervisor = self._supervisor
+        engine = Engine(self._settings, on_fault=self.fail, status=status, passed=supervisor.listening(PASSED_SOCKET))
         admin = Admin(
             self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
         )
@@ -68,7 +74,11 @@ class Daemon:
             gc.freeze()
             gc.set_threshold(*GARBAGE_THRESHOLDS)
             log.info("ready: %s", engine.summary())
+            supervisor.tell("READY=1", f"STATUS={engine.summary()}")
+            if supervisor.watchdog:
+                self._spawn("watchdog", self._live())
             await self._stopping.wait()
+            supervisor.tell("STOPPING=1", f"STATUS={self._healthy() or 'transactions on the wire finish'}")
             if self._fault is None:
                 log.info("stopping: no new work; transactions on the wire finish")
                 await self._stop(engine)
@@ -145,6 +155,12 @@ class Daemon:
             return {**observe(engine), "event_loop_lag_seconds": lag}
 
         return observed
+
+    async def _live(self) -> None:
+        """From the loop that does the work: when it hangs, nobody says that it lives."""
+        while True:
+            self._supervisor.tell("WATCHDOG=1")
+            await asyncio.sleep(self._supervisor.watchdog)
 
     async def _measure_lag(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
@@ -91,9 +92,13 @@ class Engine:
         *,
         on_fault: Callable[[BaseException], None],
         status: Callable[[Engine], Mapping[str, object]],
+        passed: socket.socket | None = None,
     ) -> None:
-        """`status` makes the snapshot that clients and operators see (observe.py)."""
+        """`status` makes the snapshot that clients and operators see (observe.py). `passed`: the local socket, when
+        the service manager listens on it already.
+        """
         self.settings = settings
+        self._passed = passed
         self._status = status
         self.node = f"n{settings.engine.node}"
         self.clock = steady_clock()
@@ -130,7 +135,7 @@ class Engine:
             self.timeline.add(state.lane, state.waiting, state.next_due)
             self.counts.recovered += state.waiting
         self._wire()
-        await self.door.start()
+        await self.door.start(self._passed)
         self._closers.append(self._close_door)
         if self.submission:
             await self._start_submission(self.submission)

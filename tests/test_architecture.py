@@ -32,6 +32,7 @@ FLOORS = {
     "engine.journal": 4,
     "suppression": 5,
     "engine.secret": 6,
+    "engine.supervisor": 6,
     "engine.flow": 6,
     "engine.admin": 7,
     "engine.config": 8,

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +76,12 @@ class Door:
         self._inode = 0
         self._uids = self.settings.uids | {0, os.getuid()}
 
-    async def start(self) -> None:
-        """Raises SocketError with the path and the remedy."""
-        listening, self._inode = bind_socket(self.settings.path, self.settings.group)
+    async def start(self, passed: socket.socket | None = None) -> None:
+        """`passed` listens already, and its file is not ours. Raises SocketError with the path and the remedy."""
+        if passed is None:
+            listening, self._inode = bind_socket(self.settings.path, self.settings.group)
+        else:
+            listening = passed
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
 
@@ -85,7 +89,8 @@ class Door:
         """Takes no new request, lets the outstanding ones be answered for `patience` seconds, then ends."""
         if self._server is not None:
             self._server.close()
-            unlink_own(self.settings.path, self._inode)
+            if self._inode:
+                unlink_own(self.settings.path, self._inode)
         for connection in list(self.connections):
             connection.finish()
         with contextlib.suppress(TimeoutError):
