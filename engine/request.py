@@ -67,6 +67,8 @@ class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
     sender: Name
     mailing: Name
     address: Address | None = None
+    recipient: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None
+    """Identifier as in the journal and the Message-ID."""
 
 
 class Status(Request, frozen=True, kw_only=True, tag="status"):

@@ -79,6 +79,7 @@ def register(subparsers: Any) -> None:
     cancel.add_argument("--sender", required=True)
     cancel.add_argument("--mailing", required=True)
     cancel.add_argument("--address", help="only this recipient of the mailing")
+    cancel.add_argument("--recipient", metavar="ID", help="only this one, by the id that journal and Message-ID show")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
     add_socket(suppress, run_suppress)
     suppress.add_argument("address")
@@ -249,11 +250,12 @@ def _opened(path: Path, encoding: str) -> TextIO:
 def run_cancel(args: argparse.Namespace) -> int:
     def cancel() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            told = client.cancel(args.sender, args.mailing, args.address)
-        if args.address is None:
+            fields = {"sender": args.sender, "mailing": args.mailing, "address": args.address}
+            told = client.call("cancel", {**fields, "recipient": args.recipient})
+        if "batches" in told:
             print(f"cancelled: {told['batches']} submits of {args.mailing} were open; later ones will not go either")
             return 0
-        print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address}")
+        print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}")
         return 0 if told["found"] == told["cancelled"] else 1
 
     return guarded(args, cancel)

@@ -88,12 +88,18 @@ class Requests:
 
     async def _cancel(self, request: wire.Cancel) -> Mapping[str, object]:
         self._accept.check_sender(request.sender, None)
-        if request.address is None:
+        if request.address is not None and request.recipient is not None:
+            text = "name the recipient or its address, not both"
+            raise Refusal("bad_request", "recipient", request.recipient, text)
+        if request.address is None and request.recipient is None:
             batches = await self._spool.close_mailing(request.sender, request.mailing, self._clock())
             self._engine.on_cancel(batches)
             return {"batches": len(batches)}
-        address = read_address(request.address, self._reading)
-        found = await self._spool.find(request.sender, request.mailing, address)
+        if request.address is not None:
+            who: str | int = read_address(request.address, self._reading)
+        else:
+            who = int(request.recipient or "", 16)
+        found = await self._spool.find(request.sender, request.mailing, who)
         cancelled = await self._engine.cancel_recipients(found) if found else 0
         return {"found": len(found), "cancelled": cancelled}
 

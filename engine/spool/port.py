@@ -190,8 +190,8 @@ class Spool(Protocol):
         """Recipients that an earlier attempt may have reached; asked once, at the start, to settle what is proved."""
         ...
 
-    async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
-        """The unsettled recipients of one address in a mailing (walks the mailing's rows)."""
+    async def find(self, sender: str, mailing: str, who: str | int) -> list[tuple[Lane, Recipient]]:
+        """The unsettled recipients of one address in a mailing (walks the mailing's rows), or the one of this id."""
         ...
 
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:

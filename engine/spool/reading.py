@@ -147,12 +147,12 @@ def open_batches(store: Store, sender: str, mailing: str) -> list[int]:
     return [row[0] for row in rows]
 
 
-def find_in_batch(store: Store, batch: int, address: str) -> list[tuple[Lane, Recipient]]:
+def find_in_batch(store: Store, batch: int, who: str | int) -> list[tuple[Lane, Recipient]]:
     rows = _with_lanes(
         store,
         "SELECT recipient.* FROM batch JOIN recipient ON recipient.id >= first AND recipient.id < first + count"
-        " WHERE batch.id = ? AND address = ? ORDER BY recipient.id",
-        (batch, address),
+        " WHERE batch.id = ?1 AND (address = ?2 OR recipient.id = ?2) ORDER BY recipient.id",
+        (batch, who),
     )
     return [row for row in rows if row[1].id not in store.settled]
 

@@ -168,11 +168,11 @@ class SqliteSpool:
     async def doubtful(self) -> list[Recipient]:
         return await self._writer.read(lambda: reading.doubtful(self._store))
 
-    async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
+    async def find(self, sender: str, mailing: str, who: str | int) -> list[tuple[Lane, Recipient]]:
         """One batch at a time, so that commits go on meanwhile."""
         found: list[tuple[Lane, Recipient]] = []
         for batch in await self._writer.read(lambda: reading.open_batches(self._store, sender, mailing)):
-            found += await self._writer.read(partial(reading.find_in_batch, self._store, batch, address))
+            found += await self._writer.read(partial(reading.find_in_batch, self._store, batch, who))
         return found
 
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:

@@ -240,12 +240,12 @@ class MemorySpool:
         self._check()
         self._intents.update(recipients)
 
-    async def find(self, sender: str, mailing: str, address: str) -> list[tuple[Lane, Recipient]]:
+    async def find(self, sender: str, mailing: str, who: str | int) -> list[tuple[Lane, Recipient]]:
         self._check()
         return [
             (row.lane, self._recipient(number))
             for number, row in sorted(self.rows.items())
-            if row.address == address
+            if who in (row.address, number)
             and (self._batches[row.batch].sender, self._batches[row.batch].mailing) == (sender, mailing)
         ]
 

@@ -257,6 +257,9 @@ def test_a_mailing_and_one_recipient_are_cancelled() -> None:
     assert asked(behind, {**one, "address": "b@example.jp"}) == {"found": 0, "cancelled": 0}
     assert behind.engine.cancelled == [0, "a@example.jp"]
     assert asked(behind, {**one, "address": "b"}).code == "bad_address"
+    assert asked(behind, {**one, "recipient": "00000000000000ff"}).field == "recipient"
+    by_id = {name: value for name, value in one.items() if name != "address"}
+    assert asked(behind, {**by_id, "recipient": "00000000000000ff"}) == {"found": 0, "cancelled": 0}
     assert asked(behind, {**one, "sender": "x"}).code == "unknown_sender"
 
 

@@ -387,6 +387,10 @@ async def find_walks_one_mailing(world: World) -> None:
     assert [(lane.domain, recipient.id - first.id) for lane, recipient in found] == [("a.example", 2), ("a.example", 3)]
     assert await world.spool.find("shop", "autumn", "a@a.example") == []
     assert await world.spool.find("shop", "spring", "z@a.example") == []
+    number = found[0][1].id
+    assert [recipient.id for _, recipient in await world.spool.find("shop", "spring", number)] == [number]
+    assert await world.spool.find("shop", "autumn", number) == []
+    assert await world.spool.find("shop", "spring", number + 1000) == []
 
 
 async def cancelled_mailing_closes_what_is_there_and_what_comes(world: World) -> None:
