@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import dkim, enqueue, running, status, user
+from engine.cli import backup, dkim, enqueue, running, status, user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.register(commands)
     enqueue.register(commands)
     status.register(commands)
+    backup.register(commands)
     dkim.register(commands)
     user.register(commands)
     return parser

@@ -16,8 +16,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from engine import __version__, wire
 from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
+from engine.flow.backup import Backups
 from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
@@ -28,7 +30,7 @@ from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
-from engine.flow.requests import Requests
+from engine.flow.requests import Answer, Requests
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
@@ -207,11 +209,25 @@ class Engine:
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
-        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock)
+        others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer}
+        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
             self.submission = Submission(listening, users, requests.answer, parse_address)
+
+    def _backups(self) -> Backups:
+        settings = self.settings
+        return Backups(
+            settings.engine.backups,
+            settings.engine.state,
+            copy_spool=self.spool.copy,
+            ledger=settings.suppression.folder,
+            node=self.node,
+            version=__version__,
+            clock=self.clock,
+            disk_floor=settings.spool.disk_floor,
+        )
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""

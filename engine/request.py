@@ -101,4 +101,9 @@ class Consent(Request, frozen=True, kw_only=True, tag="consent"):
     records: Annotated[list[ConsentRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 
-AnyRequest = Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
+class Backup(Request, frozen=True, kw_only=True, tag="backup"):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
+    """Of the folder; the time, if none is given."""
+
+
+AnyRequest = Backup | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent

@@ -18,6 +18,7 @@ from msgspec import Meta, Raw
 
 from engine.request import (
     AnyRequest,
+    Backup,
     Cancel,
     Consent,
     ConsentRecord,
@@ -38,6 +39,7 @@ __all__ = [
     "RECIPIENTS_LIMIT",
     "RECIPIENT_BYTES_LIMIT",
     "AnyRequest",
+    "Backup",
     "Cancel",
     "Consent",
     "ConsentRecord",

@@ -31,3 +31,12 @@ def test_the_journal_document_names_every_field() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     names = {*Record.__struct_fields__, *Response.__struct_fields__, *Peer.__struct_fields__}
     assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_the_version_is_one() -> None:
+    import tomllib
+
+    from engine import __version__
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__

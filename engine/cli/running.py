@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
         parser.set_defaults(run=function)
 
 
-def _settings(options: argparse.Namespace) -> Settings | None:
+def settings_of(options: argparse.Namespace) -> Settings | None:
     settings = read_configuration(options.config)
     if isinstance(settings, list):
         for line in settings:
@@ -38,7 +38,7 @@ def _settings(options: argparse.Namespace) -> Settings | None:
 
 
 def run_engine(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    settings = settings_of(options)
     if settings is None:
         return 2
     try:
@@ -49,7 +49,7 @@ def run_engine(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    settings = settings_of(options)
     if settings is None:
         return 2
     problems: list[str] = []

@@ -118,7 +118,8 @@ class _Reader:
             self.problems.add(
                 "engine.ehlo_name", f"{shown(engine.ehlo_name)}: write this machine's name, such as mta1.example.jp"
             )
-        return replace(engine, state=self.folder / engine.state)
+        state = self.folder / engine.state
+        return replace(engine, state=state, backups=state / engine.backups)
 
     def _check_words(self, signer: SignerSettings | None, admin: AdminSettings | None) -> None:
         if signer and signer.backend not in BACKENDS:

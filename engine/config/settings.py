@@ -41,6 +41,8 @@ class EngineSettings:
     """Local address to send from; empty: as the system routes."""
     max_recipients: int = 20_000_000
     """Recipients that may wait in the spool; credit goes to zero there."""
+    backups: Path = Path("backups")
+    """Folder of the backups, relative to state; better on another disk."""
     stop_seconds: float = 25.0
     """How long a graceful stop waits for transactions on the wire."""
     log_level: str = "INFO"

@@ -59,8 +59,7 @@ class Requests:
     async def answer(self, request: wire.AnyRequest) -> Mapping[str, object]:
         """What goes into the answer beside id and ok. Raises Refusal."""
         try:
-            other = self._others.get(type(request))
-            return await (self._answer(request) if other is None else other(request))
+            return await self._answer(request)
         except SpoolFull:
             text = "free disk is below the floor: resubmit the same key when deliveries have made room"
             raise Refusal("spool_full", "", "", text) from None
@@ -85,6 +84,8 @@ class Requests:
                 return await self._consent(request)
             case wire.Ping():
                 return {"draining": self._engine.draining, "credit": self._accept.credit()}
+            case _:
+                return await self._others[type(request)](request)
 
     async def _cancel(self, request: wire.Cancel) -> Mapping[str, object]:
         self._accept.check_sender(request.sender, None)

@@ -6,6 +6,7 @@ store.py): numbers as text, addresses a line each, merge fields as one MessagePa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -134,6 +135,13 @@ def _with_lanes(store: Store, source: str, bindings: tuple[Any, ...]) -> list[tu
 
 def doubtful(store: Store) -> list[Recipient]:
     rows = _with_lanes(store, "SELECT * FROM recipient WHERE doubt = 1", ())
+    return [recipient for _, recipient in rows if recipient.id not in store.settled]
+
+
+def those(store: Store, ids: Sequence[int]) -> list[Recipient]:
+    if not ids:
+        return []
+    rows = _with_lanes(store, "SELECT * FROM recipient WHERE id IN carray(?)", (apsw.carray(packed(set(ids))),))
     return [recipient for _, recipient in rows if recipient.id not in store.settled]
 
 

@@ -23,6 +23,7 @@ import apsw
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, reading, retention, settling
 from engine.spool.clearing import recover_settled
+from engine.spool.copying import copy_spool
 from engine.spool.database import SpoolSettings, SpoolUnusable, Tuning, lock_folder, open_database
 from engine.spool.intents import Intents
 from engine.spool.port import (
@@ -174,6 +175,14 @@ class SqliteSpool:
         for batch in await self._writer.read(lambda: reading.open_batches(self._store, sender, mailing)):
             found += await self._writer.read(partial(reading.find_in_batch, self._store, batch, who))
         return found
+
+    async def those(self, ids: Sequence[int]) -> list[Recipient]:
+        """The unsettled ones among these."""
+        return await self._writer.read(lambda: reading.those(self._store, ids))
+
+    async def copy(self, path: Path) -> None:
+        """As of the end of the call, while commits go on. Raises OSError."""
+        await copy_spool(self._writer, self._store.connection, path)
 
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
         return await self._writer.write(lambda: retention.close_mailing(self._store, sender, mailing, now))

@@ -15,7 +15,7 @@ from typing import Any
 from engine import wire
 from engine.flow.accept import Accept
 from engine.flow.door import Door, DoorSettings
-from engine.flow.requests import Requests
+from engine.flow.requests import Answer, Requests
 from engine.flow.validate import Reading
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFailed, SpoolFull, Submission
@@ -215,10 +215,18 @@ class Served:
     requests: Requests
 
 
+async def _backup(request: wire.Backup) -> Mapping[str, object]:
+    return {"folder": f"/var/lib/sokutatsu/backups/{request.name}", "bytes": 4096, "seconds": 0.25}
+
+
+OTHERS: dict[type[wire.Request], Answer] = {wire.Backup: _backup}
+"""What stands behind the requests that requests.py passes on."""
+
+
 def served() -> Served:
     spool, ledger, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
     accept = Accept(spool, engine, SENDERS, READING, clock=lambda: NOW)  # type: ignore[arg-type]
-    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW)  # type: ignore[arg-type]
+    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others=OTHERS)  # type: ignore[arg-type]
     return Served(spool, ledger, engine, accept, requests)
 
 
