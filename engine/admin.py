@@ -1,7 +1,8 @@
 """The loopback HTTP listener: /metrics, /healthz, /readyz and /status. It reads snapshots and changes nothing.
 
-A request must name a loopback host (or one that the configuration allows) in its Host field, once: a page in
-somebody's browser must not reach the listener by rebinding a name of its own to 127.0.0.1.
+A request must name a loopback host, one that the configuration allows, or the very address that it came to in its Host
+field, once: a page in somebody's browser must not reach the listener by rebinding a name of its own to 127.0.0.1. An
+address cannot be rebound, and probes and scrapes of a pod know nothing else.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Admin:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         names = request.headers.getall("Host", [])
-        if len(names) != 1 or _host_of(names[0]) not in self._names:
+        if len(names) != 1 or _host_of(names[0]) not in self._names | _own_addresses(request):
             return web.Response(status=403, text="This host name is not served here; see admin.hosts.\n")
         response = await handler(request)
         response.headers["Cache-Control"] = "no-store"
@@ -97,6 +98,11 @@ class Admin:
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.json_response(self._views.status(), dumps=lambda value: json.dumps(value, ensure_ascii=False))
+
+
+def _own_addresses(request: web.Request) -> set[str]:
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    return {str(name[0])} if name else set()
 
 
 def _host_of(field: str) -> str:

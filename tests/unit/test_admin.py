@@ -146,6 +146,16 @@ def test_a_page_that_rebinds_its_name_to_us_is_refused(head, status) -> None:
     with_admin(steps, hosts=("Metrics.example.jp",))
 
 
+def test_the_address_that_a_request_came_to_is_served_and_no_other() -> None:
+    async def steps(session, base, story) -> None:
+        port = base.rpartition(":")[2]
+        for came_to, named, status in (("127.0.0.2", "127.0.0.2", 200), ("127.0.0.2", "127.0.0.3", 403)):
+            async with session.get(f"http://{came_to}:{port}/healthz", headers={"Host": f"{named}:{port}"}) as answer:
+                assert answer.status == status, (came_to, named)
+
+    with_admin(steps, listen="0.0.0.0:0")
+
+
 def test_no_host_field_or_two_of_them_are_refused() -> None:
     async def steps(session, base, story) -> None:
         line = await raw_request(base, b"GET /status HTTP/1.0\r\n\r\n")
