@@ -101,9 +101,17 @@ class Consent(Request, frozen=True, kw_only=True, tag="consent"):
     records: Annotated[list[ConsentRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 
+class RestoreAddress(Request, frozen=True, kw_only=True, tag="restore_address"):
+    """Somebody vouches that the mailbox exists again: lifts a hard bounce, and no refusal."""
+
+    address: Address
+    evidence: Annotated[str, Meta(min_length=1, max_length=4096)]
+    """Who says so, and how it is known."""
+
+
 class Backup(Request, frozen=True, kw_only=True, tag="backup"):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
     """Of the folder; the time, if none is given."""
 
 
-AnyRequest = Backup | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
+AnyRequest = Backup | RestoreAddress | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent

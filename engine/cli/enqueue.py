@@ -80,6 +80,10 @@ def register(subparsers: Any) -> None:
     cancel.add_argument("--mailing", required=True)
     cancel.add_argument("--address", help="only this recipient of the mailing")
     cancel.add_argument("--recipient", metavar="ID", help="only this one, by the id that journal and Message-ID show")
+    restore = subparsers.add_parser("restore-address", help="lift a hard bounce that was wrong")
+    add_socket(restore, run_restore_address)
+    restore.add_argument("address")
+    restore.add_argument("--evidence", required=True, help="who says that the mailbox exists, and how it is known")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
     add_socket(suppress, run_suppress)
     suppress.add_argument("address")
@@ -273,6 +277,16 @@ def run_suppress(args: argparse.Namespace) -> int:
         return 0
 
     return guarded(args, suppress)
+
+
+def run_restore_address(args: argparse.Namespace) -> int:
+    def restore() -> int:
+        with Client(args.socket, patience=args.patience) as client:
+            client.call("restore_address", {"address": args.address, "evidence": args.evidence})
+        print(f"restored: {args.address} counts as reachable again; refusals and consents are as they were")
+        return 0
+
+    return guarded(args, restore)
 
 
 def run_consent_import(args: argparse.Namespace) -> int:

@@ -10,7 +10,18 @@ from collections.abc import Callable, Sequence
 from engine import wire
 from engine.mail.envelope import Recipient
 from engine.wire import Refusal
-from suppression import Basis, Consent, Covers, EventError, HardBounce, LedgerFailed, OptOut, Scope, Suppression
+from suppression import (
+    Basis,
+    Consent,
+    Covers,
+    EventError,
+    HardBounce,
+    LedgerFailed,
+    OptOut,
+    Restored,
+    Scope,
+    Suppression,
+)
 
 
 class SuppressionLedger:
@@ -28,6 +39,10 @@ class SuppressionLedger:
         events = [_consent(sender, record, now) for record in records]
         return await self._apply(events)
 
+    async def restored(self, address: str, *, evidence: str, now: float) -> int:
+        """A hard bounce was wrong, or the mailbox is there again."""
+        return await self._apply([Restored(address, now, "manual", evidence)])
+
     async def hard_bounced(self, bounced: Sequence[tuple[Recipient, str]]) -> None:
         """The receiver says for good that the mailbox does not exist."""
         now = self._clock()
@@ -35,7 +50,7 @@ class SuppressionLedger:
             [HardBounce(recipient.address, now, "smtp", evidence=reason) for recipient, reason in bounced]
         )
 
-    async def _apply(self, events: Sequence[OptOut | Consent]) -> int:
+    async def _apply(self, events: Sequence[OptOut | Consent | Restored]) -> int:
         try:
             return await self._suppression.apply(events)
         except LedgerFailed as error:

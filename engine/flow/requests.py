@@ -21,13 +21,15 @@ MAILINGS_IN_STATUS = 1000
 
 
 class Ledger(Protocol):
-    """The suppression face as requests use it. Both return the epoch, after the sync. Raise Refusal."""
+    """The suppression face as requests use it. All return the epoch, after the sync. Raise Refusal."""
 
     async def opt_out(
         self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float
     ) -> int: ...
 
     async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int: ...
+
+    async def restored(self, address: str, *, evidence: str, now: float) -> int: ...
 
 
 Answer = Callable[[Any], Awaitable[Mapping[str, object]]]
@@ -82,6 +84,9 @@ class Requests:
                 return await self._suppress(request)
             case wire.Consent():
                 return await self._consent(request)
+            case wire.RestoreAddress():
+                address = read_address(request.address, self._reading)
+                return {"epoch": await self._ledger.restored(address, evidence=request.evidence, now=self._clock())}
             case wire.Ping():
                 return {"draining": self._engine.draining, "credit": self._accept.credit()}
             case _:
