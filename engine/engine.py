@@ -24,6 +24,7 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
+from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
@@ -48,6 +49,7 @@ from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from suppression import Suppression
+from suppression.sent import SentStore
 from suppression.unsubscribe import TokenKey
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Engine:
 
     spool: SqliteSpool
     suppression: Suppression
+    sent: SentStore
     journal: Journal
     signer: SignerClient
     settle: Settle
@@ -126,6 +129,9 @@ class Engine:
         self.spool.failed.add_done_callback(self._failed)
         self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
         self._closers.append(self._close_suppression)
+        self.sent = SentStore(settings.suppression.folder)
+        self._closers.append(self._close_sent)
+        self.sent.failed.add_done_callback(self._failed)
         self.signer = SignerClient(settings.signer)
         await self.signer.start()
         self._closers.append(self.signer.close)
@@ -178,6 +184,7 @@ class Engine:
             spool=self.spool,
             signer=self.signer,
             senders=senders,
+            sent=LastSent(self.sent),
             verp_secret=secret_at(state / "verp.secret"),
             clock=self.clock,
         )
@@ -255,6 +262,9 @@ class Engine:
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)
 
+    async def _close_sent(self) -> None:
+        await asyncio.to_thread(self.sent.close)
+
     def _failed(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled():
             error = future.exception() or future.result()
@@ -292,6 +302,8 @@ class Engine:
             return "stopping"
         if self.suppression.failure:
             return f"suppression ledger: {self.suppression.failure}"
+        if self.sent.failure:
+            return self.sent.failure
         return "" if self.credit() else "no credit: the spool holds max_recipients"
 
     def summary(self) -> str:

@@ -56,6 +56,7 @@ PURE = (
     "suppression.events",
     "suppression.index",
     "suppression.policy",
+    "suppression.retention",
     "suppression.unsubscribe",
     "bench.receiver",
 )

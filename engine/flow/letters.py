@@ -1,7 +1,8 @@
-"""From a recipient to a letter: compose, record the intent, sign.
+"""From a recipient to a letter: compose, record the intent, note the day, sign.
 
 A sheet is a small batch of letters on their way through the signer. While the signatures are made, the spool
-records the intent to send (a crash then knows exactly who is in doubt); a letter may leave when both are done. The
+records the intent to send (a crash then knows exactly who is in doubt), and the last-sent store the day of an
+advertisement; a letter may leave when all is done. The
 number of signatures under way is bounded, and a path that found no room is called again in turn.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
+from engine.flow.lastsent import LastSent
 from engine.mail.compose import Compiled, Draft, Facts, date_text, make_message_id
 from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
@@ -24,6 +26,7 @@ from engine.mail.verp import make_verp
 from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool, SpoolFailed
+from suppression import LedgerFailed
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Letter:
     payload: bytes
     eightbit: bool
     utf8: bool
+    good_until: float
+    """Unix time: the day that was noted for it covers no later one."""
 
 
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
@@ -66,10 +71,12 @@ class Letters:
         spool: Spool,
         signer: SignerClient,
         senders: Mapping[str, Sender],
+        sent: LastSent,
         verp_secret: bytes,
         clock: Callable[[], float],
     ) -> None:
         self._spool = spool
+        self._sent = sent
         self._signer = signer
         self._senders = senders
         self._verp_secret = verp_secret
@@ -129,7 +136,10 @@ class Letters:
         signatures.add_done_callback(sheet.signed)
         ids = [recipient.id for recipient in recipients]
         intent = asyncio.ensure_future(self._spool.intend(ids, 0.0 if urgent else INTENT_PATIENCE))
-        intent.add_done_callback(sheet.intended)
+        noted, sheet.good_until = self._sent.note(recipients, now, urgent=urgent)
+        sheet.wait_for(intent)
+        if noted is not None:
+            sheet.wait_for(noted)
 
     def _alone(
         self,
@@ -172,7 +182,8 @@ class Letters:
 
 class _Sheet:
     __slots__ = (
-        "_done", "_error", "_failed", "_is_stopping", "_released", "_signatures", "_waiting", "drafts", "recipients",
+        "_done", "_error", "_failed", "_is_stopping", "_released", "_signatures", "_waiting", "drafts", "good_until",
+        "recipients",
     )  # fmt: skip
 
     def __init__(
@@ -190,15 +201,21 @@ class _Sheet:
         self._signatures: list[bytes] = []
         self._error: BaseException | None = None
         self._is_stopping = False
-        self._waiting = 2
+        self._waiting = 1
+        self.good_until = 0.0
+
+    def wait_for(self, written: asyncio.Future[None]) -> None:
+        """Beside the signatures."""
+        self._waiting += 1
+        written.add_done_callback(self._synced)
 
     def signed(self, signatures: asyncio.Future[list[bytes]]) -> None:
         if self._is_good(signatures):
             self._signatures = signatures.result()
         self._step()
 
-    def intended(self, intent: asyncio.Future[None]) -> None:
-        self._is_good(intent)
+    def _synced(self, written: asyncio.Future[None]) -> None:
+        self._is_good(written)
         self._step()
 
     def _is_good(self, half: asyncio.Future[Any]) -> bool:
@@ -206,14 +223,14 @@ class _Sheet:
             self._is_stopping = True
             return False
         error = half.exception()
-        self._is_stopping |= isinstance(error, SpoolFailed)
+        self._is_stopping |= isinstance(error, SpoolFailed | LedgerFailed)
         self._error = self._error or error
         return error is None
 
     def _step(self) -> None:
-        """Both halves are waited for, also by a sheet that fails: an intent synced after its recipients were deferred
+        """All parts are waited for, also by a sheet that fails: an intent synced after its recipients were deferred
         would never end, and the next start would be in doubt about them. When the engine is going down (cancelled, or
-        its spool lost) nobody is told: there is nobody to defer to, and the spool has the recipients.
+        a store lost) nobody is told: there is nobody to defer to, and the spool has the recipients.
         """
         self._waiting -= 1
         if self._waiting:
@@ -232,5 +249,6 @@ class _Sheet:
         for recipient, (draft, envelope_from, keys) in zip(self.recipients, self.drafts, strict=True):
             signatures = list(zip(keys, self._signatures[at : at + len(keys)], strict=True))
             at += len(keys)
-            letters.append(Letter(recipient, envelope_from, draft.finish(signatures), draft.eightbit, utf8=draft.utf8))
+            payload = draft.finish(signatures)
+            letters.append(Letter(recipient, envelope_from, payload, draft.eightbit, draft.utf8, self.good_until))
         return letters

@@ -252,6 +252,10 @@ class Path:
             if not self._desk.may_leave(letter.recipient, now):
                 self.in_flight -= 1
                 continue
+            if now >= letter.good_until:  # the day noted for it is over: it is noted, and made, again
+                self.in_flight -= 1
+                self.ready.put_back([letter.recipient])
+                continue
             wait = self._wait(now)
             if wait > 0.0:
                 self._prepared[letter.recipient.batch.priority].appendleft(letter)

@@ -23,6 +23,7 @@ from bench.receiver import End, Personality, Receiver
 from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
+from engine.flow.lastsent import LastSent
 from engine.flow.letters import Letters
 from engine.flow.path import Path
 from engine.flow.promote import Promote
@@ -162,6 +163,34 @@ class FakeSuppression:
         return self.decisions.get(identity.decode(), SEND)
 
 
+class FakeSent:
+    """The last-sent store: on disk after some time, remembered from then on."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.noted: dict[tuple[str, bool, bytes], int] = {}
+        """The last day on disk."""
+        self.failing: Exception | None = None
+        self._seconds = seconds
+
+    def note(
+        self, sender: str, day: int, identities: Sequence[bytes], *, mail_order: bool
+    ) -> asyncio.Future[None] | None:
+        if self.failing:
+            raise self.failing
+        new = [one for one in identities if self.noted.get((sender, mail_order, one)) != day]
+        if not new:
+            return None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        loop.call_later(self._seconds(), self._synced, future, [(sender, mail_order, one) for one in new], day)
+        return future
+
+    def _synced(self, future: asyncio.Future[None], keys: Sequence[tuple[str, bool, bytes]], day: int) -> None:
+        self.noted.update(dict.fromkeys(keys, day))
+        if not future.done():
+            future.set_result(None)
+
+
 class Wire(asyncio.Transport):
     """One connection to a site."""
 
@@ -274,6 +303,7 @@ class World:
         self.accept = SimpleNamespace(counts=SimpleNamespace(recipients=0))
         self.roster: dict[int, Recipient] = {}
         self.suppression: Any = FakeSuppression()
+        self.sent = FakeSent(lambda: self.random.uniform(0.0005, 0.01))
         self.signer: Any = FakeSigner(lambda: self.random.uniform(0.0001, 0.003))
         self.journal: list[Record] = []
         self.bounced: list[str] = []
@@ -295,7 +325,12 @@ class World:
         )
         sender = ConfiguredSender(IDENTITY, "Shop", frozenset({"TX"}), TokenKey(0, b"k" * 32))
         self.letters = Letters(
-            spool=self.spool, signer=self.signer, senders={"shop": sender}, verp_secret=b"v" * 32, clock=self.clock
+            spool=self.spool,
+            signer=self.signer,
+            senders={"shop": sender},
+            verp_secret=b"v" * 32,
+            clock=self.clock,
+            sent=LastSent(self.sent),
         )
         self.dispatch = Dispatch(
             identity=Identity("n0", "out"),
