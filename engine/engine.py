@@ -32,6 +32,7 @@ from engine.flow.promote import Promote
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
+from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
@@ -80,6 +81,7 @@ class Engine:
     spool: SqliteSpool
     suppression: Suppression
     sent: SentStore
+    retention: Retention
     journal: Journal
     signer: SignerClient
     settle: Settle
@@ -161,6 +163,7 @@ class Engine:
         spawn("settle", self.settle.run())
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
+        spawn("retention", self.retention.run())
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
@@ -216,7 +219,7 @@ class Engine:
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
-        others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer}
+        others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer, **self._wire_retention()}
         requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
@@ -235,6 +238,18 @@ class Engine:
             clock=self.clock,
             disk_floor=settings.spool.disk_floor,
         )
+
+    def _wire_retention(self) -> dict[type[wire.Request], Answer]:
+        self.retention = Retention(
+            self.settings.retention,
+            self.settings.suppression.folder,
+            suppression=self.suppression,
+            sent=self.sent,
+            queue=self.spool,
+            clock=self.clock,
+        )
+        self._closers.append(self.retention.close)
+        return self.retention.answers()
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""

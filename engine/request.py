@@ -114,4 +114,22 @@ class Backup(Request, frozen=True, kw_only=True, tag="backup"):
     """Of the folder; the time, if none is given."""
 
 
-AnyRequest = Backup | RestoreAddress | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
+class Retention(Request, frozen=True, kw_only=True, tag="retention"):
+    address: Address
+    sender: Name
+
+
+class Purge(Request, frozen=True, kw_only=True, tag="purge"):
+    dry_run: bool
+
+
+class Forget(Request, frozen=True, kw_only=True, tag="forget"):
+    address: Address
+    withdraw: bool = False
+    """Consents in force end first."""
+
+
+AnyRequest = (
+    Backup | RestoreAddress | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
+    | Retention | Purge | Forget
+)  # fmt: skip

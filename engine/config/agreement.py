@@ -20,6 +20,9 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
         problems.add("settle.backlog", f"{settle.backlog} is below settle.group ({settle.group}); raise it")
     if settings.accept.max_age > settings.accept.horizon:
         problems.add("accept.max_age", "exceeds accept.horizon; raise the one or lower the other")
+    for name in settings.retention.hold:
+        if name not in settings.senders:
+            problems.add("retention.hold", f"{name!a} is no sender of this file; add [senders.{name}], or correct it")
     if submission is None:
         return
     if listen and parse_listen(submission.listen) == parse_listen(listen) and parse_listen(listen)[1]:

@@ -29,6 +29,7 @@ from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, dotted, line_numbers, parse_listen, read_table, shown
 from suppression import SuppressionSettings
+from suppression.keeping import RetentionSettings
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class _Reader:
                 "suppression",
                 {"folder": state / "suppression", "secret_file": state / "suppression.secret"},
             ),
+            "retention": self._table(RetentionSettings, "retention"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
             "shaping": self._shaping(),

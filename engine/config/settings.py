@@ -23,6 +23,7 @@ from engine.spool.database import SpoolSettings
 from engine.tables import LARGEST, Bounds
 from suppression import SuppressionSettings
 from suppression.decision import Category
+from suppression.keeping import RetentionSettings
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -123,6 +124,7 @@ class Settings:
     settle: SettleSettings
     journal: JournalSettings
     suppression: SuppressionSettings
+    retention: RetentionSettings
     signer: SignerSettings
     admin: AdminSettings
     senders: Mapping[str, SenderSettings]
@@ -177,6 +179,7 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "keep_seconds": Bounds(0, LARGEST, seconds=True),
     },
     "suppression": {},
+    "retention": {"margin_days": Bounds(0, 3660), "hour": Bounds(0, 23)},
     "signer": {
         "workers": Bounds(0, 256),
         "nice": Bounds(0, 19),

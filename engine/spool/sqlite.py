@@ -21,7 +21,7 @@ from pathlib import Path
 import apsw
 
 from engine.mail.envelope import Priority, Recipient
-from engine.spool import intake, reading, retention, settling
+from engine.spool import intake, queued, reading, retention, settling
 from engine.spool.clearing import recover_settled
 from engine.spool.copying import copy_spool
 from engine.spool.database import SpoolSettings, SpoolUnusable, Tuning, lock_folder, open_database
@@ -183,6 +183,17 @@ class SqliteSpool:
     async def copy(self, path: Path) -> None:
         """As of the end of the call, while commits go on. Raises OSError."""
         await copy_spool(self._writer, self._store.connection, path)
+
+    async def queued(self, wanted: Sequence[str]) -> list[str]:
+        """Addresses of waiting recipients that are one of these plain forms, or not ASCII (see queued.py). One portion
+        at a time, so that commits go on meanwhile.
+        """
+        found: list[str] = []
+        after: int | None = -1
+        while after is not None:
+            more, after = await self._writer.read(partial(queued.look, self._store, tuple(wanted), after))
+            found += more
+        return found
 
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
         return await self._writer.write(lambda: retention.close_mailing(self._store, sender, mailing, now))
