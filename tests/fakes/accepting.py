@@ -18,6 +18,7 @@ from engine.flow.door import Door, DoorSettings
 from engine.flow.requests import Answer, Requests
 from engine.flow.validate import Reading
 from engine.mail.envelope import Batch, Priority, Recipient
+from engine.request import Forget, Purge, Retention
 from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
 
@@ -229,8 +230,44 @@ OTHERS: dict[type[wire.Request], Answer] = {wire.Backup: _backup}
 def served() -> Served:
     spool, ledger, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
     accept = Accept(spool, engine, SENDERS, READING, clock=lambda: NOW)  # type: ignore[arg-type]
-    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others=OTHERS)  # type: ignore[arg-type]
+    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others={**OTHERS, **PLAYED})  # type: ignore[arg-type]
     return Served(spool, ledger, engine, accept, requests)
+
+
+def _played(answer: Mapping[str, object]) -> Answer:
+    async def played(_: object) -> Mapping[str, object]:
+        return answer
+
+    return played
+
+
+PLAYED: dict[type[wire.Request], Answer] = {
+    Retention: _played(
+        {
+            "sender": "shop",
+            "last_sent": "2026-04-10",
+            "last_mail_order": None,
+            "orders": [["ORDER7", "2026-05-01", True]],
+            "margin_days": 7,
+            "today": "2027-01-15",
+            "records": [
+                {
+                    "is_this_spelling": True,
+                    "since": "2025-01-01",
+                    "is_purged": False,
+                    "keep_until": "2027-04-16",
+                    "reasons": [
+                        ["ORDER_SOON", "2026-04-10", "2027-04-09", "2026-05-01"],
+                        ["MONTH", "2026-04-10", "2026-05-09", None],
+                    ],
+                }
+            ],
+        }
+    ),
+    Purge: _played({"dry_run": True, "examined": 3, "purged": 2, "kept": {"MONTH": 1}, "texts": 0}),
+    Forget: _played({"events": 3, "erased": 2, "kept": [["shop", "2027-04-16", "ORDER_SOON"]]}),
+}
+"""What test_retention.py of the flow asks a real one."""
 
 
 async def until(happened: Callable[[], object]) -> None:

@@ -89,7 +89,12 @@ class Signer:
 
     def sign(self) -> None:
         taken, done, _ = self.sheets.popleft()
-        done([Letter(recipient, "b@us", b"hi\r\n", eightbit=False, utf8=False, good_until=math.inf) for recipient in taken])
+        done(
+            [
+                Letter(recipient, "b@us", b"hi\r\n", eightbit=False, utf8=False, good_until=math.inf)
+                for recipient in taken
+            ]
+        )
 
     def room(self, call_again: Callable[[], None]) -> bool:
         if not self.has_room:
