@@ -284,6 +284,7 @@ class Setting:
     seed: int = 1
     by_domain: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     settle: SettleSettings = field(default_factory=SettleSettings)
+    begins: float = EPOCH
 
 
 class World:
@@ -293,7 +294,8 @@ class World:
         setting = setting or Setting()
         self.random = random.Random(setting.seed)
         self._loop = asyncio.get_running_loop()
-        self.clock = lambda: EPOCH + self._loop.time()
+        offset = setting.begins - self._loop.time() if setting.begins != EPOCH else EPOCH
+        self.clock = lambda: offset + self._loop.time()
         self.started_at = self.clock()
         self.node = "n0"
         self.core = core or MemorySpool(clock=self.clock)
@@ -402,7 +404,7 @@ class World:
 
     async def submit(
         self, addresses: Sequence[str], *, mailing: str = "m", priority: Priority = Priority.BULK,
-        expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop",
+        expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop", category: str = "TX",
     ) -> int:  # fmt: skip
         """`expires` and `not_before` in seconds from now. The first recipient's id."""
         self._submits += 1
@@ -410,8 +412,8 @@ class World:
         await self.spool.put_message(content)
         now = int(self.clock())
         submission = Submission(
-            key=b"%d/%d" % (id(self), self._submits), digest=b"", sender=sender, category="TX", topic="", mailing=mailing,
-            message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
+            key=b"%d/%d" % (id(self), self._submits), digest=b"", sender=sender, category=category, topic="",
+            mailing=mailing, message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
             expires=now + int(expires), refused=b"",
             recipients=[NewRecipient(n, a, a.rpartition("@")[2], {}) for n, a in enumerate(addresses)],
         )  # fmt: skip
