@@ -133,4 +133,5 @@ def _has(database: apsw.Connection, table: str) -> bool:
 
 
 def _carray(numbers: Iterable[int]) -> Any:
-    return apsw.carray(array("q", numbers))
+    """SQLite takes no empty one, and no row has the number 0."""
+    return apsw.carray(array("q", numbers) or array("q", [0]))

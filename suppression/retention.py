@@ -97,7 +97,8 @@ def components(facts: Facts) -> list[Component]:
 def _lawful(facts: Facts) -> Iterator[Component]:
     sends = sorted({*facts.sends, *facts.mail_order})
     if not sends:
-        yield Component(Rule.UNSENT, None, facts.decided or OPEN)
+        if facts.decided is not None:
+            yield Component(Rule.UNSENT, None, facts.decided)
         return
     yield Component(Rule.MONTH, sends[-1], end_counting(sends[-1], months=MONTHS))
     for order in facts.orders:

@@ -90,8 +90,8 @@ class Retention:
         """Once a day, at the hour of the settings or as soon after it as the engine runs."""
         while True:
             today = day_of(self._clock() - 3600 * self._settings.hour)
-            if today > await self._in_thread(lambda: self._sent.read(_last_pass)):
-                await self._in_thread(partial(self._pass, today))
+            if today > await self._work(lambda: self._sent.read(_last_pass)):
+                await self._work(partial(self._pass, today))
             await asyncio.sleep(LOOK_SECONDS)
 
     def _pass(self, day: int) -> None:
@@ -120,10 +120,10 @@ class Retention:
         }
 
     async def show(self, request: requests.Retention) -> Mapping[str, object]:
-        return await self._in_thread(partial(self._show, request.address, request.sender))
+        return await self._answered(partial(self._show, request.address, request.sender))
 
     async def purge(self, request: requests.Purge) -> Mapping[str, object]:
-        purged = await self._in_thread(partial(self._purge.run, self._rest, is_rehearsal=request.dry_run))
+        purged = await self._answered(partial(self._purge.run, self._rest, is_rehearsal=request.dry_run))
         if not request.dry_run:
             self._count(purged)
         return {
@@ -135,10 +135,10 @@ class Retention:
         }
 
     async def forget(self, request: requests.Forget) -> Mapping[str, object]:
-        forgotten = await self._in_thread(partial(self._forget.run, request.address, withdraw=request.withdraw))
+        forgotten = await self._answered(partial(self._forget.run, request.address, withdraw=request.withdraw))
         self.counts.forgotten += 1
         # Evidence that others may share is looked for in all events: the answer does not wait for that.
-        sweeping = self._loop.run_in_executor(self._thread, self._sweep)
+        sweeping = self._work(self._sweep)
         sweeping.add_done_callback(_heard)
         return {
             "events": forgotten.known,
@@ -191,10 +191,13 @@ class Retention:
 
     # -- the thread ----------------------------------------------------------------------------------------
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    def _work(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return self._loop.run_in_executor(self._thread, work)
+
+    async def _answered(self, work: Callable[[], T]) -> T:
         """Raises Refusal for what a client may hear. A failed ledger stops the engine by itself."""
         try:
-            return await self._loop.run_in_executor(self._thread, work)
+            return await self._work(work)
         except EventError as error:
             field, _, text = str(error).partition(": ")
             raise Refusal("bad_request", field, "", text) from None
