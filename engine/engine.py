@@ -50,6 +50,7 @@ from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from suppression import Suppression
+from suppression.day import day_of
 from suppression.sent import SentStore
 from suppression.unsubscribe import TokenKey
 
@@ -131,7 +132,9 @@ class Engine:
         self.spool.failed.add_done_callback(self._failed)
         self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
         self._closers.append(self._close_suppression)
-        self.sent = SentStore(settings.suppression.folder)
+        # A store begun after the ledger does not know who was sent to before it.
+        presumed = day_of(self.clock()) if self.suppression.epoch else 0
+        self.sent = SentStore(settings.suppression.folder, presumed)
         self._closers.append(self._close_sent)
         self.sent.failed.add_done_callback(self._failed)
         self.signer = SignerClient(settings.signer)

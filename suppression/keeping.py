@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple, Self
 import apsw
 
 from suppression.day import date_of, day_of_microseconds
-from suppression.pages import Last, last
+from suppression.events import Covers
+from suppression.pages import Last, last, presumed
 from suppression.retention import MARGIN_DAYS, OPEN, Facts, keep_until
 from suppression.sent import SentStore
 from suppression.standing import EVERY, Fact, Kind, fold
@@ -57,6 +58,8 @@ class Kept:
     addresses: frozenset[str]
     """As they were told; empty once it is purged."""
     facts: Facts
+    covers_mail_order: bool = False
+    """Else no mail-order advertisement was ever allowed to go."""
 
     def until(self, margin_days: int) -> date:
         return keep_until(self.facts, margin_days)
@@ -95,10 +98,11 @@ class Keeping:
         for record in records:
             by_sender[record.sender].append(record)
         found: list[Kept] = []
+        anybody = self._sent.read(presumed)
         for sender, own in by_sender.items():
             keys = [record.exact for record in own]
             days: list[Last] = self._sent.read(lambda database, s=sender, k=keys: last(database, s, k))  # type: ignore[misc]
-            found += [_with_days(record, day) for record, day in zip(own, days, strict=True)]
+            found += [_with_days(record, day, anybody) for record, day in zip(own, days, strict=True)]
         return found
 
     def _of_person(self, wide: int) -> list[Kept]:
@@ -125,7 +129,8 @@ class Keeping:
             hold=OPEN if name in self._settings.hold else None,
         )
         addresses = frozenset(row[8] for row in own if row[8] is not None)
-        return Kept(name, exact, own[0][2], tuple(row[0] for row in own), addresses, facts)
+        covers_mail_order = any(row[7] >> 8 & Covers.MAIL_ORDER for row in own)
+        return Kept(name, exact, own[0][2], tuple(row[0] for row in own), addresses, facts, covers_mail_order)
 
 
 def queued(records: Iterable[Kept], waiting: frozenset[str]) -> list[Kept]:
@@ -155,11 +160,13 @@ def orders_of(database: apsw.Connection) -> dict[int, list[Order]]:
     return found
 
 
-def _with_days(record: Kept, days: Last) -> Kept:
+def _with_days(record: Kept, known: Last, anybody: int) -> Kept:
+    if record.facts.since <= date_of(anybody):
+        known = Last(max(known.day, anybody), max(known.mail_order_day, anybody * record.covers_mail_order))
     facts = replace(
         record.facts,
-        sends=[date_of(days.day)] if days.day else [],
-        mail_order=[date_of(days.mail_order_day)] if days.mail_order_day else [],
+        sends=[date_of(known.day)] if known.day else [],
+        mail_order=[date_of(known.mail_order_day)] if known.mail_order_day else [],
     )
     return replace(record, facts=facts)
 

@@ -89,6 +89,11 @@ def last(database: apsw.Connection, sender: str, keys: Sequence[int]) -> list[La
     ]
 
 
+def presumed(database: apsw.Connection) -> int:
+    """The day up to which anybody may have been sent to without a note: a restored file, or one begun late."""
+    return int(database.execute("SELECT value FROM meta WHERE name = 'presumed'").get)
+
+
 def _logged(end: int, database: apsw.Connection) -> tuple[int, int, Part] | None:
     """Sender, last row, and what its rows up to there hold: the oldest part of the log."""
     sender = database.execute("SELECT sender FROM noted WHERE id <= ? ORDER BY id LIMIT 1", (end,)).get

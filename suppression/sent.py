@@ -25,6 +25,7 @@ from suppression.recent import Keys, Recent
 
 T = TypeVar("T")
 
+FILE: Final = "sent.sqlite"
 _MAX_GROUP: Final = 4096
 _APPLICATION: Final = 0x534B_534C
 _LAYOUT: Final = 1
@@ -66,10 +67,12 @@ class _Upkeep(NamedTuple):
 class SentStore:
     """`note` is for the event loop that opened it; all else may be called from any thread."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises LedgerRefused. The ledger's lock protects the folder: open the ledger first."""
-        self._path = str(folder / "sent.sqlite")
-        self._database = _open(Path(self._path))
+    def __init__(self, folder: Path, presumed: int = 0) -> None:
+        """`presumed`: for a new file, the day up to which everybody may have been sent to; 0 when nobody was. Raises
+        LedgerRefused. The ledger's lock protects the folder: open the ledger first.
+        """
+        self._path = str(folder / FILE)
+        self._database = _open(Path(self._path), presumed)
         self._senders: dict[str, int] = dict(self._database.execute("SELECT name, id FROM sender"))
         self._loop = asyncio.get_running_loop()
         self._recent = Recent()
@@ -254,7 +257,18 @@ def _exact(identities: Sequence[bytes]) -> Keys:
     return joined[0::2]
 
 
-def _open(path: Path) -> apsw.Connection:
+def presume(folder: Path, day: int) -> None:
+    """After a restore: what was sent since the backup is not in the file, so anybody may have been sent to on this day.
+    Makes the file if the backup had none. Raises LedgerRefused.
+    """
+    database = _open(folder / FILE, day)
+    try:
+        database.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'presumed'", (day,))
+    finally:
+        database.close()
+
+
+def _open(path: Path, presumed: int) -> apsw.Connection:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < OLDEST_SQLITE:
         raise LedgerRefused(f"SQLite {apsw.sqlite_lib_version()} may lose commits; install apsw >= 3.51.3")
@@ -263,13 +277,13 @@ def _open(path: Path) -> apsw.Connection:
         path.chmod(0o600)
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -16384"):
             database.execute(f"PRAGMA {pragma}")
-        _lay_out(database, path)
+        _lay_out(database, path, presumed)
     except (apsw.Error, OSError) as error:
         raise LedgerRefused(f"last-sent store {path}: {error}; restore it from the backup") from error
     return database
 
 
-def _lay_out(database: apsw.Connection, path: Path) -> None:
+def _lay_out(database: apsw.Connection, path: Path, presumed: int) -> None:
     layout, application = database.pragma("user_version"), database.pragma("application_id")
     if layout == _LAYOUT and application == _APPLICATION:
         return
@@ -277,5 +291,6 @@ def _lay_out(database: apsw.Connection, path: Path) -> None:
         raise LedgerRefused(f"{path}: not a last-sent store of layout {_LAYOUT}; run the version that wrote it")
     with database:
         database.execute(_TABLES)
+        database.execute("INSERT INTO meta VALUES ('presumed', ?)", (presumed,))
         database.execute(f"PRAGMA application_id = {_APPLICATION}")
         database.execute(f"PRAGMA user_version = {_LAYOUT}")

@@ -122,6 +122,8 @@ def show_lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"送信者 / sender: {told['sender']}"
     yield f"最後の広告 / last advertisement: {told['last_sent'] or none}"
     yield f"最後の通信販売広告 / last mail-order advertisement: {told['last_mail_order'] or none}"
+    if told["presumed"]:
+        yield f"この日までは送信があったものとみなす / presumed to have been sent until: {told['presumed']}"
     for kind, day, is_release in told["orders"]:
         released = " 解除 / released" if is_release else ""
         yield f"命令等 / order: {day} {ORDERS.get(kind, kind)}{released}"

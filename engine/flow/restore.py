@@ -21,7 +21,9 @@ from engine.spool.database import SpoolSettings
 from engine.spool.port import Settled
 from engine.spool.sqlite import SqliteSpool
 from suppression.copying import last_event
+from suppression.day import day_of
 from suppression.secret import sync_folder
+from suppression.sent import presume
 
 _ENDED = {name: outcome for outcome, name in RECORD_TYPES.items()}
 OVERLAP = 3600.0
@@ -66,7 +68,9 @@ async def restore(
         if not lose_events:
             _check_events(folder, state)
         names = [name for name in manifest.files if name.startswith(f"{LEDGER}/")]
-        swaps.append((_stage(folder, state, LEDGER, names), state / LEDGER))
+        staged = _stage(folder, state, LEDGER, names)
+        presume(staged, day_of(time.time()))
+        swaps.append((staged, state / LEDGER))
     _put_secrets(folder, state, manifest)
     for staged, place in swaps:
         if place.exists():

@@ -25,7 +25,7 @@ from suppression.address import forms
 from suppression.day import date_of, day_of
 from suppression.forget import Forget, identity_of
 from suppression.keeping import Keeping, Kept, RetentionSettings, queued
-from suppression.pages import last
+from suppression.pages import last, presumed
 from suppression.purge import Purge, Purged
 from suppression.retention import OPEN, components
 from suppression.sent import SentStore
@@ -158,11 +158,12 @@ class Retention:
             records = [record for record in keeping.records([wide]) if record.sender == sender]
             orders = {name: keeping.orders.get(number, []) for number, name in keeping.senders.items()}
         records = queued(records, self._waiting(frozenset[str]().union(*(r.addresses for r in records))))
-        (days,) = self._sent.read(lambda database: last(database, sender, [exact]))
+        (days,), anybody = self._sent.read(lambda database: (last(database, sender, [exact]), presumed(database)))
         return {
             "sender": sender,
             "last_sent": _day(days.day),
             "last_mail_order": _day(days.mail_order_day),
+            "presumed": _day(anybody),
             "orders": [
                 [ORDER_NAMES.get(order.kind, str(order.kind)), _day(order.day), order.is_release]
                 for order in orders.get(sender, [])

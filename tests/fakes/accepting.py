@@ -247,6 +247,7 @@ PLAYED: dict[type[wire.Request], Answer] = {
             "sender": "shop",
             "last_sent": "2026-04-10",
             "last_mail_order": None,
+            "presumed": None,
             "orders": [["ORDER7", "2026-05-01", True]],
             "margin_days": 7,
             "today": "2027-01-15",

@@ -32,7 +32,7 @@ from suppression.keeping import Keeping, RetentionSettings
 from suppression.purge import Purge, Purged
 from suppression.recording import Entry, Writing
 from suppression.retention import OPEN, Rule
-from suppression.sent import SentStore
+from suppression.sent import SentStore, presume
 
 MARGIN = 7
 
@@ -201,6 +201,23 @@ def test_mail_order_is_kept_for_three_years(tmp_path: Path) -> None:
         assert dict(house.purge().kept) == {"MAIL_ORDER": 1}
         house.at("2029-04-18")
         assert house.purge().purged == 1
+
+    living(tmp_path, test)
+
+
+def test_what_a_restored_store_cannot_know_is_presumed(tmp_path: Path) -> None:
+    async def test(house: House) -> None:
+        house.tell(consent("a@x.jp"), refusal("a@x.jp", "2026-02-01"))
+        plain = Consent("b@x.jp", noon("2026-01-05"), "web", "shop")
+        house.tell(plain, refusal("b@x.jp", "2026-02-01"))
+        house.at("2026-03-10")
+        house.tell(consent("c@x.jp", "2026-03-02"), refusal("c@x.jp", "2026-03-02"))
+        await asyncio.to_thread(house.sent.close)
+        presume(house.folder, number_of(date(2026, 3, 1)))
+        house.sent = SentStore(house.folder)
+        kept = dict(house.purge().kept)
+        assert kept == {"MAIL_ORDER": 1, "MONTH": 1}, "c was asked after that day"
+        await asyncio.to_thread(house.sent.close)
 
     living(tmp_path, test)
 
