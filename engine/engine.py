@@ -28,13 +28,15 @@ from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
+from engine.flow.records import Desk, Records
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
-from engine.flow.senders import ConfiguredSender, reading
+from engine.flow.senders import ConfiguredSender, confirm_urls, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
+from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
@@ -85,6 +87,7 @@ class Engine:
     promote: Promote
     sweep: Sweep
     accept: Accept
+    records: Records
     door: Door
     submission: Submission | None = None
 
@@ -209,8 +212,10 @@ class Engine:
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
+        reads = reading(senders)
         others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer}
-        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock, others=others)
+        others |= self._records(token_key, reads)
+        requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
@@ -228,6 +233,13 @@ class Engine:
             clock=self.clock,
             disk_floor=settings.spool.disk_floor,
         )
+
+    def _records(self, key: TokenKey, reads: Reading) -> dict[type[wire.Request], Answer]:
+        urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
+        check = self.accept.check_sender
+        self.records = Records(Desk(self.suppression, check, reads, self.clock, key, urls, self.settings.confirm))
+        self.accept.carry = self.records.carry
+        return self.records.answers()
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""

@@ -22,7 +22,7 @@ from suppression.decision import Category, Decision
 from suppression.events import Event, EventError, check
 from suppression.ledger import Ledger, Written
 from suppression.opening import fold_again, open_index, open_keyring, save_index
-from suppression.recording import Batch, Bulk, Entry, entries_of, microseconds
+from suppression.recording import Act, Batch, Bulk, Entry, entries_of, microseconds
 from suppression.standing import EVERY
 
 _log = logging.getLogger(__name__)
@@ -154,6 +154,13 @@ class Suppression:
         if not events:
             return self._epoch
         return self._ledger.put(self._batch(events)).result()
+
+    async def perform(self, act: Act) -> int:
+        """As apply, for what is more than events: durable, in force, then the epoch. Raises LedgerFailed."""
+        return await asyncio.wrap_future(self._ledger.put(act))
+
+    def perform_now(self, act: Act) -> int:
+        return self._ledger.put(act).result()
 
     def load(
         self,

@@ -23,7 +23,7 @@ from typing import Any, Final
 import apsw
 
 from suppression.database import LedgerRefused, lock, open_database
-from suppression.recording import Batch, Bulk, Entry
+from suppression.recording import Act, Batch, Bulk, Entry
 from suppression.standing import EVERY, Fact
 
 _KEY_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -51,9 +51,9 @@ class LedgerFailed(Exception):  # noqa: N818 - the ledger's state, not one call'
     """The store cannot be read or written: from now on nothing may be sent that it would have to allow."""
 
 
-_Waiting = tuple[Batch | Bulk, Future[int]]
+_Waiting = tuple[Batch | Bulk | Act, Future[int]]
 
-Written = tuple[Batch | Bulk, Sequence[Fact]]
+Written = tuple[Batch | Bulk | Act, Sequence[Fact]]
 """With the facts as recorded; those of a bulk have placeholders for keys and time."""
 
 Installed = Callable[[Sequence[Written], int], None]
@@ -87,7 +87,7 @@ class Ledger:
         self._writer = threading.Thread(target=self._write_loop, name="suppression-ledger", daemon=True)
         self._writer.start()
 
-    def put(self, batch: Batch | Bulk) -> Future[int]:
+    def put(self, batch: Batch | Bulk | Act) -> Future[int]:
         """The answer comes when the batch is durable and in force. Fails with LedgerFailed."""
         answer: Future[int] = Future()
         with self._closing:
@@ -194,8 +194,9 @@ class Ledger:
         for _, answer in group:
             answer.set_result(last)
 
-    def _insert(self, batch: Batch | Bulk) -> list[Fact]:
-        recorded = [self._row(entry, batch.recorded) for entry in batch.entries]
+    def _insert(self, batch: Batch | Bulk | Act) -> list[Fact]:
+        entries = batch.entries if isinstance(batch, Batch | Bulk) else batch.perform(self)
+        recorded = [self._row(entry, batch.recorded) for entry in entries]
         for row in recorded:
             if isinstance(batch, Bulk):
                 self._insert_bulk(batch, row)
@@ -224,15 +225,26 @@ class Ledger:
             kind,
             wide,
             exact,
-            self._named("sender", self.senders, sender) if sender else EVERY,
-            self._named("topic", self.topics, topic) if topic else EVERY,
+            self.sender(sender),
+            self.topic(topic),
             at,
             detail,
             recorded,
-            self._text(source),
-            self._text(evidence),
+            self.text(source),
+            self.text(evidence),
             address,
         )
+
+    @property
+    def database(self) -> apsw.Connection:
+        """For acts, in the writer's thread; before start for whoever opens the ledger."""
+        return self._database
+
+    def sender(self, name: str) -> int:
+        return self._named("sender", self.senders, name) if name else EVERY
+
+    def topic(self, name: str) -> int:
+        return self._named("topic", self.topics, name) if name else EVERY
 
     def _named(self, table: str, known: dict[str, int], name: str) -> int:
         number = known.get(name)
@@ -241,7 +253,7 @@ class Ledger:
             number = known[name] = self._database.last_insert_rowid()
         return number
 
-    def _text(self, content: str) -> int:
+    def text(self, content: str) -> int:
         number = self._texts.get(content)
         if number is None:
             self._database.execute("INSERT INTO text (content) VALUES (?)", (content,))

@@ -7,7 +7,9 @@ as now, so that nothing recorded is later than its record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import apsw
 
 from suppression.events import AddressState, Complaint, Consent, Event, HardBounce, OptOut, Restored, Scope, Withdrawal
 from suppression.standing import Kind, pack_ground
@@ -42,6 +44,32 @@ class Bulk(NamedTuple):
     identities: list[bytes]
     addresses: list[str]
     ats: list[int]
+
+
+class Writing(Protocol):
+    """The ledger as an act sees it: inside the transaction, in the writer's thread."""
+
+    @property
+    def database(self) -> apsw.Connection: ...
+
+    def sender(self, name: str) -> int:
+        """The name's number, given now if it has none; 0 for the empty name."""
+        ...
+
+    def topic(self, name: str) -> int: ...
+
+    def text(self, content: str) -> int: ...
+
+
+class Act(Protocol):
+    """Reads and writes tables beside the events, in one transaction with the events that follow from it. What the
+    caller did wrong becomes a value of the act: an exception is a failure of the ledger.
+    """
+
+    @property
+    def recorded(self) -> int: ...
+
+    def perform(self, writing: Writing) -> Sequence[Entry]: ...
 
 
 def entries_of(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:

@@ -29,6 +29,7 @@ from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, dotted, line_numbers, parse_listen, read_table, shown
 from suppression import SuppressionSettings
+from suppression.confirm import ConfirmSettings
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class _Reader:
                 "suppression",
                 {"folder": state / "suppression", "secret_file": state / "suppression.secret"},
             ),
+            "confirm": self._table(ConfirmSettings, "confirm"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
             "shaping": self._shaping(),

@@ -35,6 +35,7 @@ from engine.signer.keys import generate_key, key_pem
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from suppression import SuppressionSettings
+from suppression.confirm import ConfirmSettings
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy" / "sokutatsu.toml"
@@ -47,6 +48,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "spool": (SpoolSettings, {"folder", "node"}),
     "settle": (SettleSettings, set()),
     "journal": (JournalSettings, {"folder"}),
+    "confirm": (ConfirmSettings, set()),
     "suppression": (SuppressionSettings, {"folder", "secret_file"}),
     "signer": (SignerSettings, {"keys"}),
     "admin": (AdminSettings, set()),
