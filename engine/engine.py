@@ -213,8 +213,7 @@ class Engine:
         self.settle.on_drained = self.promote.wake
         self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
         reads = reading(senders)
-        others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer}
-        others |= self._records(token_key, reads)
+        others = {wire.Backup: self._backups().answer, **self._records(token_key, reads)}
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
