@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import backup, dkim, enqueue, retention, running, status, user
+from engine.cli import backup, consents, dkim, enqueue, evidence, forms, retention, running, status, user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,6 +19,9 @@ def build_parser() -> argparse.ArgumentParser:
     enqueue.register(commands)
     status.register(commands)
     backup.register(commands)
+    consents.register(commands)
+    forms.register(commands)
+    evidence.register(commands)
     dkim.register(commands)
     user.register(commands)
     retention.register(commands)

@@ -29,14 +29,16 @@ from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
+from engine.flow.records import Desk, Records
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
 from engine.flow.retention import Retention
-from engine.flow.senders import ConfiguredSender, reading
+from engine.flow.senders import ConfiguredSender, confirm_urls, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
+from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
@@ -91,6 +93,7 @@ class Engine:
     promote: Promote
     sweep: Sweep
     accept: Accept
+    records: Records
     door: Door
     submission: Submission | None = None
 
@@ -221,9 +224,20 @@ class Engine:
         self.sweep = Sweep(**flow)
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
-        self.accept = Accept(self.spool, self, senders, reading(senders), settings=settings.accept, clock=self.clock)
-        others: dict[type[wire.Request], Answer] = {wire.Backup: self._backups().answer, **self._wire_retention()}
-        requests = Requests(self.accept, self.spool, ledger, self, reading(senders), clock=self.clock, others=others)
+        self._wire_doors(senders, ledger, token_key)
+
+    def _wire_doors(
+        self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, token_key: TokenKey
+    ) -> None:
+        settings = self.settings
+        reads = reading(senders)
+        self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
+        others: dict[type[wire.Request], Answer] = {
+            wire.Backup: self._backups().answer,
+            **self._wire_retention(),
+            **self._records(token_key, reads),
+        }
+        requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
@@ -253,6 +267,13 @@ class Engine:
         )
         self._closers.append(self.retention.close)
         return self.retention.answers()
+
+    def _records(self, key: TokenKey, reads: Reading) -> dict[type[wire.Request], Answer]:
+        urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
+        check = self.accept.check_sender
+        self.records = Records(Desk(self.suppression, check, reads, self.clock, key, urls, self.settings.confirm))
+        self.accept.carry = self.records.carry
+        return self.records.answers()
 
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""

@@ -19,6 +19,9 @@ OptionalName = Annotated[str, Meta(max_length=128)]
 Key = Annotated[str, Meta(min_length=1, max_length=64)]
 Address = Annotated[str, Meta(min_length=1, max_length=320)]
 Seconds = Annotated[int, Meta(ge=0)]
+Evidence = Annotated[str, Meta(max_length=4096)]
+Reference = Annotated[str, Meta(max_length=2048)]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -81,6 +84,31 @@ class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
     sender: Name | None = None
     topic: Name | None = None
     channel: Name = "client"
+    evidence: Evidence = ""
+    message_id: Reference = ""
+    """The mail that triggered it."""
+
+
+class OptOutRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One refusal of a list: an address, or the SHA-256 of one."""
+
+    address: Address | None = None
+    sha256: Digest | None = None
+    at: Seconds | None = None
+    """When the person said so; without it, now."""
+    topic: Name | None = None
+    channel: Name | None = None
+    evidence: Evidence = ""
+    message_id: Reference = ""
+
+
+class SuppressMany(Request, frozen=True, kw_only=True, tag="suppress_many"):
+    sender: Name | None = None
+    """None: every sender."""
+    channel: Name = "import"
+    match: bool = True
+    """Whether hashes are compared with the consents that there are: once, in the last request of a long list."""
+    records: Annotated[list[OptOutRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 
 class ConsentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,11 +121,28 @@ class ConsentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     covers: Annotated[list[Name], Meta(max_length=8)] = []
     """None given: advertising only."""
     topics: Annotated[list[Name], Meta(max_length=64)] = []
-    evidence: Annotated[str, Meta(max_length=4096)] = ""
+    evidence: Evidence = ""
+    method: Annotated[str, Meta(max_length=16)] = ""
+    form: Digest | None = None
+    """SHA-256 of a form that put_form stored."""
+    url: Reference = ""
+    ip: Annotated[str, Meta(max_length=64)] = ""
+    user_agent: Annotated[str, Meta(max_length=1024)] = ""
+    checkbox_default: Annotated[str, Meta(max_length=16)] = ""
+    displayed_sender: OptionalName = ""
+    privacy_policy_url: Reference = ""
+    acquired_url: Reference = ""
+    third_parties: Annotated[list[Name], Meta(max_length=64)] = []
+    evidence_ref: Reference = ""
+    doi_sent_at: Seconds = 0
+    """Of a double opt-in that somebody else did: when the mail went, when its link was used."""
+    doi_clicked_at: Seconds = 0
 
 
 class Consent(Request, frozen=True, kw_only=True, tag="consent"):
     sender: Name
+    incomplete: Literal["refuse", "norec"] = "refuse"
+    """What becomes of a record that lacks something: refused, or kept as OPTIN_NOREC."""
     records: Annotated[list[ConsentRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 
@@ -129,7 +174,69 @@ class Forget(Request, frozen=True, kw_only=True, tag="forget"):
     """Consents in force end first."""
 
 
+class PutForm(Request, frozen=True, kw_only=True, tag="put_form"):
+    sender: Name
+    kind: Literal["paper", "mail", "web"]
+    content: Annotated[bytes, Meta(min_length=1, max_length=1 << 20)]
+    displayed_sender: Name
+    statement: Annotated[str, Meta(min_length=1, max_length=4096)]
+    shown_from: Seconds
+    shown_to: Seconds | None = None
+    language: Annotated[str, Meta(min_length=1, max_length=35)] = "ja"
+    privacy_policy_url: Reference = ""
+    acquired_url: Reference = ""
+    covers: Annotated[list[Name], Meta(max_length=8)] = []
+    auto_compiled: bool = False
+
+
+class RetireForm(Request, frozen=True, kw_only=True, tag="retire_form"):
+    sender: Name
+    form: Digest
+    shown_to: Seconds
+
+
+class ConsentRequest(Request, frozen=True, kw_only=True, tag="consent_request"):
+    """The first half of a double opt-in: somebody typed an address into a form."""
+
+    sender: Name
+    address: Address
+    at: Seconds
+    source: Name = "web"
+    basis: Literal["ADDR_GIVEN", "OPTIN_NOREC", "BIZREL", "CARD", "PUBLISHED"] = "ADDR_GIVEN"
+    topics: Annotated[list[Name], Meta(max_length=64)] = []
+    covers: Annotated[list[Name], Meta(max_length=8)] = []
+    form: Digest | None = None
+    url: Reference = ""
+    ip: Annotated[str, Meta(max_length=64)] = ""
+    user_agent: Annotated[str, Meta(max_length=1024)] = ""
+    checkbox_default: Annotated[str, Meta(max_length=16)] = ""
+    evidence: Evidence = ""
+
+
+class ConsentConfirm(Request, frozen=True, kw_only=True, tag="consent_confirm"):
+    """The second half: the link of the CONFIRM mail was used."""
+
+    token: Annotated[str, Meta(max_length=1400)]
+    ip: Annotated[str, Meta(max_length=64)] = ""
+    user_agent: Annotated[str, Meta(max_length=1024)] = ""
+
+
 AnyRequest = (
-    Backup | RestoreAddress | Ping | PutMessage | Submit | Cancel | Status | Suppress | Consent
-    | Retention | Purge | Forget
-)  # fmt: skip
+    Backup
+    | RestoreAddress
+    | Ping
+    | PutMessage
+    | Submit
+    | Cancel
+    | Status
+    | Suppress
+    | SuppressMany
+    | Consent
+    | PutForm
+    | RetireForm
+    | ConsentRequest
+    | ConsentConfirm
+    | Retention
+    | Purge
+    | Forget
+)

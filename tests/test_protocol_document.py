@@ -16,7 +16,8 @@ import msgpack
 import pytest
 
 from engine import wire
-from tests.fakes.accepting import open_door, served
+from suppression import Suppression, SuppressionSettings
+from tests.fakes.accepting import NOW, Sender, open_door, served
 
 TEXT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text("utf-8")
 EXCHANGES = [block.splitlines() for block in re.findall(r"```exchange\n(.*?)```", TEXT, re.DOTALL)]
@@ -65,7 +66,9 @@ def test_the_json_says_what_the_bytes_say(lines: list[str]) -> None:
 
 def test_the_session_of_the_page(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with open_door(tmp_path, served()):
+        ledger = Suppression.open(SuppressionSettings(tmp_path / "ledger", tmp_path / "secret"), clock=lambda: NOW)
+        senders = {"shop": Sender(frozenset({"AD", "TX", "CONFIRM"}))}
+        async with open_door(tmp_path, served(ledger, senders)):
             reader, writer = await asyncio.open_unix_connection(tmp_path / "s.sock")
             for lines in EXCHANGES:
                 writer.write(_bytes(lines, "> "))
@@ -74,6 +77,7 @@ def test_the_session_of_the_page(tmp_path: Path) -> None:
                     assert await reader.readexactly(len(expected)) == expected
             assert await reader.read() == b""
             writer.close()
+        ledger.close()
 
     asyncio.run(scenario())
 

@@ -29,6 +29,7 @@ from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, dotted, line_numbers, parse_listen, read_table, shown
 from suppression import SuppressionSettings
+from suppression.confirm import ConfirmSettings
 from suppression.keeping import RetentionSettings
 
 T = TypeVar("T")
@@ -91,6 +92,7 @@ class _Reader:
                 {"folder": state / "suppression", "secret_file": state / "suppression.secret"},
             ),
             "retention": self._table(RetentionSettings, "retention"),
+            "confirm": self._table(ConfirmSettings, "confirm"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
             "shaping": self._shaping(),

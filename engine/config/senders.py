@@ -11,7 +11,7 @@ from email.utils import parseaddr
 from pathlib import Path
 
 from engine.config.settings import KeyTable, SenderSettings, SenderTable
-from engine.mail.identity import IdentityError, SenderIdentity, check_identity
+from engine.mail.identity import TOKEN, IdentityError, SenderIdentity, check_identity, is_link
 from engine.signer.settings import KeyFile
 from engine.tables import Problems, dotted, read_table, shown
 
@@ -77,7 +77,9 @@ def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> Se
         field = "address" if error.field in ("from", "from_address") else error.field
         problems.add(f"{where}.{field}", str(error))
         return None
-    return SenderSettings(identity, table.legal_name, frozenset(table.categories))
+    if table.confirm_url and (not is_link(table.confirm_url) or TOKEN not in table.confirm_url):
+        problems.add(f"{where}.confirm_url", f"{shown(table.confirm_url)}: write an https URL with {TOKEN} in it")
+    return SenderSettings(identity, table.legal_name, frozenset(table.categories), table.confirm_url)
 
 
 def _keys(entries: object, where: str, domain: str, folder: Path, problems: Problems) -> list[KeyFile]:

@@ -22,6 +22,7 @@ from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import LARGEST, Bounds
 from suppression import SuppressionSettings
+from suppression.confirm import ConfirmSettings
 from suppression.decision import Category
 from suppression.keeping import RetentionSettings
 
@@ -85,6 +86,8 @@ class SenderTable:
     """Domain of the envelope sender (VERP); default: the domain."""
     message_id_domain: str = ""
     unsubscribe_url: str = ""
+    confirm_url: str = ""
+    """Where a sign-up is confirmed: https, with {token}; empty: consent_request answers the token alone."""
     feedback_id: tuple[str, ...] = ()
     categories: tuple[Category, ...] = tuple(Category)
     """What this sender may send."""
@@ -111,6 +114,7 @@ class SenderSettings:
     identity: SenderIdentity
     legal_name: str
     categories: frozenset[str]
+    confirm_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Settings:
     journal: JournalSettings
     suppression: SuppressionSettings
     retention: RetentionSettings
+    confirm: ConfirmSettings
     signer: SignerSettings
     admin: AdminSettings
     senders: Mapping[str, SenderSettings]
@@ -180,6 +185,11 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     },
     "suppression": {},
     "retention": {"margin_days": Bounds(0, 3660), "hour": Bounds(0, 23)},
+    "confirm": {
+        "per_day": Bounds(1, 100),
+        "per_month": Bounds(1, 1000),
+        "valid_seconds": Bounds(60 * MINUTE, 366 * DAY, seconds=True),
+    },
     "signer": {
         "workers": Bounds(0, 256),
         "nice": Bounds(0, 19),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -30,6 +30,9 @@ LARGE_SUBMIT = 4 * 1024 * 1024
 K = TypeVar("K")
 T = TypeVar("T")
 PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
+
+Carry = Callable[[str, bytes, Sequence[NewRecipient]], Awaitable[tuple[list[NewRecipient], list[wire.Refused]]]]
+"""Sender, key of the submit, recipients -> those with a sign-up that this submit alone may mail, and the others."""
 
 
 class SenderRules(Protocol):
@@ -113,6 +116,8 @@ class Accept:
         """Messages known to suit a sender."""
         self._pending = 0
         self._gate = asyncio.Lock()
+        self.carry: Carry | None = None
+        """Asked for each submit of CONFIRM."""
 
     def credit(self) -> int:
         """The engine's credit less what is on its way into the spool."""
@@ -159,6 +164,9 @@ class Accept:
             message, needed = await self._message(request.message)
             await self._check_suits(message, request.sender)
             recipients, refused = await self._read(raws, needed)
+            if self.carry is not None and request.category == "CONFIRM" and recipients:
+                recipients, without = await self.carry(request.sender, key, recipients)
+                refused = sorted([*refused, *without])
             stored = wire.encode_refused(refused)
             if not recipients:
                 # nothing to keep, so the key stays free for the corrected submit

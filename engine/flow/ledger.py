@@ -8,20 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engine import wire
+from engine.flow.records import record_consents
+from engine.flow.validate import Reading
 from engine.mail.envelope import Recipient
-from engine.wire import Refusal
-from suppression import (
-    Basis,
-    Consent,
-    Covers,
-    EventError,
-    HardBounce,
-    LedgerFailed,
-    OptOut,
-    Restored,
-    Scope,
-    Suppression,
-)
+from engine.wire import Refusal, Refused
+from suppression import EventError, HardBounce, LedgerFailed, OptOut, Restored, Scope, Suppression
+from suppression.consents import Record, encode_record
 
 
 class SuppressionLedger:
@@ -29,15 +21,27 @@ class SuppressionLedger:
         self._suppression = suppression
         self._clock = clock
 
-    async def opt_out(self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float) -> int:
+    async def opt_out(
+        self,
+        address: str,
+        *,
+        sender: str | None,
+        topic: str | None,
+        channel: str,
+        now: float,
+        evidence: str = "",
+        message_id: str = "",
+    ) -> int:
         scope = Scope.GLOBAL if sender is None else Scope.TOPIC if topic else Scope.SENDER
-        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "")
+        proof = encode_record(Record(evidence=evidence, message_id=message_id))
+        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", proof)
         return await self._apply([event])
 
-    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
-        """`at` of a record is when the person consented, never later than now."""
-        events = [_consent(sender, record, now) for record in records]
-        return await self._apply(events)
+    async def consent(
+        self, request: wire.Consent, refused: list[Refused], reading: Reading, *, now: float
+    ) -> tuple[int, int]:
+        """Recorded, epoch; adds to refused."""
+        return await record_consents(self._suppression, request, refused, reading, now)
 
     async def restored(self, address: str, *, evidence: str, now: float) -> int:
         """A hard bounce was wrong, or the mailbox is there again."""
@@ -50,7 +54,7 @@ class SuppressionLedger:
             [HardBounce(recipient.address, now, "smtp", evidence=reason) for recipient, reason in bounced]
         )
 
-    async def _apply(self, events: Sequence[OptOut | Consent | Restored]) -> int:
+    async def _apply(self, events: Sequence[OptOut | Restored]) -> int:
         try:
             return await self._suppression.apply(events)
         except LedgerFailed as error:
@@ -59,19 +63,3 @@ class SuppressionLedger:
         except EventError as error:
             field, _, text = str(error).partition(": ")
             raise Refusal("bad_request", field, "", text) from None
-
-
-def _consent(sender: str, record: wire.ConsentRecord, now: float) -> Consent:
-    """Raises Refusal for a basis or cover that the ledger does not know."""
-    try:
-        basis = Basis[record.basis]
-        covers = Covers(0)
-        for name in record.covers or ["AD"]:
-            covers |= Covers[name]
-    except KeyError as error:
-        known = f"basis is one of {', '.join(Basis.__members__)}; covers are {', '.join(Covers.__members__)}"
-        raise Refusal("bad_request", "records", wire.shown(str(error.args[0])), known) from None
-    at = min(float(record.at), now)
-    return Consent(
-        record.address, at, record.source, sender, basis, covers, tuple(record.topics), evidence=record.evidence
-    )

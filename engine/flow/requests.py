@@ -7,7 +7,7 @@ these go on while the engine drains: an opt-out is taken until the last moment.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -21,13 +21,25 @@ MAILINGS_IN_STATUS = 1000
 
 
 class Ledger(Protocol):
-    """The suppression face as requests use it. All return the epoch, after the sync. Raise Refusal."""
+    """The suppression face as requests use it. Answers come after the sync. Raise Refusal."""
 
     async def opt_out(
-        self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float
+        self,
+        address: str,
+        *,
+        sender: str | None,
+        topic: str | None,
+        channel: str,
+        now: float,
+        evidence: str,
+        message_id: str,
     ) -> int: ...
 
-    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int: ...
+    async def consent(
+        self, request: wire.Consent, refused: list[wire.Refused], reading: Reading, *, now: float
+    ) -> tuple[int, int]:
+        """How many were recorded, and the epoch; what is not taken goes into refused."""
+        ...
 
     async def restored(self, address: str, *, evidence: str, now: float) -> int: ...
 
@@ -128,7 +140,13 @@ class Requests:
             raise Refusal("bad_request", "topic", wire.shown(request.topic), text)
         address = read_address(request.address, self._reading)
         epoch = await self._ledger.opt_out(
-            address, sender=request.sender, topic=request.topic, channel=request.channel, now=self._clock()
+            address,
+            sender=request.sender,
+            topic=request.topic,
+            channel=request.channel,
+            now=self._clock(),
+            evidence=request.evidence,
+            message_id=request.message_id,
         )
         self.opt_outs += 1
         return {"epoch": epoch}
@@ -136,13 +154,5 @@ class Requests:
     async def _consent(self, request: wire.Consent) -> Mapping[str, object]:
         self._accept.check_sender(request.sender, None)
         refused: list[wire.Refused] = []
-        records: list[wire.ConsentRecord] = []
-        for index, record in enumerate(request.records):
-            try:
-                read_address(record.address, self._reading)
-            except Refusal as refusal:
-                refused.append((index, refusal.code, refusal.text))
-            else:
-                records.append(record)
-        epoch = await self._ledger.consent(request.sender, records, now=self._clock())
-        return {"recorded": len(records), "refused": refused, "epoch": epoch}
+        recorded, epoch = await self._ledger.consent(request, refused, self._reading, now=self._clock())
+        return {"recorded": recorded, "refused": refused, "epoch": epoch}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine import wire
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
-from engine.mail.identity import SenderIdentity, cancel_url
+from engine.mail.identity import TOKEN, SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
 from engine.mail.slots import FieldUse, check_fields
 from engine.mail.template import compile_message
@@ -29,6 +29,11 @@ class ConfiguredSender:
         if not self.identity.unsubscribe_url:
             return ""
         return cancel_url(self.identity, token_of(self.identity.name, topic, address, recipient_id, self.token_key))
+
+
+def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
+    """From sender -> confirm_url: sender, token -> link; empty when the sender has none."""
+    return lambda sender, token: urls.get(sender, "").replace(TOKEN, token)
 
 
 def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:

@@ -53,13 +53,17 @@ def check_identity(identity: SenderIdentity) -> None:
         _check_domain(field, getattr(identity, field))
     _check_from(identity)
     url = identity.unsubscribe_url
-    if url and (not _URL.fullmatch(url) or TOKEN not in url or len(url) > MAX_URL):
+    if url and (not is_link(url) or TOKEN not in url):
         raise IdentityError(
             "unsubscribe_url", url, f"must be an https URL of at most {MAX_URL} ASCII with {TOKEN} in it"
         )
     parts = identity.feedback_id
     if parts and (len(parts) > 4 or not all(map(_PART.fullmatch, parts)) or not _SENDER_ID.fullmatch(parts[-1])):
         raise IdentityError("feedback_id", ":".join(parts), "up to four parts of A-Za-z0-9._-, the last of 5 to 15")
+
+
+def is_link(url: str) -> bool:
+    return len(url) <= MAX_URL and _URL.fullmatch(url) is not None
 
 
 def _check_domain(field: str, domain: str) -> None:

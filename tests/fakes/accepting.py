@@ -15,14 +15,21 @@ from typing import Any
 from engine import wire
 from engine.flow.accept import Accept
 from engine.flow.door import Door, DoorSettings
+from engine.flow.ledger import SuppressionLedger
+from engine.flow.records import Desk, Records
 from engine.flow.requests import Answer, Requests
-from engine.flow.validate import Reading
+from engine.flow.senders import confirm_urls
+from engine.flow.validate import Reading, read_address
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.request import Forget, Purge, Retention
 from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
+from suppression import Suppression
+from suppression.confirm import ConfirmSettings
+from suppression.unsubscribe import TokenKey
 
 NOW = 1_800_000_000.0
+CONFIRMING = ConfirmSettings()
 MESSAGE: dict[str, Any] = {"subject": "Hello {{name}}", "text": "Dear {{name}}"}
 PLAIN: dict[str, Any] = {"subject": "Hello", "text": "Dear customer"}
 
@@ -116,13 +123,31 @@ class MemoryLedger:
     opt_outs: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[tuple[str, wire.ConsentRecord]] = field(default_factory=list)
 
-    async def opt_out(self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float) -> int:
+    async def opt_out(
+        self,
+        address: str,
+        *,
+        sender: str | None,
+        topic: str | None,
+        channel: str,
+        now: float,
+        evidence: str,
+        message_id: str,
+    ) -> int:
         self.opt_outs.append((address, sender, topic, channel, now))
         return len(self.opt_outs)
 
-    async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
-        self.consents += [(sender, record) for record in records]
-        return len(self.consents)
+    async def consent(
+        self, request: wire.Consent, refused: list[wire.Refused], reading: Reading, *, now: float
+    ) -> tuple[int, int]:
+        for index, record in enumerate(request.records):
+            try:
+                read_address(record.address, reading)
+            except Refusal as refusal:
+                refused.append((index, refusal.code, refusal.text))
+            else:
+                self.consents.append((request.sender, record))
+        return len(request.records) - len(refused), len(self.consents)
 
     async def restored(self, address: str, *, evidence: str, now: float) -> int:
         return 3
@@ -227,11 +252,31 @@ OTHERS: dict[type[wire.Request], Answer] = {wire.Backup: _backup}
 """What stands behind the requests that requests.py passes on."""
 
 
-def served() -> Served:
-    spool, ledger, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
-    accept = Accept(spool, engine, SENDERS, READING, clock=lambda: NOW)  # type: ignore[arg-type]
-    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others={**OTHERS, **PLAYED})  # type: ignore[arg-type]
-    return Served(spool, ledger, engine, accept, requests)
+def served(
+    suppression: Suppression | None = None, senders: Mapping[str, Sender] = SENDERS, *, is_ledger_real: bool = False
+) -> Served:
+    """With a real ledger, the requests that it answers too."""
+    spool, played, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
+    accept = Accept(spool, engine, senders, READING, clock=lambda: NOW)  # type: ignore[arg-type]
+    others = {**OTHERS, **PLAYED}
+    if suppression is not None:
+        records = recording(suppression, accept.check_sender)
+        accept.carry = records.carry
+        others = {**others, **records.answers()}
+    ledger = SuppressionLedger(suppression, lambda: NOW) if suppression is not None and is_ledger_real else played
+    requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others=others)  # type: ignore[arg-type]
+    return Served(spool, played, engine, accept, requests)
+
+
+def recording(
+    suppression: Suppression,
+    check_sender: Callable[[str, str | None], None] = lambda _sender, _category: None,
+    clock: Callable[[], float] = lambda: NOW,
+    settings: ConfirmSettings = CONFIRMING,
+) -> Records:
+    key = TokenKey(0, b"k" * 32)
+    urls = confirm_urls({"shop": "https://shop.example/c/{token}"})
+    return Records(Desk(suppression, check_sender, READING, clock, key, urls, settings))
 
 
 def _played(answer: Mapping[str, object]) -> Answer:
@@ -293,4 +338,15 @@ async def open_door(folder: Path, behind: Served, **limits: Any) -> AsyncIterato
         await door.close(patience=0.5)
 
 
-__all__ = ["MESSAGE", "NOW", "PLAIN", "SpoolFailed", "SpoolFull", "open_door", "served", "until"]
+__all__ = [
+    "MESSAGE",
+    "NOW",
+    "PLAIN",
+    "READING",
+    "SpoolFailed",
+    "SpoolFull",
+    "open_door",
+    "recording",
+    "served",
+    "until",
+]

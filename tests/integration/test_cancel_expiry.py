@@ -46,7 +46,10 @@ def ad(mailing: str, **words: Any) -> Terms:
 
 def consent(client: Client, addresses: list[str]) -> None:
     at = int(time.time()) - 86400
-    records = [{"address": address, "at": at, "source": "web", "topics": ["news"]} for address in addresses]
+    records = [
+        {"address": address, "at": at, "source": "web", "topics": ["news"], "evidence": "form 1"}
+        for address in addresses
+    ]
     client.consent("shop", records)
 
 

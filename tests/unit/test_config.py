@@ -35,6 +35,7 @@ from engine.signer.keys import generate_key, key_pem
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from suppression import SuppressionSettings
+from suppression.confirm import ConfirmSettings
 from suppression.keeping import RetentionSettings
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "spool": (SpoolSettings, {"folder", "node"}),
     "settle": (SettleSettings, set()),
     "journal": (JournalSettings, {"folder"}),
+    "confirm": (ConfirmSettings, set()),
     "suppression": (SuppressionSettings, {"folder", "secret_file"}),
     "retention": (RetentionSettings, set()),
     "signer": (SignerSettings, {"keys"}),

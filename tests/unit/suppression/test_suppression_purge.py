@@ -389,9 +389,10 @@ def test_signups_of_the_forgotten_go_too(tmp_path: Path) -> None:
             recorded: int = 0
 
             def perform(self, writing: Writing) -> Sequence[Entry]:
-                writing.database.execute("CREATE TABLE IF NOT EXISTS signup (wide INTEGER, address TEXT, record TEXT)")
                 writing.database.execute(
-                    "INSERT INTO signup (wide, address, record) VALUES (?, 'a@x.jp', '{}')", (wide,)
+                    "INSERT INTO signup (request, wide, exact, sender, at, recorded, topics, covers, record, address)"
+                    " VALUES (x'00', ?1, ?1, 1, 0, 0, '[]', 1, '{}', 'a@x.jp')",
+                    (wide,),
                 )
                 return ()
 

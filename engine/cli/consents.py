@@ -1,0 +1,323 @@
+"""`consents`, `optouts`: whole lists of consents and refusals, in and out of the ledger.
+
+Import goes to a running engine over its socket, ten thousand lines a request and a transaction, each answered when it
+is durable and in force; with --offline, when the engine is stopped, straight into the ledger. A line that is refused
+is written to a report with its reason, and the others go. It may be run again: the same fact twice changes nothing.
+Export reads the ledger beside the engine. Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
+wrong, 3 the engine refused or did not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from engine.cli.offline import import_offline, ledger_of, viewed
+from engine.cli.recipients import FileError
+from engine.cli.running import DEFAULT_FILE
+from engine.cli.speaking import add_socket, guarded
+from engine.client import Client
+from suppression.exchange import (
+    CONSENT_COLUMNS,
+    OPT_OUT_COLUMNS,
+    Fault,
+    FileRefused,
+    Line,
+    consent_fields,
+    digest_of,
+    read_lines,
+    seconds,
+    write_csv,
+    write_json,
+)
+from suppression.view import Told, hashed
+
+BATCH = 10_000
+SHOWN_FAULTS = 20
+EXPORT_COLUMNS = (*CONSENT_COLUMNS, "sender", "event", "at_jst", "recorded_at", "asked_at", "doi_ip", "doi_user_agent")
+REFUSAL_COLUMNS = (*OPT_OUT_COLUMNS, "kind", "event", "at_jst", "recorded_at")
+CONSENTS = f"""\
+CSV with the columns in its first line, or JSON Lines (.jsonl). Columns:
+  {" ".join(CONSENT_COLUMNS[:11])}
+  {" ".join(CONSENT_COLUMNS[11:])}
+address, at and source are needed. "at" is ISO 8601 or Unix seconds; "covers"
+(AD, MAIL_ORDER) and "topics" take several words, "third_parties" several
+names with | between. "form" is a SHA-256 as `sokutatsu form add` prints it.
+What all lines share may be said once, by --set COLUMN=VALUE."""
+OPT_OUTS = """\
+CSV with the columns in its first line, or JSON Lines (.jsonl). Columns:
+  address at topic channel message_id evidence
+Only address is needed; without "at" the refusal counts from now. In the place
+of an address may stand sha256:HEX, of the address in lower case.
+Say whose mail is refused: --sender NAME, or --global for every sender."""
+
+
+def register(subparsers: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    consents = subparsers.add_parser("consents", help="import and export consents").add_subparsers(
+        required=True, metavar="import|export"
+    )
+    imported = consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw)
+    _register_import(imported, _import_consents)
+    imported.add_argument("--sender", required=True, help="that the consents were given to")
+    imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
+    imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
+    imported.add_argument("--offline", action="store_true", help="the engine is stopped: into the ledger of --config")
+    imported.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
+    optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
+        required=True, metavar="import|export"
+    )
+    imported = optouts.add_parser("import", help="from a file", epilog=OPT_OUTS, formatter_class=raw)
+    _register_import(imported, _import_opt_outs)
+    whose = imported.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--sender", help="whose mail is refused")
+    whose.add_argument("--global", action="store_true", dest="everywhere", help="mail of every sender is refused")
+    imported.add_argument("--topic", help="only this topic of the sender, where the line names none")
+    imported.add_argument("--channel", default="import", help="where they came from, where the line does not say")
+    exported = optouts.add_parser("export", help="refusals and complaints, as the ledger has them")
+    _register_export(exported, _export_opt_outs)
+    exported.add_argument("--in-force", action="store_true", help="without those that a later consent lifted")
+    exported.add_argument(
+        "--hash", choices=("sha256", "hmac"), help="hashes instead of addresses, only of those in force"
+    )
+    exported.add_argument("--key-file", type=Path, metavar="FILE", help="the secret of --hash hmac")
+
+
+def _register_import(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    add_socket(parser, lambda args: guarded(args, lambda: run(args)))
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
+    parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
+
+
+def _register_export(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    parser.add_argument("--sender", help="only of this one (and what is said to all)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .jsonl (default: CSV to standard output)")
+    parser.set_defaults(run=lambda args: ledger_of(lambda: run(args)))
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the lines. All refused ones stand only in the file that was asked for."""
+
+    file: Path
+    into: Any = None
+    recorded: int = 0
+    refused: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Said at the end."""
+    first: list[tuple[int, str]] = field(default_factory=list)
+
+    def refuse(self, number: int, address: str, reason: str) -> None:
+        self.refused += 1
+        if len(self.first) < SHOWN_FAULTS:
+            self.first.append((number, reason))
+        if self.into is not None:
+            self.into.writerow((number, address.encode("utf-8", "backslashreplace").decode(), reason))
+
+    def tell(self, what: str, seconds_taken: float, refused_file: Path | None) -> int:
+        for number, reason in self.first:
+            print(f"{self.file}:{number}: {reason}", file=sys.stderr)
+        if self.refused > len(self.first):
+            where = f"all are in {refused_file}" if refused_file else "--refused FILE writes them all"
+            print(f"... and {self.refused - len(self.first):,} more refused lines; {where}", file=sys.stderr)
+        for note in self.notes:
+            print(note, file=sys.stderr)
+        rate = self.recorded / max(seconds_taken, 0.001)
+        print(f"{self.recorded:,} {what} recorded, {self.refused:,} refused, {seconds_taken:.1f} s, {rate:,.0f}/s")
+        return 1 if self.refused else 0
+
+
+@contextmanager
+def reported(args: argparse.Namespace) -> Iterator[Report]:
+    if args.refused is None:
+        yield Report(args.file)
+        return
+    with args.refused.open("w", encoding="utf-8", newline="") as refused:
+        writer = csv.writer(refused)
+        writer.writerow(("line", "address", "reason"))
+        yield Report(args.file, writer)
+
+
+@contextmanager
+def opened(path: Path, encoding: str) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    except LookupError:
+        raise FileError(f"{encoding} is no encoding: use utf-8, cp932 or another of Python's") from None
+    except FileRefused as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+@contextmanager
+def progressing(stream: TextIO, report: Report) -> Iterator[Callable[[], None]]:
+    """A bar over the bytes of the file; the callable brings it up to date."""
+    console = Console(stderr=True)
+    counts = (TextColumn("{task.fields[taken]:,} recorded"), TextColumn("{task.fields[refused]:,} refused"))
+    columns = (BarColumn(), TaskProgressColumn(), *counts, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("import", total=Path(stream.name).stat().st_size or 1, taken=0, refused=0)
+        yield lambda: progress.update(
+            bar, completed=stream.buffer.tell(), taken=report.recorded, refused=report.refused
+        )
+
+
+def _lines(args: argparse.Namespace, stream: TextIO, columns: Sequence[str], needed: Sequence[str]) -> Iterator[Any]:
+    json_lines = args.file.suffix.lower() in {".jsonl", ".ndjson"}
+    return read_lines(stream, json_lines=json_lines, columns=columns, needed=needed)
+
+
+def shared_fields(args: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """Of --set. Raises FileError."""
+    found = []
+    for text in args.set:
+        name, equals, value = text.partition("=")
+        if not equals or name not in CONSENT_COLUMNS or name == "address":
+            raise FileError(
+                f"--set {text[:80]!a}: write COLUMN=VALUE, with a column of {', '.join(CONSENT_COLUMNS[1:])}"
+            )
+        found.append((name, value))
+    return tuple(found)
+
+
+def consent_record(line: Line, shared: tuple[tuple[str, str], ...]) -> dict[str, Any] | Fault:
+    """As the request takes it. The line's own word goes before what all share."""
+    common = dict(shared)
+    fields: Mapping[str, Any]
+    try:
+        fields = {**consent_fields(shared), **consent_fields(line.rest)}
+        at = seconds(line.at or common.get("at", ""))
+    except ValueError as error:
+        text = str(error)
+        return Fault(line.number, text if text[:1] != "'" else f"at: {text}", line.address)
+    if not fields.get("source"):
+        return Fault(line.number, "source: missing; say where the consent was given", line.address)
+    return {**fields, "address": line.address, "at": at}
+
+
+def _import_consents(args: argparse.Namespace) -> int:
+    shared, began = shared_fields(args), time.monotonic()
+    needed = ("address",) if "at" in dict(shared) else ("address", "at")
+    with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
+        lines = _lines(args, stream, CONSENT_COLUMNS, needed)
+        if args.offline:
+            import_offline(args, lines, shared, report, show)
+        else:
+            fields = {"sender": args.sender, "incomplete": "norec" if args.norec else "refuse"}
+            with Client(args.socket, patience=args.patience) as client:
+                _send(client, ("consent", fields), lines, report, (lambda line: consent_record(line, shared), show))
+    return report.tell("consents", time.monotonic() - began, args.refused)
+
+
+def _send(
+    client: Client,
+    request: tuple[str, Mapping[str, Any]],
+    lines: Iterator[Line | Fault],
+    report: Report,
+    how: tuple[Callable[[Line], dict[str, Any] | Fault], Callable[[], None]],
+) -> None:
+    (kind, fields), (record_of, show) = request, how
+    while batch := list(islice(lines, BATCH)):
+        records: list[dict[str, Any]] = []
+        sources: list[Line] = []
+        for line in batch:
+            record = line if isinstance(line, Fault) else record_of(line)
+            if isinstance(record, Fault):
+                report.refuse(record.number, record.address, record.reason)
+            elif isinstance(line, Line):
+                records.append(record)
+                sources.append(line)
+        if records:
+            told = client.call(kind, {**fields, "records": records})
+            report.recorded += told["recorded"]
+            for index, code, text in told["refused"]:
+                report.refuse(sources[index].number, sources[index].address, f"{code}: {text}")
+        show()
+
+
+def _import_opt_outs(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    if args.topic and args.everywhere:
+        raise FileError("--topic belongs to --sender: a topic is one of a sender's")
+    with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
+        lines = _lines(args, stream, OPT_OUT_COLUMNS, ("address",))
+        fields = {"channel": args.channel, "match": False} | ({"sender": args.sender} if args.sender else {})
+        hashes: list[dict[str, Any]] = []
+        with Client(args.socket, patience=args.patience) as client:
+            how = (lambda line: _opt_out_record(line, args, hashes), show)
+            _send(client, ("suppress_many", fields), lines, report, how)
+            if hashes:  # again, and now compared with the consents that there are
+                client.call("suppress_many", {**fields, "match": True, "records": hashes[:1]})
+    return report.tell("opt-outs", time.monotonic() - began, args.refused)
+
+
+def _opt_out_record(line: Line, args: argparse.Namespace, hashes: list[dict[str, Any]]) -> dict[str, Any] | Fault:
+    record: dict[str, Any] = {name: value for name, value in line.rest if name != "sender"}
+    own = dict(line.rest).get("sender", "")
+    if own and own != args.sender:
+        return Fault(
+            line.number, f"sender: the line says {own[:40]!a}; import each sender's list by itself", line.address
+        )
+    if args.topic:
+        record.setdefault("topic", args.topic)
+    if line.at:
+        try:
+            record["at"] = seconds(line.at)
+        except ValueError as error:
+            return Fault(line.number, f"at: {error}", line.address)
+    digest = digest_of(line.address)
+    if digest is None:
+        return {**record, "address": line.address}
+    hashes[:] = hashes or [{**record, "sha256": digest}]
+    return {**record, "sha256": digest}
+
+
+def _export_consents(args: argparse.Namespace) -> int:
+    with viewed(args) as view:
+        rows = ({**told, "topics": told["topic"]} for told in view.consents(args.sender) if told["address"] is not None)
+        return _export(args, EXPORT_COLUMNS, rows)
+
+
+def _export_opt_outs(args: argparse.Namespace) -> int:
+    if args.hash == "hmac" and args.key_file is None:
+        raise FileError("--hash hmac needs --key-file FILE, the secret that both sides know")
+    key = args.key_file.read_bytes().strip() if args.hash == "hmac" else None
+    with viewed(args) as view:
+        told = view.opt_outs(args.sender, in_force=args.in_force or args.hash is not None)
+        rows = (_refusal(one, args.hash is not None, key) for one in told if one["address"] is not None)
+        return _export(args, REFUSAL_COLUMNS, rows)
+
+
+def _refusal(told: Told, is_hashed: bool, key: bytes | None) -> Told:
+    if is_hashed:
+        keep = ("at", "sender", "topic")
+        return {"address": hashed(told["address"], key), **{name: told[name] for name in keep}}
+    return {**told, "channel": told["source"]}
+
+
+def _export(args: argparse.Namespace, columns: Sequence[str], rows: Iterator[Told]) -> int:
+    if args.out is None:
+        write_csv(sys.stdout, columns, rows)
+        return 0
+    args.out.touch(0o600)
+    with args.out.open("w", encoding="utf-8", newline="") as into:
+        is_json = args.out.suffix.lower() in {".jsonl", ".ndjson"}
+        count = write_json(into, rows) if is_json else write_csv(into, columns, rows)
+    print(f"{count:,} lines in {args.out}", file=sys.stderr)
+    return 0

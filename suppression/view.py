@@ -1,0 +1,206 @@
+"""The ledger as a reader sees it, beside a running engine or without one: for exports and for the evidence of a person.
+
+特定電子メール法 28条, 施行規則4条1項 (「必要に応じ提示することができる」): what is kept can be shown. A connection of
+its own that can only read; it sees what is durable. Addresses are found through the ledger's secret, as everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Final, Self
+
+import apsw
+
+from suppression.address import Keyring, forms
+from suppression.consents import decode_record, shown_record
+from suppression.database import SCHEMAS, LedgerRefused
+from suppression.decision import Category, Decision
+from suppression.events import AddressState, Basis, Covers
+from suppression.forms import Form, read_form, read_forms
+from suppression.policy import decide
+from suppression.secret import SecretError, read_secret
+from suppression.standing import EVERY, Fact, Kind, fold
+
+_PAIR: Final = struct.Struct("<qq")
+_UNSIGNED: Final = struct.Struct("<QQ")
+_JST: Final = timezone(timedelta(hours=9), "JST")
+_EVENT: Final = (
+    "SELECT e.id, e.kind, coalesce(s.name, ''), coalesce(t.name, ''), e.at, e.detail, e.recorded, src.content,"
+    " ev.content, e.address FROM event e LEFT JOIN sender s ON s.id = e.sender LEFT JOIN topic t ON t.id = e.topic"
+    " JOIN text src ON src.id = e.source JOIN text ev ON ev.id = e.evidence"
+)
+_LIVES_ON: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM event c WHERE c.wide = e.wide AND c.kind = 2 AND c.at > e.at"
+    " AND (c.sender = e.sender OR e.sender = 0) AND c.topic IN (0, e.topic) AND (c.detail & 255) IN (1, 3))"
+)
+"""No later consent with a record (Basis OPTIN_REC, MO_REC) has lifted this refusal."""
+
+Told = dict[str, Any]
+
+
+class LedgerView:
+    def __init__(self, folder: Path, secret_file: Path) -> None:
+        """Raises LedgerRefused, SecretError."""
+        path = folder / "ledger.sqlite"
+        secret = read_secret(secret_file)
+        if secret is None:
+            raise SecretError(f"secret file {secret_file}: missing; restore the one that the ledger was keyed with")
+        try:
+            self._database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            self._database.set_busy_timeout(10_000)
+            version = self._database.pragma("user_version")
+        except apsw.Error as error:
+            raise LedgerRefused(f"ledger {path}: {error}; name the configuration of an engine that has run") from error
+        if version != len(SCHEMAS):
+            self._database.close()
+            raise LedgerRefused(f"ledger {path}: schema {version}, this release reads {len(SCHEMAS)}; start it once")
+        self._keyring = Keyring(secret)
+        known = self._database.execute("SELECT value FROM meta WHERE name = 'fingerprint'").get
+        if known not in (None, self._keyring.fingerprint().hex()):
+            self._database.close()
+            raise SecretError(
+                f"secret file {secret_file}: not the one that the ledger was keyed with; restore that one"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def forms(self, sender: str | None = None) -> Iterator[tuple[bytes, Form]]:
+        return read_forms(self._database, sender)
+
+    def form(self, sha256: bytes, sender: str | None = None) -> list[Form]:
+        return read_form(self._database, sha256, sender)
+
+    def consents(self, sender: str | None = None, since: float = 0.0, until: float = 1e11) -> Iterator[Told]:
+        """In the order of recording; one for each topic."""
+        return self._events((Kind.CONSENT,), sender, since, until, "")
+
+    def opt_outs(
+        self, sender: str | None = None, since: float = 0.0, until: float = 1e11, *, in_force: bool = False
+    ) -> Iterator[Told]:
+        """Refusals and complaints, also those of all senders. `in_force`: without those that a consent lifted."""
+        return self._events((Kind.OPT_OUT, Kind.COMPLAINT), sender, since, until, _LIVES_ON if in_force else "")
+
+    def person(self, address: str) -> list[Told]:
+        """Everything that was recorded under any spelling of the address, oldest first."""
+        rows: Any = self._database.execute(f"{_EVENT} WHERE e.wide = ? ORDER BY e.at, e.id", (self._wide(address),))
+        return [told_event(row) for row in rows]
+
+    def signups(self, address: str) -> list[Told]:
+        rows: Any = self._database.execute(
+            "SELECT s.name, p.at, p.recorded, topics, covers, record, sent, confirmed FROM signup p"
+            " JOIN sender s ON s.id = p.sender WHERE p.wide = ? ORDER BY p.id",
+            (self._wide(address),),
+        )
+        return [_told_signup(row) for row in rows]
+
+    def decisions(self, address: str) -> list[tuple[str, str, dict[Category, Decision]]]:
+        """Now, from the ledger alone: (sender, topic or "", decision by category), of all that know the address."""
+        identity = self._keyring.identity(address)
+        exact, wide = _UNSIGNED.unpack(identity)
+        rows: Any = self._database.execute(
+            "SELECT kind, wide, exact, sender, topic, at, detail FROM event WHERE wide = ?", (self._wide(address),)
+        ).fetchall()
+        mask = (1 << 64) - 1
+        facts = [Fact(kind, w & mask, e & mask, *rest) for kind, w, e, *rest in rows]
+        folded = fold(facts)
+        names = {EVERY: "", **self._names("sender")}
+        topics = {EVERY: "", **self._names("topic")}
+        found = []
+        for sender in sorted({fact.sender for fact in facts if fact.kind != Kind.ADDRESS}):
+            standing = folded.people.get((sender, exact)) or folded.refused.get((sender, wide))
+            state = folded.addresses[exact].address if exact in folded.addresses else AddressState.OK
+            for topic in (EVERY, *(number for number, _ in standing.topics)) if standing else ():
+                stand = standing.towards(topic) if standing else None
+                assert stand is not None
+                found.append((names[sender], topics[topic], {c: decide(c, state, stand) for c in Category}))
+        return found
+
+    def _names(self, table: str) -> dict[int, str]:
+        return dict(self._database.execute(f"SELECT id, name FROM {table}").fetchall())  # type: ignore[arg-type] # noqa: S608 - our own two names
+
+    def _wide(self, address: str) -> int:
+        """Raises ValueError."""
+        identity = self._keyring.identity(address)
+        if not identity:
+            raise ValueError(f"address: {address[:80]!a} cannot be an address; correct it")
+        return int(_PAIR.unpack(identity)[1])
+
+    def _events(
+        self, kinds: tuple[Kind, ...], sender: str | None, since: float, until: float, more: str
+    ) -> Iterator[Told]:
+        numbers = ", ".join(str(int(kind)) for kind in kinds)
+        rows: Any = self._database.execute(
+            f"{_EVENT} WHERE e.kind IN ({numbers}) AND e.at >= ?1 AND e.at < ?2 AND"  # noqa: S608 - constants
+            f" (?3 IS NULL OR e.sender IN (0, (SELECT id FROM sender WHERE name = ?3))){more} ORDER BY e.id",
+            (round(since * 1e6), round(until * 1e6), sender),
+        )
+        return (told_event(row) for row in rows)
+
+
+def told_event(row: tuple[Any, ...]) -> Told:
+    """One event in words; what it has not got is left out."""
+    number, kind, sender, topic, at, detail, recorded, source, evidence, address = row
+    told: Told = {"event": number, "kind": Kind(kind).name, "address": address, "sender": sender, "topic": topic}
+    told |= {"at": instant(at), "at_jst": jst_day(at), "recorded_at": instant(recorded), "source": source}
+    if kind == Kind.CONSENT:
+        told |= {"basis": Basis(detail & 0xFF).name, "covers": cover_names(detail >> 8 & 0xFF)}
+    if kind == Kind.ADDRESS:
+        told["state"] = AddressState(detail).name
+    return told | record_in_words(evidence)
+
+
+def record_in_words(evidence: str) -> Told:
+    """The record by field; its times as text."""
+    told = shown_record(decode_record(evidence))
+    for name in ("asked_at", "doi_sent_at", "doi_clicked_at"):
+        if name in told:
+            told[name] = instant(round(told[name] * 1e6))
+    return told
+
+
+def _told_signup(row: tuple[Any, ...]) -> Told:
+    sender, at, recorded, topics, covers, record, sent, confirmed = row
+    source, evidence = json.loads(record) if record else ("", "")  # empty once the person is forgotten
+    told: Told = {"sender": sender, "topics": json.loads(topics), "covers": cover_names(covers), "source": source}
+    told |= {"asked_at": instant(at), "recorded_at": instant(recorded)}
+    told["confirm_sent_at"] = None if sent is None else instant(sent)
+    told["confirmed_at"] = None if confirmed is None else instant(confirmed)
+    return record_in_words(evidence) | told
+
+
+def cover_names(covers: int) -> list[str]:
+    return [cover.name for cover in Covers if covers & cover and cover.name]
+
+
+def instant(microseconds: int) -> str:
+    """UTC, ISO 8601, to the microsecond if there are any."""
+    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+def jst_day(microseconds: int) -> str:
+    """The calendar day that the law counts by."""
+    return (datetime.fromtimestamp(0, _JST) + timedelta(microseconds=microseconds)).date().isoformat()
+
+
+def hashed(address: str, key: bytes | None) -> str | None:
+    """sha256:HEX of the address in the form that is matched by (lower case), or hmac-sha256:HEX under a key."""
+    found = forms(address)
+    if found is None:
+        return None
+    text = found.exact.encode("utf-8", "surrogatepass")
+    if key is None:
+        return f"sha256:{hashlib.sha256(text).hexdigest()}"
+    return f"hmac-sha256:{hmac.digest(key, text, 'sha256').hex()}"
