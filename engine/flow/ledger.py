@@ -5,6 +5,7 @@ An event is in force when its call returns; Refusal carries what the ledger woul
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from engine import wire
@@ -23,16 +24,30 @@ from suppression import (
     Suppression,
 )
 
+log = logging.getLogger(__name__)
+
 
 class SuppressionLedger:
     def __init__(self, suppression: Suppression, clock: Callable[[], float]) -> None:
         self._suppression = suppression
         self._clock = clock
+        self.on_opt_out: Callable[[str, float], None] = lambda _address, _now: None
+        """Told address and time when a refusal is in force, before it is acknowledged."""
 
-    async def opt_out(self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float) -> int:
+    async def opt_out(
+        self, address: str, *, sender: str | None, topic: str | None, channel: str, now: float, evidence: str = ""
+    ) -> int:
         scope = Scope.GLOBAL if sender is None else Scope.TOPIC if topic else Scope.SENDER
-        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "")
-        return await self._apply([event])
+        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", evidence)
+        epoch = await self._apply([event])
+        self.on_opt_out(address, self._clock())
+        # The audit line has the keyed hash: a log is copied further than the ledger.
+        who = self._suppression.identify([address])[0].hex()
+        log.info(
+            "opt-out who=%s scope=%s sender=%a topic=%a channel=%a epoch=%d",
+            who, scope, event.sender, event.topic, event.source, epoch,
+        )  # fmt: skip
+        return epoch
 
     async def consent(self, sender: str, records: Sequence[wire.ConsentRecord], *, now: float) -> int:
         """`at` of a record is when the person consented, never later than now."""
