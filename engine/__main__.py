@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import backup, dkim, enqueue, running, status, user
+from engine.cli import backup, dkim, enqueue, running, status, unsubscribe_key, user
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     backup.register(commands)
     dkim.register(commands)
     user.register(commands)
+    unsubscribe_key.register(commands)
     return parser
 
 

@@ -35,11 +35,13 @@ from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
+from engine.flow.tokens import TokenRing, open_ring
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import StaticRoutes
+from engine.optout import opt_out_listener
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -47,8 +49,8 @@ from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
+from engine.web.listener import OptOutListener
 from suppression import Suppression
-from suppression.unsubscribe import TokenKey
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ class Engine:
     accept: Accept
     door: Door
     submission: Submission | None = None
+    web: OptOutListener | None = None
 
     def __init__(
         self,
@@ -141,6 +144,10 @@ class Engine:
         self._closers.append(self._close_door)
         if self.submission:
             await self._start_submission(self.submission)
+        if self.web:
+            # Closed after everything else but the disks: a refusal is taken until the last moment.
+            await self.web.start()
+            self._closers.append(self.web.close)
 
     async def _start_submission(self, submission: Submission) -> None:
         try:
@@ -158,11 +165,7 @@ class Engine:
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
-        token_key = TokenKey(0, secret_at(state / "unsubscribe.secret"))
-        senders = {
-            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, token_key)
-            for name, sender in settings.senders.items()
-        }
+        ring, senders = self._senders()
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.settle = Settle(
             settings.settle,
@@ -196,6 +199,8 @@ class Engine:
             clock=self.clock,
         )
         self.dispatch.on_fault = self._on_fault
+        ledger.on_opt_out = self.dispatch.effect.acknowledged
+        self.web = self._web(ring, ledger)
         flow: dict[str, Any] = {
             "spool": self.spool,
             "timeline": self.timeline,
@@ -215,6 +220,20 @@ class Engine:
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
             self.submission = Submission(listening, users, requests.answer, parse_address)
+
+    def _senders(self) -> tuple[TokenRing, dict[str, ConfiguredSender]]:
+        ring = open_ring(self.settings.engine.state)
+        for number in ring.missing:
+            log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
+        return ring, {
+            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest)
+            for name, sender in self.settings.senders.items()
+        }
+
+    def _web(self, ring: TokenRing, ledger: SuppressionLedger) -> OptOutListener | None:
+        return opt_out_listener(
+            self.settings, ring, ledger=ledger, suppression=self.suppression, clock=self.clock, fault=self._on_fault
+        )
 
     def _backups(self) -> Backups:
         settings = self.settings

@@ -21,6 +21,7 @@ from engine.policy.shaping import Shaping
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import LARGEST, Bounds
+from engine.web.settings import UnsubscribeSettings
 from suppression import SuppressionSettings
 from suppression.decision import Category
 
@@ -84,6 +85,7 @@ class SenderTable:
     """Domain of the envelope sender (VERP); default: the domain."""
     message_id_domain: str = ""
     unsubscribe_url: str = ""
+    unsubscribe_mailto: str = ""
     feedback_id: tuple[str, ...] = ()
     categories: tuple[Category, ...] = tuple(Category)
     """What this sender may send."""
@@ -128,6 +130,7 @@ class Settings:
     senders: Mapping[str, SenderSettings]
     routes: Mapping[str, Route]
     shaping: Shaping
+    unsubscribe: UnsubscribeSettings | None = None
 
 
 MINUTE, DAY = 60.0, 86400.0
@@ -185,4 +188,10 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "stall_seconds": Bounds(1, 10 * MINUTE, seconds=True),
     },
     "admin": {},
+    "unsubscribe": {
+        "connections": Bounds(1, 100_000),
+        "timeout": Bounds(1, 10 * MINUTE, seconds=True),
+        "unknown_rate": Bounds(0.01, 1_000_000),
+        "unknown_burst": Bounds(1, 1_000_000),
+    },
 }
