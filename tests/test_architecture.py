@@ -59,6 +59,8 @@ PURE = (
     "suppression.index",
     "suppression.policy",
     "suppression.unsubscribe",
+    "engine.web.form",
+    "engine.web.language",
     "bench.receiver",
 )
 IMPURE_MODULES = frozenset(
