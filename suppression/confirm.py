@@ -81,6 +81,11 @@ def read_confirm_token(token: str, keys: Mapping[int, TokenKey]) -> int | None:
     return None if found is None else found.recipient
 
 
+def confirm_sender(token: str, keys: Mapping[int, TokenKey]) -> str | None:
+    found = read_token(token, keys)
+    return None if found is None else found.sender
+
+
 class AskSignUp:
     """Afterwards `number` is the sign-up's, or `fault` says why there is none; `limited` if it may be tried later."""
 

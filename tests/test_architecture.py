@@ -35,7 +35,9 @@ FLOORS = {
     "engine.supervisor": 6,
     "engine.flow": 6,
     "engine.admin": 7,
+    "engine.web": 7,
     "engine.config": 8,
+    "engine.optout": 9,
     "engine.engine": 9,
     "engine.observe": 10,
     "engine.daemon": 11,
@@ -58,6 +60,8 @@ PURE = (
     "suppression.policy",
     "suppression.retention",
     "suppression.unsubscribe",
+    "engine.web.form",
+    "engine.web.language",
     "bench.receiver",
 )
 IMPURE_MODULES = frozenset(

@@ -23,6 +23,7 @@ from suppression.confirm import (
     ConfirmSignUp,
     SignUp,
     confirm_key,
+    confirm_sender,
     confirm_token,
     read_confirm_token,
 )
@@ -121,6 +122,10 @@ class Records:
             "at": int(confirmed.at),
             "repeated": confirmed.is_repeated,
         }
+
+    def whose(self, token: str) -> str | None:
+        """The sender of a sign-up, from its token alone: changes nothing, and asks nobody. None: not one of ours."""
+        return confirm_sender(token, {self._key.number: self._key})
 
     async def confirm(self, token: str, ip: str, user_agent: str) -> Confirmed | None:
         """None for whatever is no living sign-up of ours. For a page: only after a POST, never for a GET, which

@@ -1,0 +1,71 @@
+"""The opt-out listener, put together from the configuration: whose links it reads, whom its pages show, whom it asks.
+
+[unsubscribe] switches it on. What a page displays of a sender is what the sender's settings have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.config.settings import SenderSettings, Settings
+from engine.flow.ledger import SuppressionLedger
+from engine.flow.records import Records
+from engine.flow.tokens import TokenRing
+from engine.web.confirm import Asked, Confirmation, Confirmed
+from engine.web.displayed import SenderDisplay
+from engine.web.listener import OptOutListener
+from engine.web.optout import OptOuts
+from suppression import LedgerFailed, Suppression
+
+
+def displays(senders: Mapping[str, SenderSettings]) -> dict[str, SenderDisplay]:
+    return {
+        name: SenderDisplay(sender.legal_name, mail_from=sender.identity.from_address)
+        for name, sender in senders.items()
+    }
+
+
+class SignUps:
+    """Implements the page's Confirmations with the ledger's sign-ups."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def asked(self, token: str, now: float) -> Asked | None:
+        """From the token alone: a link scanner that looks shall cost the ledger nothing, and see no address."""
+        del now
+        sender = self._records.whose(token)
+        return None if sender is None else Asked(sender)
+
+    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
+        """EXPIRED also for a sign-up that was never mailed or is forgotten: its link confirms nothing."""
+        del now
+        confirmed = await self._records.confirm(token, source, user_agent)
+        if confirmed is None:
+            ours = self._records.whose(token) is not None
+            return Confirmation(Confirmed.EXPIRED if ours else Confirmed.UNKNOWN)
+        asked = Asked(confirmed.sender, confirmed.topics, confirmed.address)
+        return Confirmation(Confirmed.BEFORE if confirmed.is_repeated else Confirmed.NOW, asked)
+
+
+def opt_out_listener(
+    settings: Settings,
+    ring: TokenRing,
+    *,
+    ledger: SuppressionLedger,
+    records: Records,
+    suppression: Suppression,
+    clock: Callable[[], float],
+    fault: Callable[[BaseException], None],
+) -> OptOutListener | None:
+    """None when [unsubscribe] is not in the configuration. `fault`: told when a refusal could not be recorded."""
+    if settings.unsubscribe is None:
+        return None
+    return OptOutListener(
+        settings.unsubscribe,
+        ring=ring,
+        opt_outs=OptOuts(ledger, suppression, clock, lambda why: fault(LedgerFailed(why))),
+        confirmations=SignUps(records),
+        senders=displays(settings.senders),
+        clock=clock,
+    )
