@@ -24,7 +24,7 @@ PAGE_KEYS: Final = 8192
 """About 96 KB a page."""
 PORTION_KEYS: Final = 4_000_000
 """Of the log at once: some 100 MB of memory."""
-PAGES_AT_ONCE: Final = 16
+PAGES_AT_ONCE: Final = 4
 """One transaction, some milliseconds."""
 ROWS_AT_ONCE: Final = 500
 KNOWN_DAYS: Final = 4 * 366

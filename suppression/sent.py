@@ -275,7 +275,13 @@ def _open(path: Path, presumed: int) -> apsw.Connection:
     try:
         database = apsw.Connection(str(path))
         path.chmod(0o600)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "temp_store = MEMORY", "cache_size = -16384"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "temp_store = MEMORY",
+            "cache_size = -16384",
+            "journal_size_limit = 67108864",
+        ):
             database.execute(f"PRAGMA {pragma}")
         _lay_out(database, path, presumed)
     except (apsw.Error, OSError) as error:

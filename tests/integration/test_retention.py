@@ -15,7 +15,7 @@ import pytest
 from engine.__main__ import main
 from engine.client import Terms
 from suppression.day import date_of, day_of
-from tests.integration.running import MESSAGE, Hostile, Running, engine, read_until, sink
+from tests.integration.running import MESSAGE, Hostile, Running, engine, read_until, received, sink
 
 CONSENT = {"at": 1_700_000_000, "source": "web", "covers": ["AD", "MAIL_ORDER"]}
 
@@ -68,6 +68,19 @@ def test_killed_at_the_first_data_the_day_is_on_disk(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.02)
         assert noted(running) == 1
+
+
+def test_a_store_that_cannot_be_written_stops_the_engine_and_nothing_goes(tmp_path: Path) -> None:
+    with sink(tmp_path) as receiver, engine(tmp_path / "e", {"*": f"127.0.0.1:{receiver.ports[0]}"}) as running:
+        consent(running, ["a@d.example"])
+        assert running.stop() == 0
+        ledger(running, "DROP TABLE noted", name="sent")
+        running.start()
+        submit(running, ["a@d.example"])
+        assert running.child is not None
+        assert running.child.popen.wait(30) == 1
+        assert received(receiver) == {}
+        assert "last-sent store: SQLError" in running.log.read_text()
 
 
 def test_show_forget_and_purge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
