@@ -271,7 +271,7 @@ class Engine:
     def _records(self, key: TokenKey, reads: Reading) -> dict[type[wire.Request], Answer]:
         urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
         check = self.accept.check_sender
-        self.records = Records(Desk(self.suppression, check, reads, self.clock, key, urls, self.settings.confirm))
+        self.records = Records(Desk(self.suppression, check, reads, self.clock, {0: key}, urls, self.settings.confirm))
         self.accept.carry = self.records.carry
         return self.records.answers()
 
