@@ -6,9 +6,10 @@ that one, by its index; a batch is one transaction, and the answer comes when it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine import wire
 from engine.flow.validate import Reading, read_address
@@ -33,6 +34,9 @@ from suppression.forms import Form, FormError, FormKind, PutForm, RetireForm, ch
 from suppression.hashed import HashedOptOut, MatchHashed, RecordHashed
 from suppression.recording import Act
 from suppression.unsubscribe import TokenKey
+
+CHUNK: Final = 500
+"""Records between two turns of the event loop."""
 
 Answer = Callable[[Any], Awaitable[Mapping[str, object]]]
 
@@ -171,6 +175,8 @@ class Records:
         hashed: list[HashedOptOut] = []
         refused: list[Refused] = []
         for index, record in enumerate(request.records):
+            if index and not index % CHUNK:
+                await asyncio.sleep(0)
             try:
                 _sort_opt_out(_opt_out(request, record, desk.reading, now), record, events, hashed, now)
             except Refusal as refusal:
@@ -198,6 +204,8 @@ async def record_consents(
     """(recorded, epoch); what is wrong goes into `refused`. Raises Refusal when the ledger has failed."""
     told: list[Told] = []
     for index, record in enumerate(request.records):
+        if index and not index % CHUNK:
+            await asyncio.sleep(0)
         try:
             told.append(_told(index, request.sender, record, reading, now))
         except Refusal as refusal:
