@@ -57,7 +57,6 @@ from engine.web.listener import OptOutListener
 from suppression import Suppression
 from suppression.day import day_of
 from suppression.sent import SentStore
-from suppression.unsubscribe import TokenKey
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +237,7 @@ class Engine:
         others: dict[type[wire.Request], Answer] = {
             wire.Backup: self._backups().answer,
             **self._wire_retention(),
-            **self._records(ring.oldest, reads),
+            **self._records(ring, reads),
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
@@ -292,10 +291,10 @@ class Engine:
         self._closers.append(self.retention.close)
         return self.retention.answers()
 
-    def _records(self, key: TokenKey, reads: Reading) -> dict[type[wire.Request], Answer]:
+    def _records(self, ring: TokenRing, reads: Reading) -> dict[type[wire.Request], Answer]:
         urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
         check = self.accept.check_sender
-        self.records = Records(Desk(self.suppression, check, reads, self.clock, key, urls, self.settings.confirm))
+        self.records = Records(Desk(self.suppression, check, reads, self.clock, ring.keys, urls, self.settings.confirm))
         self.accept.carry = self.records.carry
         return self.records.answers()
 

@@ -15,7 +15,7 @@ from engine.web.confirm import Asked, Confirmation, Confirmed
 from engine.web.displayed import SenderDisplay
 from engine.web.listener import OptOutListener
 from engine.web.optout import OptOuts
-from suppression import LedgerFailed, Suppression
+from suppression import LedgerFailed, Suppression, confirm
 
 
 def displays(senders: Mapping[str, SenderSettings]) -> dict[str, SenderDisplay]:
@@ -32,20 +32,21 @@ class SignUps:
         self._records = records
 
     async def asked(self, token: str, now: float) -> Asked | None:
-        """From the token alone: a link scanner that looks shall cost the ledger nothing, and see no address."""
         del now
-        sender = self._records.whose(token)
-        return None if sender is None else Asked(sender)
+        found = await self._records.asked(token)
+        return None if found is None else _asked(found)
 
     async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
-        """EXPIRED also for a sign-up that was never mailed or is forgotten: its link confirms nothing."""
         del now
-        confirmed = await self._records.confirm(token, source, user_agent)
-        if confirmed is None:
-            ours = self._records.whose(token) is not None
-            return Confirmation(Confirmed.EXPIRED if ours else Confirmed.UNKNOWN)
-        asked = Asked(confirmed.sender, confirmed.topics, confirmed.address)
-        return Confirmation(Confirmed.BEFORE if confirmed.is_repeated else Confirmed.NOW, asked)
+        act = await self._records.confirm(token, source, user_agent)
+        if act is None or act.confirmed is None:
+            return Confirmation(Confirmed.EXPIRED if act is not None and act.has_run_out else Confirmed.UNKNOWN)
+        result = Confirmed.BEFORE if act.confirmed.is_repeated else Confirmed.NOW
+        return Confirmation(result, _asked(act.confirmed))
+
+
+def _asked(found: confirm.Confirmed) -> Asked:
+    return Asked(found.sender, found.topics, found.address)
 
 
 def opt_out_listener(

@@ -81,11 +81,6 @@ def read_confirm_token(token: str, keys: Mapping[int, TokenKey]) -> int | None:
     return None if found is None else found.recipient
 
 
-def confirm_sender(token: str, keys: Mapping[int, TokenKey]) -> str | None:
-    found = read_token(token, keys)
-    return None if found is None else found.sender
-
-
 class AskSignUp:
     """Afterwards `number` is the sign-up's, or `fault` says why there is none; `limited` if it may be tried later."""
 
@@ -199,47 +194,87 @@ class Confirmed:
     is_repeated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A sign-up as it stands, read inside the transaction."""
+
+    signup: SignUp
+    identity: bytes
+    record: str
+    sent: int | None
+    confirmed: int | None
+    is_over: bool
+
+    def told(self, at: int, *, is_repeated: bool) -> Confirmed:
+        signup = self.signup
+        return Confirmed(signup.sender, signup.address, signup.topics, signup.covers, at / 1e6, is_repeated=is_repeated)
+
+
+def _read(writing: Writing, number: int, now: int, settings: ConfirmSettings) -> _Waiting | None:
+    """None: there is no such sign-up, or the person is forgotten."""
+    rows: list[Any] = writing.database.execute(
+        "SELECT exact, wide, s.name, at, recorded, topics, covers, record, address, sent, confirmed FROM signup"
+        " JOIN sender s ON s.id = signup.sender WHERE signup.id = ? AND address IS NOT NULL",
+        (number,),
+    ).fetchall()
+    if not rows:
+        return None
+    exact, wide, sender, at, recorded, topics, covers, told, address, sent, confirmed = rows[0]
+    source, record = json.loads(told)
+    signup = SignUp(sender, address, at / 1e6, source, tuple(json.loads(topics)), Covers(covers))
+    is_over = now - recorded > microseconds(settings.valid_seconds)
+    return _Waiting(signup, _PAIR.pack(exact, wide), record, sent, confirmed, is_over)
+
+
+class LookAtSignUp:
+    """What a link would confirm, for a page that asks first. Changes nothing. `found`: None where it confirms nothing
+    (any more); `is_repeated` in it says that it was confirmed already.
+    """
+
+    def __init__(self, number: int, now: float, settings: ConfirmSettings) -> None:
+        self._number, self._settings = number, settings
+        self.recorded = microseconds(now)
+        self.found: Confirmed | None = None
+
+    def perform(self, writing: Writing) -> list[Entry]:
+        waiting = _read(writing, self._number, self.recorded, self._settings)
+        if waiting is not None and (waiting.confirmed or (waiting.sent and not waiting.is_over)):
+            self.found = waiting.told(waiting.confirmed or 0, is_repeated=waiting.confirmed is not None)
+        return []
+
+
 class ConfirmSignUp:
-    """`confirmed` afterwards, or None: no such sign-up, not mailed, run out, or forgotten."""
+    """`confirmed` afterwards, or None: no such sign-up, not mailed, forgotten, or run out (`has_run_out`)."""
 
     def __init__(self, number: int, ip: str, user_agent: str, now: float, settings: ConfirmSettings) -> None:
         self._number, self._ip, self._user_agent = number, ip, user_agent
         self._now, self._settings = now, settings
         self.recorded = microseconds(now)
         self.confirmed: Confirmed | None = None
+        self.has_run_out = False
 
     def perform(self, writing: Writing) -> list[Entry]:
-        rows: list[Any] = writing.database.execute(
-            "SELECT exact, wide, s.name, at, recorded, topics, covers, record, address, sent, confirmed FROM signup"
-            " JOIN sender s ON s.id = signup.sender WHERE signup.id = ? AND address IS NOT NULL",
-            (self._number,),
-        ).fetchall()
-        if not rows:
+        waiting = _read(writing, self._number, self.recorded, self._settings)
+        if waiting is None:
             return []
-        exact, wide, sender, at, recorded, topics, covers, told, address, sent, confirmed = rows[0]
-        if confirmed is None and (
-            sent is None or self.recorded - recorded > microseconds(self._settings.valid_seconds)
-        ):
+        if waiting.confirmed is not None:
+            self.confirmed = waiting.told(waiting.confirmed, is_repeated=True)
             return []
-        clicked = self.recorded if confirmed is None else confirmed
-        source, record = json.loads(told)
-        signup = SignUp(sender, address, at / 1e6, source, tuple(json.loads(topics)), Covers(covers))
-        self.confirmed = Confirmed(
-            sender, address, signup.topics, signup.covers, clicked / 1e6, is_repeated=confirmed is not None
-        )
-        if confirmed is not None:
+        if waiting.sent is None or waiting.is_over:
+            self.has_run_out = waiting.is_over
             return []
-        writing.database.execute("UPDATE signup SET confirmed = ? WHERE id = ?", (clicked, self._number))
-        return self._consent(writing, signup, decode_record(record), sent, _PAIR.pack(exact, wide))
+        self.confirmed = waiting.told(self.recorded, is_repeated=False)
+        writing.database.execute("UPDATE signup SET confirmed = ? WHERE id = ?", (self.recorded, self._number))
+        return self._consent(writing, waiting, waiting.sent)
 
-    def _consent(self, writing: Writing, signup: SignUp, record: Record, sent: int, identity: bytes) -> list[Entry]:
+    def _consent(self, writing: Writing, waiting: _Waiting, sent: int) -> list[Entry]:
         whole = replace(
-            record,
+            decode_record(waiting.record),
             doi_sent_at=sent / 1e6,
             doi_clicked_at=self._now,
             doi_ip=self._ip,
             doi_user_agent=self._user_agent[:1024],
         )
-        consent = signup.consent(signup.final_basis(), self._now)
-        entries = recorded_entries(consent, whole, identity, self.recorded)
+        consent = waiting.signup.consent(waiting.signup.final_basis(), self._now)
+        entries = recorded_entries(consent, whole, waiting.identity, self.recorded)
         return [*entries, *matching(writing, entries)]

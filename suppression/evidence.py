@@ -38,7 +38,10 @@ class Dossier:
     """With their content, of every consent and sign-up above."""
     now: list[Told]
     """What may go now, by sender and topic: from the ledger alone, without the checks of a message."""
+    last_days: list[Told]
+    """By sender, the last day of advertising and of mail order, noted before it was sent: may be over-stated only."""
     last_sent: list[Told] = field(default_factory=list)
+    """The same from the journal, to the second."""
     sends: list[Told] = field(default_factory=list)
     """Records of the journal, oldest first."""
     sends_cut: bool = False
@@ -76,6 +79,7 @@ def gather(view: LedgerView, address: str, sender: str, senders: dict[str, str],
         signups=signups,
         forms=[told_form(form) for form in _forms(view, [*consents, *signups])],
         now=decisions,
+        last_days=[days for days in view.last_days(address) if not sender or days["sender"] == sender],
     )
 
 

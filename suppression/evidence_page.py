@@ -223,6 +223,11 @@ def _sends(dossier: Dossier) -> Iterator[str]:
         yield _list(("送信者", "Sender"), ("内容", "What"), ("日本の暦日", "Day in Japan"), ("日時", "At"),
                     rows=[(_e(sent["sender"]), whats[sent["what"]], _e(sent["at_jst"]), _time(sent["at"]))
                           for sent in dossier.last_sent])  # fmt: skip
+    if dossier.last_days:
+        what = "Last day of advertising, noted before it was sent"
+        yield f"<h3>広告宣伝メールを最後に送信した日（送信前に記録した暦日） {_en(what)}</h3>"
+        rows = [(_sender(dossier, one["sender"]), one["advertising"], one["mail_order"]) for one in dossier.last_days]
+        yield _list(("送信者", "Sender"), ("広告宣伝", "Advertising"), ("通信販売広告", "Mail order"), rows=rows)
     if not dossier.sends:
         yield _none("送信記録に該当はありません。", "The journal has nothing for this address.")
         return

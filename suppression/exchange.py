@@ -234,7 +234,7 @@ def digest_of(address: str) -> bytes | None:
 
 def write_csv(into: TextIO, columns: Sequence[str], rows: Iterator[Mapping[str, Any]]) -> int:
     """As read_lines reads it again."""
-    writer = csv.writer(into, lineterminator="\n")
+    writer = csv.writer(into, lineterminator="\r\n")
     writer.writerow(columns)
     count = 0
     for row in rows:

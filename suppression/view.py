@@ -20,11 +20,14 @@ import apsw
 from suppression.address import Keyring, forms
 from suppression.consents import decode_record, shown_record
 from suppression.database import SCHEMAS, LedgerRefused
+from suppression.day import date_of
 from suppression.decision import Category, Decision
 from suppression.events import AddressState, Basis, Covers
 from suppression.forms import Form, read_form, read_forms
+from suppression.pages import last
 from suppression.policy import decide
 from suppression.secret import SecretError, read_secret
+from suppression.sent import FILE
 from suppression.standing import EVERY, Fact, Kind, fold
 
 _PAIR: Final = struct.Struct("<qq")
@@ -48,6 +51,7 @@ class LedgerView:
     def __init__(self, folder: Path, secret_file: Path) -> None:
         """Raises LedgerRefused, SecretError."""
         path = folder / "ledger.sqlite"
+        self._sent = folder / FILE
         secret = read_secret(secret_file)
         if secret is None:
             raise SecretError(f"secret file {secret_file}: missing; restore the one that the ledger was keyed with")
@@ -105,6 +109,23 @@ class LedgerView:
             (self._wide(address),),
         )
         return [_told_signup(row) for row in rows]
+
+    def last_days(self, address: str) -> list[Told]:
+        """By sender, the last day in Japan on which advertising went, as noted on disk before each was sent."""
+        if not self._sent.exists():
+            return []
+        exact = _PAIR.unpack(self._keyring.identity(address))[0]
+        database = apsw.Connection(str(self._sent), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            names: Any = database.execute("SELECT name FROM sender ORDER BY name").fetchall()
+            found = [(name, last(database, name, [exact])[0]) for (name,) in names]
+        finally:
+            database.close()
+        return [
+            {"sender": name, "advertising": _day(days.day), "mail_order": _day(days.mail_order_day)}
+            for name, days in found
+            if days.day
+        ]
 
     def decisions(self, address: str) -> list[tuple[str, str, dict[Category, Decision]]]:
         """Now, from the ledger alone: (sender, topic or "", decision by category), of all that know the address."""
@@ -188,6 +209,10 @@ def cover_names(covers: int) -> list[str]:
 def instant(microseconds: int) -> str:
     """UTC, ISO 8601, to the microsecond if there are any."""
     return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+def _day(number: int) -> str:
+    return date_of(number).isoformat() if number else ""
 
 
 def jst_day(microseconds: int) -> str:

@@ -59,13 +59,13 @@ def _run(args: argparse.Namespace) -> int:
 def _of_address(args: argparse.Namespace, view: LedgerView, journal: Path, names: dict[str, str]) -> int:
     dossier = gather(view, args.address, args.sender or "", names, time.time())
     needle = Needle(args.address)
-    kept: deque[Told] = deque(maxlen=MOST_SENDS)
+    kept: deque[tuple[float, Told]] = deque(maxlen=MOST_SENDS)
     found = 0
     for record in _records(journal, needle.may_be_in):
         if needle.is_address(record.recipient) and args.sender in (None, record.legal_sender):
-            kept.append(told_record(record))
+            kept.append((record.timestamp, told_record(record)))
             found += 1
-    dossier.sends = list(kept)
+    dossier.sends = [told for _, told in sorted(kept, key=lambda one: one[0])]
     dossier.sends_cut = found > len(kept)
     dossier.last_sent = last_sent(dossier.sends)
     stem = args.out / file_stem(args.address)

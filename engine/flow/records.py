@@ -6,9 +6,10 @@ that one, by its index; a batch is one transaction, and the answer comes when it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine import wire
 from engine.flow.validate import Reading, read_address
@@ -21,9 +22,9 @@ from suppression.confirm import (
     Confirmed,
     ConfirmSettings,
     ConfirmSignUp,
+    LookAtSignUp,
     SignUp,
     confirm_key,
-    confirm_sender,
     confirm_token,
     read_confirm_token,
 )
@@ -33,6 +34,9 @@ from suppression.forms import Form, FormError, FormKind, PutForm, RetireForm, ch
 from suppression.hashed import HashedOptOut, MatchHashed, RecordHashed
 from suppression.recording import Act
 from suppression.unsubscribe import TokenKey
+
+CHUNK: Final = 500
+"""Records between two turns of the event loop."""
 
 Answer = Callable[[Any], Awaitable[Mapping[str, object]]]
 
@@ -46,8 +50,8 @@ class Desk:
     """Raises Refusal."""
     reading: Reading
     clock: Callable[[], float]
-    token_key: TokenKey
-    """Of unsubscribe links; the confirming ones get a key of their own from it."""
+    token_keys: Mapping[int, TokenKey]
+    """The ring of unsubscribe links, the newest makes new ones; for confirming, each gives a key of its own."""
     confirm_url: Callable[[str, str], str]
     """The page of a sender for a token; empty when it has none."""
     settings: ConfirmSettings
@@ -56,7 +60,8 @@ class Desk:
 class Records:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._key = confirm_key(desk.token_key)
+        self._keys = {number: confirm_key(key) for number, key in desk.token_keys.items()}
+        self._newest = self._keys[max(self._keys)]
 
     def answers(self) -> dict[type[wire.Request], Answer]:
         return {
@@ -106,12 +111,13 @@ class Records:
             field, _, text = (act.fault or "").partition(": ")
             code = "too_many_signups" if act.limited else "bad_request"
             raise Refusal(code, field, "", text)
-        token = confirm_token(act.number, request.sender, self._key)
+        token = confirm_token(act.number, request.sender, self._newest)
         url = desk.confirm_url(request.sender, token)
         return {"token": token, "url": url, "repeated": act.is_repeated, "epoch": epoch}
 
     async def consent_confirm(self, request: wire.ConsentConfirm) -> Mapping[str, object]:
-        confirmed = await self.confirm(request.token, request.ip, request.user_agent)
+        act = await self.confirm(request.token, request.ip, request.user_agent)
+        confirmed = None if act is None else act.confirmed
         if confirmed is None:
             return {"confirmed": False}
         return {
@@ -123,15 +129,20 @@ class Records:
             "repeated": confirmed.is_repeated,
         }
 
-    def whose(self, token: str) -> str | None:
-        """The sender of a sign-up, from its token alone: changes nothing, and asks nobody. None: not one of ours."""
-        return confirm_sender(token, {self._key.number: self._key})
+    async def asked(self, token: str) -> Confirmed | None:
+        """What a link would confirm, or has confirmed, without any effect. Raises Refusal when the ledger failed."""
+        number = read_confirm_token(token, self._keys)
+        if number is None:
+            return None
+        act = LookAtSignUp(number, self._desk.clock(), self._desk.settings)
+        await _perform(self._desk.suppression, act)
+        return act.found
 
-    async def confirm(self, token: str, ip: str, user_agent: str) -> Confirmed | None:
-        """None for whatever is no living sign-up of ours. For a page: only after a POST, never for a GET, which
-        scanners of links make too. Raises Refusal when the ledger has failed.
+    async def confirm(self, token: str, ip: str, user_agent: str) -> ConfirmSignUp | None:
+        """None for what is no token of ours, else the act with what came of it. For a page: only after a POST, never
+        for a GET, which scanners of links make too. Raises Refusal when the ledger has failed.
         """
-        number = read_confirm_token(token, {self._key.number: self._key})
+        number = read_confirm_token(token, self._keys)
         if number is None:
             return None
         try:
@@ -140,7 +151,7 @@ class Records:
             raise _bad_request(error) from None
         act = ConfirmSignUp(number, ip, user_agent, self._desk.clock(), self._desk.settings)
         await _perform(self._desk.suppression, act)
-        return act.confirmed
+        return act
 
     async def carry(
         self, sender: str, key: bytes, recipients: Sequence[NewRecipient]
@@ -164,6 +175,8 @@ class Records:
         hashed: list[HashedOptOut] = []
         refused: list[Refused] = []
         for index, record in enumerate(request.records):
+            if index and not index % CHUNK:
+                await asyncio.sleep(0)
             try:
                 _sort_opt_out(_opt_out(request, record, desk.reading, now), record, events, hashed, now)
             except Refusal as refusal:
@@ -191,6 +204,8 @@ async def record_consents(
     """(recorded, epoch); what is wrong goes into `refused`. Raises Refusal when the ledger has failed."""
     told: list[Told] = []
     for index, record in enumerate(request.records):
+        if index and not index % CHUNK:
+            await asyncio.sleep(0)
         try:
             told.append(_told(index, request.sender, record, reading, now))
         except Refusal as refusal:

@@ -33,11 +33,6 @@ class TokenRing:
     def newest(self) -> TokenKey:
         return self.keys[max(self.keys)]
 
-    @property
-    def oldest(self) -> TokenKey:
-        """Never replaced, so links that another key is derived from outlive a rotation."""
-        return self.keys[min(self.keys)]
-
     def read(self, token: str) -> Unsubscribe | None:
         """None for everything that is not ours. Some 5 µs, whatever it is."""
         return read_token(token, self.keys)

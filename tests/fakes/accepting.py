@@ -242,6 +242,7 @@ class Served:
     engine: PlayedEngine
     accept: Accept
     requests: Requests
+    records: Records | None = None
 
 
 async def _backup(request: wire.Backup) -> Mapping[str, object]:
@@ -258,14 +259,14 @@ def served(
     """With a real ledger, the requests that it answers too."""
     spool, played, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
     accept = Accept(spool, engine, senders, READING, clock=lambda: NOW)  # type: ignore[arg-type]
-    others = {**OTHERS, **PLAYED}
+    others, records = {**OTHERS, **PLAYED}, None
     if suppression is not None:
         records = recording(suppression, accept.check_sender)
         accept.carry = records.carry
         others = {**others, **records.answers()}
     ledger = SuppressionLedger(suppression, lambda: NOW) if suppression is not None and is_ledger_real else played
     requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others=others)  # type: ignore[arg-type]
-    return Served(spool, played, engine, accept, requests)
+    return Served(spool, played, engine, accept, requests, records)
 
 
 def recording(
@@ -276,7 +277,7 @@ def recording(
 ) -> Records:
     key = TokenKey(0, b"k" * 32)
     urls = confirm_urls({"shop": "https://shop.example/c/{token}"})
-    return Records(Desk(suppression, check_sender, READING, clock, key, urls, settings))
+    return Records(Desk(suppression, check_sender, READING, clock, {0: key}, urls, settings))
 
 
 def _played(answer: Mapping[str, object]) -> Answer:

@@ -189,6 +189,9 @@ def test_double_opt_in_over_the_socket(house) -> None:
     assert house.asked(submit)["repeated"] is True
     again = house.asked(submit | {"key": "k2"})
     assert (again["accepted"], len(msgpack.unpackb(bytes(again["refused"])))) == (0, 2)
+    looked = asyncio.run(house.behind.records.asked(asked["token"]))
+    assert (looked.address, looked.is_repeated) == ("a@example.jp", False)
+    assert asyncio.run(house.behind.records.asked("x")) is None
     done = house.asked(confirm)
     assert (done["confirmed"], done["address"], done["repeated"]) == (True, "a@example.jp", False)
     assert house.asked(confirm)["repeated"] is True

@@ -18,6 +18,7 @@ from suppression.confirm import (
     Confirmed,
     ConfirmSettings,
     ConfirmSignUp,
+    LookAtSignUp,
     SignUp,
     confirm_key,
     confirm_token,
@@ -58,6 +59,12 @@ class House:
         act = ConfirmSignUp(number, "192.0.2.9", "browser", self.now, SETTINGS)
         self.suppression.perform_now(act)
         return act.confirmed
+
+    def look(self, number: int | None) -> Confirmed | None:
+        assert number is not None
+        act = LookAtSignUp(number, self.now, SETTINGS)
+        self.suppression.perform_now(act)
+        return act.found
 
     def ad(self, address: str = "taro@example.jp") -> str:
         (decision,) = self.suppression.decide("shop", "news", "AD", [address])
@@ -198,6 +205,7 @@ def test_a_link_runs_out(house) -> None:
     house.carry(b"one", "taro@example.jp")
     house.now += SETTINGS.valid_seconds + 1
     assert house.click(asked.number) is None
+    assert house.look(asked.number) is None
     assert house.ad() == "ADDR_NOT_WRITTEN"
     assert house.carry(b"two", "taro@example.jp") == [0]
 
@@ -210,6 +218,33 @@ def test_an_unmailed_sign_up_runs_out_too(house) -> None:
 
 def test_a_number_that_there_is_not(house) -> None:
     assert house.click(99) is None
+    assert house.look(99) is None
+
+
+def test_looking_changes_nothing(house) -> None:
+    number = house.ask().number
+    assert house.look(number) is None, "not mailed"
+    house.carry(b"one", "taro@example.jp")
+    for _ in range(3):
+        looked = house.look(number)
+    assert looked == Confirmed("shop", "Taro@example.jp", ("news",), Covers.AD, 0.0, is_repeated=False)
+    assert house.ad() == "ADDR_NOT_WRITTEN"
+    house.click(number)
+    assert house.look(number) == Confirmed("shop", "Taro@example.jp", ("news",), Covers.AD, NOW, is_repeated=True)
+
+
+def test_a_forgotten_person_confirms_nothing(house) -> None:
+    number = house.ask().number
+    house.carry(b"one", "taro@example.jp")
+    house.suppression.close()
+    database = apsw.Connection(str(house.settings.folder / "ledger.sqlite"))
+    database.execute("UPDATE signup SET address = NULL, record = ''")
+    database.close()
+    house.suppression = Suppression.open(house.settings, clock=lambda: house.now)
+    assert house.click(number) is None
+    with LedgerView(house.settings.folder, house.settings.secret_file) as view:
+        (signup,) = view.signups("taro@example.jp")
+    assert (signup["source"], signup["topics"]) == ("", ["news"])
 
 
 def test_another_basis_may_ask_too(house) -> None:
