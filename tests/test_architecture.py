@@ -35,6 +35,7 @@ FLOORS = {
     "engine.supervisor": 6,
     "engine.flow": 6,
     "engine.admin": 7,
+    "engine.web": 7,
     "engine.config": 8,
     "engine.engine": 9,
     "engine.observe": 10,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from engine.flow.conclude import Conclude, Identity
 from engine.flow.counts import Counts
+from engine.flow.effect import OptOutEffect
 from engine.flow.letters import Letter, Letters
 from engine.flow.path import Path
 from engine.flow.settle import Settle
@@ -76,6 +77,7 @@ class Dispatch:
         self._ladders: dict[str, Ladder] = {}
         self.paths: dict[str, Path] = {}
         self.closing = False
+        self.effect = OptOutEffect(suppression, self._on_wire)
         self._conclude = Conclude(
             identity=identity, settle=settle, suppression=suppression, counts=counts, clock=clock, fault=self._fault
         )
@@ -115,6 +117,8 @@ class Dispatch:
 
     def started(self, recipient: Recipient, now: float) -> None:
         self._counts.attempts += 1
+        if self.effect.recent:
+            self.effect.started(recipient, now)
         if recipient.attempts == 0 and not recipient.in_doubt:
             batch = recipient.batch
             self._counts.first_attempt[batch.priority].observe(now - max(batch.accepted_at, batch.not_before))
@@ -124,6 +128,8 @@ class Dispatch:
     ) -> None:
         now = self._clock()
         recipient = letter.recipient
+        if self.effect.pending:
+            self.effect.finished(recipient, now)
         ruling = self._rule(Attempt(phase, reply, error, *_ages(recipient)), now, self._ladder(path))
         if ruling is DELIVERED:
             self._conclude.delivered(path, connection, letter, reply, now)
@@ -218,6 +224,14 @@ class Dispatch:
     def _rule_connect(self, path: Path, refused: Refused, now: float, ages: tuple[int, float, int]) -> Ruling:
         refusal = Refusal(refused.phase, refused.reply, refused.error, refused.tls_failed, *ages)
         return rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(path), rules=self._rules)
+
+    def _on_wire(self) -> Iterator[Recipient]:
+        for path in self.paths.values():
+            for connection in path.pool.connections:
+                for transaction in connection.open_transactions:
+                    letter = transaction.context
+                    assert isinstance(letter, Letter)
+                    yield letter.recipient
 
     # -- judgement -----------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ An event is in force when its call returns; Refusal carries what the ledger woul
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from engine import wire
@@ -15,11 +16,15 @@ from engine.wire import Refusal, Refused
 from suppression import EventError, HardBounce, LedgerFailed, OptOut, Restored, Scope, Suppression
 from suppression.consents import Record, encode_record
 
+log = logging.getLogger(__name__)
+
 
 class SuppressionLedger:
     def __init__(self, suppression: Suppression, clock: Callable[[], float]) -> None:
         self._suppression = suppression
         self._clock = clock
+        self.on_opt_out: Callable[[str, float], None] = lambda _address, _now: None
+        """Told address and time when a refusal is in force, before it is acknowledged."""
 
     async def opt_out(
         self,
@@ -35,7 +40,15 @@ class SuppressionLedger:
         scope = Scope.GLOBAL if sender is None else Scope.TOPIC if topic else Scope.SENDER
         proof = encode_record(Record(evidence=evidence, message_id=message_id))
         event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", proof)
-        return await self._apply([event])
+        epoch = await self._apply([event])
+        self.on_opt_out(address, self._clock())
+        # The audit line has the keyed hash: a log is copied further than the ledger.
+        who = self._suppression.identify([address])[0].hex()
+        log.info(
+            "opt-out who=%s scope=%s sender=%a topic=%a channel=%a epoch=%d",
+            who, scope, event.sender, event.topic, event.source, epoch,
+        )  # fmt: skip
+        return epoch
 
     async def consent(
         self, request: wire.Consent, refused: list[Refused], reading: Reading, *, now: float

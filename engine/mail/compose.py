@@ -17,6 +17,7 @@ from engine.mail.body import Body
 from engine.mail.dkim import SIGNED, Key, SignatureField, fold_signature, signed_names
 from engine.mail.envelope import recipient_text
 from engine.mail.header import FieldTemplate
+from engine.mail.identity import TOKEN
 from engine.mail.slots import FieldUse
 
 _MAX_KEYS = 64
@@ -56,6 +57,10 @@ class Own:
     message_id: bool = True
     to: bool = True
     unsubscribe: bool = False
+    mailto: str = ""
+    """What stands in List-Unsubscribe behind the link, with {token} where the link's token goes; empty: nothing."""
+    around: tuple[int, int] = (0, 0)
+    """Characters of the link before and behind its token."""
     free: tuple[FieldTemplate, ...] = ()
     """Fields with merge fields in them."""
 
@@ -96,9 +101,11 @@ class Compiled:
 
     __slots__ = (
         "__weakref__",
+        "_around",
         "_body",
         "_canonical",
         "_free",
+        "_mailto",
         "_names",
         "_signatures",
         "_state",
@@ -114,6 +121,8 @@ class Compiled:
         self.use = use
         self.static = static.wire + b"\r\n"
         self._unsubscribe = own.unsubscribe
+        self._mailto = own.mailto.partition(TOKEN)[::2] if own.mailto else None
+        self._around = own.around
         self._body = body
         self.eightbit = eightbit
         self.utf8 = utf8
@@ -128,15 +137,24 @@ class Compiled:
         address, url = facts.address, facts.cancel_url
         if not address.isprintable() or not url.isprintable() or (self._unsubscribe and not url):
             raise ValueError(f"recipient {facts.recipient_id}: address {address[:80]!a} or link {url[:80]!a} cannot be")
-        own = (facts.date_text, facts.message_id, address, url)
+        own = same = (facts.date_text, facts.message_id, address, url)
+        if self._mailto:
+            mailto = self._mailto_of(url)
+            # The brackets around both are the format's.
+            own, same = (*own[:3], f"{url}>,\r\n <{mailto}"), (*own[:3], f"{url}>, <{mailto}")
         wire = (self._wire % own).encode()
-        canonical = (self._canonical % own).encode()
+        canonical = (self._canonical % same).encode()
         for field, signed in self._free:
             field_wire, field_canonical = field.render(facts.fields)
             wire += field_wire
             if signed:
                 canonical += field_canonical
         return Draft(self, wire, canonical, self._body.render(facts.fields, url), not address.isascii())
+
+    def _mailto_of(self, url: str) -> str:
+        before, behind = self._around
+        assert self._mailto is not None
+        return url[before : len(url) - behind].join(self._mailto)
 
     def header_state(self) -> hashlib._Hash:
         """SHA-256 of the static fields, a copy."""

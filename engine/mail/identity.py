@@ -19,6 +19,7 @@ MAX_URL = 800
 """A URL cannot be folded; with its field's name it must stay under 998 octets."""
 
 _URL = re.compile(r"https://[!-;=?-~]{1,800}")
+_MAILTO = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 _PART = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _SENDER_ID = re.compile(r"[A-Za-z0-9._-]{5,15}")
 
@@ -43,6 +44,8 @@ class SenderIdentity:
     from_display: str = ""
     unsubscribe_url: str = ""
     """https, with {token} where the recipient's token goes. Empty: no List-Unsubscribe, no %cancelurl%."""
+    unsubscribe_mailto: str = ""
+    """Address that takes refusals by mail; stands in List-Unsubscribe behind the URL (RFC 8058 3.1, RFC 6068)."""
     feedback_id: tuple[str, ...] = ()
     """Up to four parts, the last of 5 to 15 characters. Empty: no Feedback-ID."""
 
@@ -57,13 +60,26 @@ def check_identity(identity: SenderIdentity) -> None:
         raise IdentityError(
             "unsubscribe_url", url, f"must be an https URL of at most {MAX_URL} ASCII with {TOKEN} in it"
         )
+    _check_mailto(identity)
     parts = identity.feedback_id
     if parts and (len(parts) > 4 or not all(map(_PART.fullmatch, parts)) or not _SENDER_ID.fullmatch(parts[-1])):
         raise IdentityError("feedback_id", ":".join(parts), "up to four parts of A-Za-z0-9._-, the last of 5 to 15")
 
 
+<<<<<<< HEAD
 def is_link(url: str) -> bool:
     return len(url) <= MAX_URL and _URL.fullmatch(url) is not None
+=======
+def _check_mailto(identity: SenderIdentity) -> None:
+    """An address that needs no encoding in a URI; and the token, which is the subject, can be told from the URL."""
+    address, url = identity.unsubscribe_mailto, identity.unsubscribe_url
+    if address and (len(address) > 254 or not _MAILTO.fullmatch(address)):
+        raise IdentityError(
+            "unsubscribe_mailto", address, "write an address of letters, digits and ._+- such as stop@a.example"
+        )
+    if address and url.count(TOKEN) != 1:
+        raise IdentityError("unsubscribe_mailto", address, f"needs an unsubscribe_url with {TOKEN} in it, once")
+>>>>>>> 465fe27 (Opt-outs on the web: the one-click endpoint, the page, the ring of keys, and how soon a refusal takes effect)
 
 
 def _check_domain(field: str, domain: str) -> None:
@@ -102,3 +118,15 @@ def feedback_id(identity: SenderIdentity) -> str:
 def cancel_url(identity: SenderIdentity, token: str) -> str:
     """The recipient's opt-out link; empty when the sender has none."""
     return identity.unsubscribe_url.replace(TOKEN, token)
+
+
+def mailto_uri(identity: SenderIdentity) -> str:
+    """With {token} in the subject; empty when the sender takes no refusals by mail."""
+    address = identity.unsubscribe_mailto.replace("+", "%2B")
+    return f"mailto:{address}?subject=unsubscribe%20{TOKEN}" if address else ""
+
+
+def around_token(url: str) -> tuple[int, int]:
+    """Characters before and behind the token in every link that cancel_url() makes."""
+    before, _, behind = url.partition(TOKEN)
+    return len(before), len(behind)

@@ -15,7 +15,7 @@ from engine.mail.body import Body, FixedBody, MergedBody
 from engine.mail.compose import Compiled, Own, Static
 from engine.mail.dkim import SIGNED, relaxed_field
 from engine.mail.header import FieldTemplate
-from engine.mail.identity import SenderIdentity, feedback_id, is_aligned
+from engine.mail.identity import SenderIdentity, around_token, feedback_id, is_aligned, mailto_uri
 from engine.mail.mailbox import read_mailbox, write_mailbox
 from engine.mail.message import TOKENS, MessageError, MessageSpec, encode, header_templates, use_of
 from engine.mail.mime import frame
@@ -44,6 +44,8 @@ def compile_message(spec: MessageSpec, identity: SenderIdentity) -> Compiled:
     lines += [field.render({})[0] for field in templates if not field.names]
     own = Own(
         unsubscribe=bool(identity.unsubscribe_url),
+        mailto=mailto_uri(identity),
+        around=around_token(identity.unsubscribe_url),
         free=tuple(field for field in templates if field.names),
     )
     return Compiled(use, _static(b"".join([*lines, mime])), own, body, eightbit=False, utf8=False)
@@ -115,7 +117,14 @@ def _compile_raw(raw: bytes, identity: SenderIdentity) -> Compiled:
     if identity.feedback_id and "feedback-id" not in names:
         added += f"Feedback-ID: {feedback_id(identity)}\r\n".encode("ascii")
     header = added + b"".join(field.wire for field in message.fields)
-    own = Own(date="date" not in names, message_id="message-id" not in names, to=False, unsubscribe=unsubscribe)
+    own = Own(
+        date="date" not in names,
+        message_id="message-id" not in names,
+        to=False,
+        unsubscribe=unsubscribe,
+        mailto=mailto_uri(identity),
+        around=around_token(identity.unsubscribe_url),
+    )
     eightbit = not (header.isascii() and message.body.isascii())
     static = _signed(read_raw(header + b"\r\n"), header)
     return Compiled(NO_FIELDS, static, own, FixedBody(message.body), eightbit=eightbit, utf8=not header.isascii())

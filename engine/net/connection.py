@@ -105,6 +105,11 @@ class Connection(asyncio.Protocol):
     def is_closed(self) -> bool:
         return self._session.is_closed
 
+    @property
+    def open_transactions(self) -> tuple[Transaction, ...]:
+        """Begun and without an outcome."""
+        return self._session.open_transactions
+
     def attach(self, owner: Owner) -> None:
         """The owner is told at once if the connection has ended meanwhile. Follow with kick()."""
         assert self._owner is None

@@ -99,6 +99,11 @@ class Session:
     def is_closed(self) -> bool:
         return self._closed
 
+    @property
+    def open_transactions(self) -> tuple[Transaction, ...]:
+        """Begun and without an outcome that counts."""
+        return tuple(transaction for transaction, _ in self._unresolved())
+
     def begin(self, transaction: Transaction) -> Finished | None:
         """Starts a transaction. Gives its outcome at once, with a reply of our own ("local: ..."), when this server
         cannot take it: then nothing is written and the next may begin.

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from mail_samples import ED, NOW, PLAIN_SHOP, RSA, SHOP, facts, finish, received, sign
+from mail_samples import ED, NOW, PLAIN_SHOP, RSA, SHOP, TOKEN, facts, finish, received, sign
 
 from engine.mail.compose import Own, date_text, make_message_id
 from engine.mail.message import decode_message
@@ -26,6 +26,19 @@ def test_own_fields() -> None:
     assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert parsed["Feedback-ID"] == "::spring:sokutatsu"
     assert str(parsed["Subject"]) == "山田様"
+
+
+MAILTO_SHOP = dataclasses.replace(SHOP, unsubscribe_mailto="stop+me@example.jp")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_refusal_by_mail_stands_behind_the_link_and_is_signed(raw) -> None:
+    spec = decode_message({"raw": b"From: a@example.jp\r\n\r\nx\r\n"}) if raw else SPEC
+    draft = compile_message(spec, MAILTO_SHOP).compose(facts({"a": "山田"}))
+    url = facts({}).cancel_url
+    wire = finish(draft)
+    assert b"<%s>,\r\n <mailto:stop%%2Bme@example.jp?subject=unsubscribe%%20" % url.encode() in wire
+    assert received(wire)["List-Unsubscribe"] == f"<{url}>, <mailto:stop%2Bme@example.jp?subject=unsubscribe%20{TOKEN}>"
 
 
 def test_a_retry_keeps_everything_but_date_and_signature() -> None:

@@ -5,7 +5,15 @@ import dataclasses
 import pytest
 from mail_samples import PLAIN_SHOP, SHOP
 
-from engine.mail.identity import IdentityError, cancel_url, check_identity, feedback_id, is_aligned
+from engine.mail.identity import (
+    IdentityError,
+    around_token,
+    cancel_url,
+    check_identity,
+    feedback_id,
+    is_aligned,
+    mailto_uri,
+)
 
 
 def test_good() -> None:
@@ -33,6 +41,13 @@ def test_good() -> None:
         ("unsubscribe_url", "https://u.example.jp/{token} x", "unsubscribe_url"),
         ("unsubscribe_url", "https://u.example.jp/配信停止/{token}", "unsubscribe_url"),
         ("unsubscribe_url", "https://u.example.jp/{token}" + "x" * 800, "unsubscribe_url"),
+        ("unsubscribe_mailto", "stop", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", "stop@example", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", "a b@example.jp", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", "停止@example.jp", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", "stop@example.jp?cc=x@example.jp", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", "stop@example.jp>", "unsubscribe_mailto"),
+        ("unsubscribe_mailto", f"stop@{'a' * 250}.jp", "unsubscribe_mailto"),
         ("feedback_id", ("a", "b", "c", "d", "sokutatsu"), "feedback_id"),
         ("feedback_id", ("a", "shop"), "feedback_id"),
         ("feedback_id", ("a:b", "sokutatsu"), "feedback_id"),
@@ -55,6 +70,17 @@ def test_feedback_id() -> None:
 def test_cancel_url() -> None:
     assert cancel_url(SHOP, "T0") == "https://u.example.jp/u/T0?a=1&b=2"
     assert cancel_url(PLAIN_SHOP, "T0") == ""
+
+
+def test_a_refusal_by_mail_needs_a_link_with_one_token() -> None:
+    stop = dataclasses.replace(SHOP, unsubscribe_mailto="stop@example.jp")
+    check_identity(stop)
+    assert mailto_uri(stop) == "mailto:stop@example.jp?subject=unsubscribe%20{token}"
+    assert mailto_uri(SHOP) == ""
+    assert around_token(SHOP.unsubscribe_url) == (len("https://u.example.jp/u/"), len("?a=1&b=2"))
+    for url in ("", "https://u.example.jp/{token}/{token}"):
+        with pytest.raises(IdentityError, match="once"):
+            check_identity(dataclasses.replace(stop, unsubscribe_url=url))
 
 
 def test_alignment() -> None:
