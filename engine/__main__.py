@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from engine.cli import backup, consents, dkim, enqueue, evidence, forms, retention, running, status, user
+from engine.cli import (
+    backup,
+    consents,
+    dkim,
+    enqueue,
+    evidence,
+    forms,
+    retention,
+    running,
+    status,
+    unsubscribe_key,
+    user,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     dkim.register(commands)
     user.register(commands)
     retention.register(commands)
+    unsubscribe_key.register(commands)
     return parser
 
 

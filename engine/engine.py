@@ -38,12 +38,14 @@ from engine.flow.senders import ConfiguredSender, confirm_urls, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
+from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import StaticRoutes
+from engine.optout import opt_out_listener
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -51,10 +53,10 @@ from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
+from engine.web.listener import OptOutListener
 from suppression import Suppression
 from suppression.day import day_of
 from suppression.sent import SentStore
-from suppression.unsubscribe import TokenKey
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class Engine:
     records: Records
     door: Door
     submission: Submission | None = None
+    web: OptOutListener | None = None
 
     def __init__(
         self,
@@ -155,6 +158,10 @@ class Engine:
         self._closers.append(self._close_door)
         if self.submission:
             await self._start_submission(self.submission)
+        if self.web:
+            # Closed after everything else but the disks: a refusal is taken until the last moment.
+            await self.web.start()
+            self._closers.append(self.web.close)
 
     async def _start_submission(self, submission: Submission) -> None:
         try:
@@ -173,11 +180,7 @@ class Engine:
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
-        token_key = TokenKey(0, secret_at(state / "unsubscribe.secret"))
-        senders = {
-            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, token_key)
-            for name, sender in settings.senders.items()
-        }
+        ring, senders = self._senders()
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.settle = Settle(
             settings.settle,
@@ -212,6 +215,7 @@ class Engine:
             clock=self.clock,
         )
         self.dispatch.on_fault = self._on_fault
+        ledger.on_opt_out = self.dispatch.effect.acknowledged
         flow: dict[str, Any] = {
             "spool": self.spool,
             "timeline": self.timeline,
@@ -224,24 +228,43 @@ class Engine:
         self.sweep = Sweep(**flow)
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
-        self._wire_doors(senders, ledger, token_key)
+        self._wire_doors(senders, ledger, ring)
+        self.web = self._web(ring, ledger)
 
-    def _wire_doors(
-        self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, token_key: TokenKey
-    ) -> None:
+    def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
         reads = reading(senders)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
         others: dict[type[wire.Request], Answer] = {
             wire.Backup: self._backups().answer,
             **self._wire_retention(),
-            **self._records(token_key, reads),
+            **self._records(ring, reads),
         }
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
             self.submission = Submission(listening, users, requests.answer, parse_address)
+
+    def _senders(self) -> tuple[TokenRing, dict[str, ConfiguredSender]]:
+        ring = open_ring(self.settings.engine.state)
+        for number in ring.missing:
+            log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
+        return ring, {
+            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest)
+            for name, sender in self.settings.senders.items()
+        }
+
+    def _web(self, ring: TokenRing, ledger: SuppressionLedger) -> OptOutListener | None:
+        return opt_out_listener(
+            self.settings,
+            ring,
+            ledger=ledger,
+            records=self.records,
+            suppression=self.suppression,
+            clock=self.clock,
+            fault=self._on_fault,
+        )
 
     def _backups(self) -> Backups:
         settings = self.settings
@@ -268,10 +291,11 @@ class Engine:
         self._closers.append(self.retention.close)
         return self.retention.answers()
 
-    def _records(self, key: TokenKey, reads: Reading) -> dict[type[wire.Request], Answer]:
+    def _records(self, ring: TokenRing, reads: Reading) -> dict[type[wire.Request], Answer]:
         urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
         check = self.accept.check_sender
-        self.records = Records(Desk(self.suppression, check, reads, self.clock, key, urls, self.settings.confirm))
+        desk = Desk(self.suppression, check, reads, self.clock, ring.newest, urls, self.settings.confirm, ring.keys)
+        self.records = Records(desk)
         self.accept.carry = self.records.carry
         return self.records.answers()
 

@@ -119,6 +119,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("settle_backlog", "gauge", "Outcomes not yet synced."),
     Metric("suppression_epoch", "gauge", "Changes of the suppression index since its beginning."),
     Metric("suppression_entries", "gauge", "Addresses known to the suppression index."),
+    Metric(
+        "suppression_optout_effect_seconds",
+        "histogram",
+        "From an opt-out's acknowledgement to the end of the last transaction that it forbids; 0: none was under way.",
+    ),
+    Metric("suppression_optout_late", "counter", "Transactions begun after an opt-out that forbids them; must stay 0."),
+    Metric("optouts_recorded", "counter", "Opt-outs that the web listener recorded."),
+    Metric("optouts_repeated", "counter", "Opt-outs on the web that were in force already."),
+    Metric("optout_requests", "counter", "Requests to the opt-out listener, by what became of them.", ("result",)),
+    Metric("optout_connections_refused", "counter", "Connections that the opt-out listener turned away: too many."),
     Metric("credit_recipients", "gauge", "Recipients that the engine would take now."),
     Metric("disk_free_ratio", "gauge", "Free share of the spool's file system."),
     Metric(
@@ -133,6 +143,7 @@ LABEL_VALUES: Mapping[str, str] = {
     "class": "classes of engine/policy/classify.py, such as unknown_user",
     "priority": "transactional, bulk",
     "site": "the 20 busiest sites, and other",
+    "result": "looked, one_click, page, confirmed, unknown, limited, unclear, failed",
     "backend": "cryptography or crypto_mb",
 }
 """Label -> what it may hold, all of it bounded and none of it an address."""

@@ -13,6 +13,7 @@ from typing import Any
 from engine.engine import Engine
 from engine.flow import submission
 from engine.mail.envelope import Priority
+from engine.web.listener import WebCounts
 
 BUSIEST = 20
 
@@ -119,6 +120,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
         **_submission(engine),
+        **_optouts(engine),
         **_resources(engine),
     }
 
@@ -126,6 +128,18 @@ def observe(engine: Engine) -> dict[str, Any]:
 def _submission(engine: Engine) -> dict[str, int]:
     counts = engine.submission.counts if engine.submission else submission.Counts()
     return {f"submission_{name}": getattr(counts, name) for name in submission.Counts.__slots__}
+
+
+def _optouts(engine: Engine) -> dict[str, Any]:
+    effect, web = engine.dispatch.effect, engine.web
+    return {
+        "suppression_optout_effect_seconds": effect.seconds,
+        "suppression_optout_late": effect.late,
+        "optouts_recorded": web.opt_outs.recorded if web else 0,
+        "optouts_repeated": web.opt_outs.repeated if web else 0,
+        "optout_requests": dict(web.counts.results if web else WebCounts().results),
+        "optout_connections_refused": web.turned_away if web else 0,
+    }
 
 
 def _resources(engine: Engine) -> dict[str, Any]:

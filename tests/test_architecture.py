@@ -37,6 +37,7 @@ FLOORS = {
     "engine.admin": 7,
     "engine.web": 7,
     "engine.config": 8,
+    "engine.optout": 9,
     "engine.engine": 9,
     "engine.observe": 10,
     "engine.daemon": 11,

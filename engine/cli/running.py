@@ -90,6 +90,7 @@ def _in_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "greeting", f"EHLO {engine.ehlo_name}, from {engine.source_address or 'the address that the system chooses'}"
     yield "socket", f"{settings.door.path}"
     yield "submission", _submission(submission) if submission else "off"
+    yield "opt-outs", settings.unsubscribe.listen if settings.unsubscribe else "off: unsubscribe_url leads elsewhere"
     yield "admin", settings.admin.listen or "off"
     yield "signer", f"{settings.signer.workers or 'one per core'}, {settings.signer.backend}"
     yield "journal", f"{settings.journal.folder}, kept {_duration(settings.journal.keep_seconds)}"

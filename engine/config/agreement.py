@@ -23,6 +23,7 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
     for name in settings.retention.hold:
         if name not in settings.senders:
             problems.add("retention.hold", f"{name!a} is no sender of this file; add [senders.{name}], or correct it")
+    _check_doors(settings, problems)
     if submission is None:
         return
     if listen and parse_listen(submission.listen) == parse_listen(listen) and parse_listen(listen)[1]:
@@ -33,6 +34,19 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
             f"{submission.listen} is open to the network and passwords would travel in plain text; "
             "add certificate and key, or listen on 127.0.0.1",
         )
+
+
+def _check_doors(settings: Settings, problems: Problems) -> None:
+    """The opt-out listener against the other two."""
+    if settings.unsubscribe is None:
+        return
+    place = parse_listen(settings.unsubscribe.listen)
+    for name, listen in (
+        ("admin", settings.admin.listen),
+        ("submission", settings.submission.listen if settings.submission else ""),
+    ):
+        if listen and place[1] and parse_listen(listen) == place:
+            problems.add("unsubscribe.listen", f"{listen} is {name}.listen too; choose another port")
 
 
 def is_loopback(listen: str) -> bool:
@@ -55,6 +69,17 @@ def cautions(settings: Settings) -> Iterator[str]:
                 f"senders.{name} may send advertisements but has no unsubscribe_url: 特定電子メール法 4条2号 asks for "
                 "an address or URL to refuse; without it there is no List-Unsubscribe either"
             )
+        url = sender.identity.unsubscribe_url
+        if settings.unsubscribe and url and not url.endswith("/u/{token}"):
+            yield (
+                f"senders.{name}.unsubscribe_url {url} does not end in /u/{{token}}, where [unsubscribe] answers: the "
+                "proxy in front has to rewrite it"
+            )
+    if settings.unsubscribe and not is_loopback(settings.unsubscribe.listen):
+        yield (
+            f"unsubscribe.listen {settings.unsubscribe.listen} is open to the network without TLS: one-click links are "
+            "https (RFC 8058 3.1), so let a proxy with the certificate answer, and listen on 127.0.0.1"
+        )
     sites = {route.site for route in settings.routes.values()}
     for site in sorted(settings.shaping.site_names - sites):
         yield f"shaping.site.{site!a}: no route leads there; a site is named host:port, here {', '.join(sorted(sites))}"

@@ -28,6 +28,8 @@ from engine.policy.shaping import Shaping, read_shaping
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, dotted, line_numbers, parse_listen, read_table, shown
+from engine.web.settings import UnsubscribeSettings
+from engine.web.source import parse_proxies
 from suppression import SuppressionSettings
 from suppression.confirm import ConfirmSettings
 from suppression.keeping import RetentionSettings
@@ -96,6 +98,7 @@ class _Reader:
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
             "shaping": self._shaping(),
+            "unsubscribe": self._unsubscribe(),
         }
         routes = self._routes()
         self._check_words(parts["signer"], parts["admin"])
@@ -185,6 +188,19 @@ class _Reader:
             certificate=table.certificate and self.folder / table.certificate,
             key=table.key and self.folder / table.key,
         )
+
+    def _unsubscribe(self) -> UnsubscribeSettings | None:
+        if "unsubscribe" not in self.document:
+            return None
+        table = self._table(UnsubscribeSettings, "unsubscribe")
+        if table is None:
+            return None
+        self._check_listen("unsubscribe.listen", table.listen)
+        try:
+            parse_proxies(table.proxies)
+        except ValueError as error:
+            self.problems.add("unsubscribe.proxies", str(error))
+        return table
 
     def _shaping(self) -> Shaping | None:
         table = self.document.get("shaping", {})

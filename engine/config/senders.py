@@ -66,6 +66,7 @@ def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> Se
         return_path_domain=table.return_path_domain or domain,
         message_id_domain=table.message_id_domain or domain,
         unsubscribe_url=table.unsubscribe_url,
+        unsubscribe_mailto=table.unsubscribe_mailto,
         feedback_id=table.feedback_id,
     )
     if "@" not in address:

@@ -21,6 +21,7 @@ from engine.policy.shaping import Shaping
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import LARGEST, Bounds
+from engine.web.settings import UnsubscribeSettings
 from suppression import SuppressionSettings
 from suppression.confirm import ConfirmSettings
 from suppression.decision import Category
@@ -88,6 +89,7 @@ class SenderTable:
     unsubscribe_url: str = ""
     confirm_url: str = ""
     """Where a sign-up is confirmed: https, with {token}; empty: consent_request answers the token alone."""
+    unsubscribe_mailto: str = ""
     feedback_id: tuple[str, ...] = ()
     categories: tuple[Category, ...] = tuple(Category)
     """What this sender may send."""
@@ -135,6 +137,7 @@ class Settings:
     senders: Mapping[str, SenderSettings]
     routes: Mapping[str, Route]
     shaping: Shaping
+    unsubscribe: UnsubscribeSettings | None = None
 
 
 MINUTE, DAY = 60.0, 86400.0
@@ -198,4 +201,10 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "stall_seconds": Bounds(1, 10 * MINUTE, seconds=True),
     },
     "admin": {},
+    "unsubscribe": {
+        "connections": Bounds(1, 100_000),
+        "timeout": Bounds(1, 10 * MINUTE, seconds=True),
+        "unknown_rate": Bounds(0.01, 1_000_000),
+        "unknown_burst": Bounds(1, 1_000_000),
+    },
 }

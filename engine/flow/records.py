@@ -7,7 +7,7 @@ that one, by its index; a batch is one transaction, and the answer comes when it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine import wire
@@ -31,7 +31,7 @@ from suppression.events import check
 from suppression.forms import Form, FormError, FormKind, PutForm, RetireForm, check_form
 from suppression.hashed import HashedOptOut, MatchHashed, RecordHashed
 from suppression.recording import Act
-from suppression.unsubscribe import TokenKey
+from suppression.unsubscribe import TokenKey, read_token
 
 Answer = Callable[[Any], Awaitable[Mapping[str, object]]]
 
@@ -50,12 +50,16 @@ class Desk:
     confirm_url: Callable[[str, str], str]
     """The page of a sender for a token; empty when it has none."""
     settings: ConfirmSettings
+    token_keys: Mapping[int, TokenKey] = field(default_factory=dict)
+    """All that may have made links, also before a rotation."""
 
 
 class Records:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._key = confirm_key(desk.token_key)
+        keys = (*desk.token_keys.values(), desk.token_key)
+        self._keys = {key.number: confirm_key(key) for key in keys}
 
     def answers(self) -> dict[type[wire.Request], Answer]:
         return {
@@ -122,11 +126,16 @@ class Records:
             "repeated": confirmed.is_repeated,
         }
 
+    def sender_of(self, token: str) -> str | None:
+        """Whose sign-up a link is of, for a page to show; it may have run out. None: not one of ours."""
+        found = read_token(token, self._keys)
+        return None if found is None else found.sender
+
     async def confirm(self, token: str, ip: str, user_agent: str) -> Confirmed | None:
         """None for whatever is no living sign-up of ours. For a page: only after a POST, never for a GET, which
         scanners of links make too. Raises Refusal when the ledger has failed.
         """
-        number = read_confirm_token(token, {self._key.number: self._key})
+        number = read_confirm_token(token, self._keys)
         if number is None:
             return None
         try:

@@ -66,10 +66,10 @@ def check_identity(identity: SenderIdentity) -> None:
         raise IdentityError("feedback_id", ":".join(parts), "up to four parts of A-Za-z0-9._-, the last of 5 to 15")
 
 
-<<<<<<< HEAD
 def is_link(url: str) -> bool:
     return len(url) <= MAX_URL and _URL.fullmatch(url) is not None
-=======
+
+
 def _check_mailto(identity: SenderIdentity) -> None:
     """An address that needs no encoding in a URI; and the token, which is the subject, can be told from the URL."""
     address, url = identity.unsubscribe_mailto, identity.unsubscribe_url
@@ -79,7 +79,6 @@ def _check_mailto(identity: SenderIdentity) -> None:
         )
     if address and url.count(TOKEN) != 1:
         raise IdentityError("unsubscribe_mailto", address, f"needs an unsubscribe_url with {TOKEN} in it, once")
->>>>>>> 465fe27 (Opt-outs on the web: the one-click endpoint, the page, the ring of keys, and how soon a refusal takes effect)
 
 
 def _check_domain(field: str, domain: str) -> None:

@@ -86,6 +86,11 @@ class OptOutListener:
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def turned_away(self) -> int:
+        """Connections, since the start."""
+        return self._connections.turned_away if self._connections else 0
+
     # -- start and stop ------------------------------------------------------------------------------------
 
     async def start(self) -> None:

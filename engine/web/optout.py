@@ -53,7 +53,15 @@ class Caller:
 
 
 class OptOuts:
-    def __init__(self, ledger: Ledger, standings: Standings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        standings: Standings,
+        clock: Callable[[], float],
+        fault: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        """`fault` is told when the ledger has failed: without it nothing may be sent either."""
+        self._fault = fault
         self._ledger = ledger
         self._standings = standings
         self._clock = clock
@@ -72,8 +80,9 @@ class OptOuts:
 
     async def stop(self, wish: Unsubscribe, reach: Stopped, channel: str, caller: Caller) -> None:
         """Raises Refusal "unavailable"; then nothing may be promised, and the engine stops."""
-        if self._standings.failure is not None:
-            raise Refusal("unavailable", "", "", f"the suppression ledger has failed: {self._standings.failure}")
+        if (why := self._standings.failure) is not None:
+            self._fault(why)
+            raise Refusal("unavailable", "", "", f"the suppression ledger has failed: {why}")
         if self.standing(wish).value >= reach.value:
             self.repeated += 1
             return
@@ -104,6 +113,8 @@ class OptOuts:
         try:
             await self._put(wish, topic, channel, started, evidence)
         except Refusal as refusal:
+            if refusal.code == "unavailable":
+                self._fault(self._standings.failure or refusal.text)
             if refusal.code == "unavailable" or topic is None:
                 raise
             await self._put(wish, None, channel, started, evidence)

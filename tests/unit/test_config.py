@@ -34,6 +34,7 @@ from engine.policy.shaping import Limits
 from engine.signer.keys import generate_key, key_pem
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
+from engine.web.settings import UnsubscribeSettings
 from suppression import SuppressionSettings
 from suppression.confirm import ConfirmSettings
 from suppression.keeping import RetentionSettings
@@ -54,6 +55,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "retention": (RetentionSettings, set()),
     "signer": (SignerSettings, {"keys"}),
     "admin": (AdminSettings, set()),
+    "unsubscribe": (UnsubscribeSettings, set()),
     "senders.shop": (SenderTable, set()),
     "shaping.default": (Limits, set()),
 }

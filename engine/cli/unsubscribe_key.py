@@ -1,0 +1,77 @@
+"""`sokutatsu unsubscribe-key`: the keys that make and read unsubscribe links.
+
+`rotate` adds a key that makes the links from the next start on; the old ones keep reading theirs, for ever, since no
+refusal may fail because a mail is old. `list` shows which there are and whether one is missing. Run it as the engine's
+user: the files are readable by their owner alone. Exit codes: 0 done, 1 a key is missing, 2 it cannot be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.config import read_configuration
+from engine.flow.tokens import MOST_KEYS, NoMoreKeys, file_name, key_numbers, open_ring, rotate
+from suppression.secret import SecretError
+
+DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
+
+
+def register(commands: Any) -> None:
+    what = "add or list the keys of unsubscribe links"
+    kinds = commands.add_parser("unsubscribe-key", help=what, description=what).add_subparsers(required=True)
+    for name, text, function in (
+        (
+            "rotate",
+            "add a key; it makes the links from the next start on, the old ones keep reading theirs",
+            run_rotate,
+        ),
+        ("list", "show the keys that there are", run_list),
+    ):
+        parser = kinds.add_parser(name, help=text, description=text)
+        parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+        parser.set_defaults(run=function)
+
+
+def run_rotate(options: argparse.Namespace) -> int:
+    state = _state(options)
+    if state is None:
+        return 2
+    try:
+        number, path = rotate(state)
+    except (SecretError, NoMoreKeys) as error:
+        print(f"sokutatsu: {error}", file=sys.stderr)
+        return 2
+    print(f"key {number} is in {path}\nBack it up, then restart the engine: it makes the links from then on.")
+    return 0
+
+
+def run_list(options: argparse.Namespace) -> int:
+    state = _state(options)
+    if state is None:
+        return 2
+    numbers = key_numbers(state)
+    if not numbers:
+        print(f"{state}: no key yet; the first start makes one")
+        return 0
+    try:
+        ring = open_ring(state)
+    except SecretError as error:
+        print(f"sokutatsu: {error}", file=sys.stderr)
+        return 2
+    for number in sorted({*ring.keys, *ring.missing}):
+        newest = "makes and reads" if number == ring.newest.number else "reads"
+        word = "MISSING: its links are dead, restore the file" if number in ring.missing else newest
+        print(f"{number:>{len(str(MOST_KEYS))}}  {state / file_name(number)}  {word}")
+    return 1 if ring.missing else 0
+
+
+def _state(options: argparse.Namespace) -> Path | None:
+    settings = read_configuration(options.config)
+    if isinstance(settings, list):
+        for line in settings:
+            print(line, file=sys.stderr)
+        return None
+    return settings.engine.state

@@ -1,0 +1,71 @@
+"""The opt-out listener, put together from the configuration: whose links it reads, whom its pages show, whom it asks.
+
+[unsubscribe] switches it on. What a page displays of a sender is what the sender's settings have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.config.settings import SenderSettings, Settings
+from engine.flow.ledger import SuppressionLedger
+from engine.flow.records import Records
+from engine.flow.tokens import TokenRing
+from engine.web.confirm import Asked, Confirmation, Confirmed
+from engine.web.displayed import SenderDisplay
+from engine.web.listener import OptOutListener
+from engine.web.optout import USER_AGENT_LIMIT, OptOuts
+from engine.web.source import UNKNOWN
+from suppression import LedgerFailed, Suppression
+
+
+class SignUps:
+    """Double opt-in as its page asks for it. A link holds its sender alone: address and topics show once confirmed."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def asked(self, token: str, now: float) -> Asked | None:
+        del now
+        sender = self._records.sender_of(token)
+        return None if sender is None else Asked(sender)
+
+    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
+        """The ledger's clock counts: it wrote when the link was mailed."""
+        del now
+        shown = "".join(character for character in user_agent if character.isprintable())[:USER_AGENT_LIMIT]
+        found = await self._records.confirm(token, "" if source == UNKNOWN else source, shown)
+        if found is None:
+            return Confirmation(Confirmed.UNKNOWN)
+        result = Confirmed.BEFORE if found.is_repeated else Confirmed.NOW
+        return Confirmation(result, Asked(found.sender, found.topics, found.address))
+
+
+def displays(senders: Mapping[str, SenderSettings]) -> dict[str, SenderDisplay]:
+    return {
+        name: SenderDisplay(sender.legal_name, mail_from=sender.identity.from_address)
+        for name, sender in senders.items()
+    }
+
+
+def opt_out_listener(
+    settings: Settings,
+    ring: TokenRing,
+    *,
+    ledger: SuppressionLedger,
+    records: Records,
+    suppression: Suppression,
+    clock: Callable[[], float],
+    fault: Callable[[BaseException], None],
+) -> OptOutListener | None:
+    """None when [unsubscribe] is not in the configuration. `fault`: told when a refusal could not be recorded."""
+    if settings.unsubscribe is None:
+        return None
+    return OptOutListener(
+        settings.unsubscribe,
+        ring=ring,
+        opt_outs=OptOuts(ledger, suppression, clock, lambda why: fault(LedgerFailed(why))),
+        confirmations=SignUps(records),
+        senders=displays(settings.senders),
+        clock=clock,
+    )
