@@ -30,7 +30,9 @@ def language_of(accepted: str, chosen: str = "") -> str:
     for language in LANGUAGES:
         if language not in named:
             weights[language] = weights["*"]
-    return "en" if weights["en"] > weights["ja"] or not weights["ja"] else "ja"
+    if not weights["ja"] and not weights["en"]:
+        return "en" if "ja" in named else "ja"
+    return "en" if weights["en"] > weights["ja"] else "ja"
 
 
 def _weight(parameters: list[str]) -> float:

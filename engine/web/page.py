@@ -25,9 +25,12 @@ _JST = timezone(timedelta(hours=9))
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _TURNING = re.compile(r"[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _ISOLATE, _END = "\u2068", "\u2069"
+_ISOLATED = re.compile("\u2068(.*?)\u2069", re.DOTALL)
+_JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _LONGEST_NAME = 200
 _LIST = "invalid_help"
-_WEB, _MAIL = re.compile(r"https://[\x21-\x7e]+"), re.compile(r"[\x21-\x3b=\x3f-\x7e]+@[A-Za-z0-9.-]+")
+_WEB = re.compile(r"https://[!#-&(-;=?-~]+")
+_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class Pages:
     def html(self, page: Page, language: str) -> bytes:
         words = self.words[language]
         other = next(name for name in LANGUAGES if name != language)
-        heading = cleaned(page.sender.legal_name) if page.sender else words("page")
+        heading = words.name(page.sender.legal_name) if page.sender else words("page")
         # A name may hold a $: substitute looks at the skeleton only, never at what it has put in.
         text = self._skeleton.substitute(
             lang=language,
@@ -152,8 +155,13 @@ def _plain(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Isolates become elements, which screen readers and old fonts know nothing wrong about."""
-    return html.escape(text).replace(_ISOLATE, "<bdi>").replace(_END, "</bdi>")
+    """Isolates become elements. A Japanese name is Japanese on the English page, too, for voices and for glyphs."""
+    return _ISOLATED.sub(_element, html.escape(text))
+
+
+def _element(name: re.Match[str]) -> str:
+    language = ' lang="ja"' if _JAPANESE.search(name[1]) else ""
+    return f"<bdi{language}>{name[1]}</bdi>"
 
 
 def _part(part: Part) -> str:
@@ -186,13 +194,13 @@ def _facts(label: str, facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _footer(sender: Displayed, words: Words) -> str:
-    facts = [(words("sender"), _safe(cleaned(sender.legal_name)))]
+    facts = [(words("sender"), _safe(words.name(sender.legal_name)))]
     if sender.postal_address:
-        facts.append((words("postal_address"), _safe(cleaned(sender.postal_address))))
+        facts.append((words("postal_address"), _safe(words.name(sender.postal_address))))
     if sender.contacts:
         facts.append((words("contact"), "<br>".join(map(_contact, sender.contacts))))
     if sender.mail_from:
-        facts.append((words("mail_from"), _safe(cleaned(sender.mail_from))))
+        facts.append((words("mail_from"), _safe(words.name(sender.mail_from))))
     title = _safe(words("sender_section"))
     return f'<footer aria-labelledby="about"><h2 id="about">{title}</h2>\n{_facts("", facts)}</footer>'
 
