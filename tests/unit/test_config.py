@@ -322,6 +322,28 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path) -> None:
             "sokutatsu.toml:4: senders.shop: news.example.jp has 5 keys; at most 4",
         ),
         ("[routes]", "[admin]\nlisten = 'here'\n[routes]", "sokutatsu.toml:12: admin.listen: 'here': write host:port"),
+        (
+            "[routes]",
+            "[unsubscribe]\nlisten = '127.0.0.1:9180'\n[routes]",
+            "sokutatsu.toml:12: unsubscribe.listen: 127.0.0.1:9180 is admin.listen too",
+        ),
+        (
+            "[routes]",
+            "[unsubscribe]\nlisten = '[::1]:2587'\n[submission]\nusers = 'u'\nlisten = '[::1]:2587'\n[routes]",
+            "sokutatsu.toml:12: unsubscribe.listen: [::1]:2587 is submission.listen too",
+        ),
+        ("[routes]", "[unsubscribe]\nlisten = ''\n[routes]", "sokutatsu.toml:12: unsubscribe.listen: '': write host:port"),
+        (
+            "[routes]",
+            "[unsubscribe]\nproxies = ['10.0.0.1', 'proxy']\n[routes]",
+            "sokutatsu.toml:12: unsubscribe.proxies: 'proxy': write an address or a network",
+        ),
+        ("[routes]", "[unsubscribe]\nunknown_rate = 0\n[routes]", "sokutatsu.toml:12: unsubscribe.unknown_rate: 0: must be"),
+        (
+            'unsubscribe_url = "https://news.example.jp/u/{token}"',
+            'unsubscribe_mailto = "stop@news.example.jp"',
+            "sokutatsu.toml:7: senders.shop.unsubscribe_mailto: unsubscribe_mailto 'stop@news.example.jp': needs an",
+        ),
         ("[routes]", "[signer]\nbackend = 'gpu'\n[routes]", "sokutatsu.toml:12: signer.backend: 'gpu': write one of"),
         ("[routes]", "[socket]\nmemory = 70000\n[routes]", "sokutatsu.toml:12: socket.memory: 70000 is below"),
         ("[routes]", "[socket]\nuids = ['no-such-user']\n[routes]", "sokutatsu.toml:12: socket.uids: 'no-such-user'"),
@@ -462,6 +484,18 @@ def test_what_looks_wrong_is_told_without_refusing_it(tmp_path) -> None:
     ):
         assert words in found
     assert len(found.splitlines()) == 5
+
+
+def test_an_opt_out_listener_that_looks_wrong(tmp_path) -> None:
+    text = MINIMAL.replace("/u/{token}", "/stop?t={token}") + '[unsubscribe]\nlisten = "0.0.0.0:8025"\n'
+    found = list(cautions(settings_of(tmp_path, text)))
+    assert len(found) == 2
+    assert "does not end in /u/{token}" in found[0]
+    assert "unsubscribe.listen 0.0.0.0:8025 is open to the network without TLS" in found[1]
+    right = settings_of(tmp_path, MINIMAL + "[unsubscribe]\n")
+    assert list(cautions(right)) == []
+    assert right.unsubscribe is not None
+    assert settings_of(tmp_path, MINIMAL).unsubscribe is None
 
 
 # -- files that it names -----------------------------------------------------------------------------------------------

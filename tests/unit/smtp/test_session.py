@@ -62,6 +62,17 @@ def test_the_steady_read_is_one_write() -> None:
     assert session.receive_data(b"250\r\n" + GO) == [Finished(second, Phase.DOT, Reply(250, "", ""))]
 
 
+def test_open_transactions_are_those_without_an_outcome() -> None:
+    session, first = at_dot()
+    second = transaction("b@x")
+    session.begin(second)
+    session.data_to_send()
+    assert session.open_transactions == (first, second)
+    session.receive_data(b"250 ok\r\n" + GO)
+    assert session.open_transactions == (second,)
+    assert Session(PIPELINING).open_transactions == ()
+
+
 def test_quit_behind_the_last_dot() -> None:
     session, first = at_dot()
     session.begin(transaction("b@x"))
