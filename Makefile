@@ -1,5 +1,6 @@
 # make demo  - the main job on this machine, from nothing: install, keys, receiver, engine, 20,000 recipients
 # make test  - everything that needs only PyPI packages
+# make browser - the opt-out page in a real Chromium (apt install chromium fonts-noto-cjk)
 # make lint  - ruff and mypy
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,13 +8,18 @@ BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint coverage lock clean
+.PHONY: demo test browser lint coverage lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q
+
+browser: $(VENV)/browser.stamp
+	@command -v "$${CHROMIUM:-chromium}" > /dev/null || \
+		{ echo "No Chromium found. On Debian: apt install chromium fonts-noto-cjk; elsewhere set CHROMIUM=/path/to/it"; exit 1; }
+	$(BIN)/python -m pytest -q tests/browser
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -47,6 +53,10 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml $(VENV)/build.stamp
 	$(INSTALL) --no-deps --editable .
 	@touch $@ $(VENV)/run.stamp
 
+$(VENV)/browser.stamp: requirements-browser.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes -r requirements-browser.lock
+	@touch $@
+
 # After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
 LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras --no-header
@@ -54,6 +64,7 @@ lock:
 	$(LOCK) -o requirements-build.lock build.in
 	$(LOCK) -o requirements.lock pyproject.toml
 	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
+	$(LOCK) -o requirements-browser.lock browser.in
 
 clean:
 	rm -rf $(VENV) demo-run bench-run build *.egg-info

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +21,7 @@ from bench.processes import free_port
 from engine.client import Terms
 from engine.flow.tokens import open_ring, rotate
 from suppression.unsubscribe import token_of
-from tests.integration.running import MESSAGE, Running, engine, received, sink
+from tests.integration.running import MESSAGE, Hostile, Running, engine, read_until, received, sink
 
 READERS = 1500
 
@@ -93,6 +95,31 @@ def test_an_acknowledged_refusal_is_in_force_for_the_next_mail(tmp_path: Path) -
 
 
 EFFECT = "sokutatsu_suppression_optout_effect_seconds"
+
+
+def test_what_is_on_the_wire_is_measured_to_its_end(tmp_path: Path) -> None:
+    at_dot, release = threading.Event(), threading.Event()
+
+    def hold(server: Hostile, connection: socket.socket) -> None:
+        read_until(connection, b"DATA\r\n")
+        connection.sendall(b"250 ok\r\n250 ok\r\n354 go\r\n")
+        read_until(connection, b"\r\n.\r\n")
+        at_dot.set()
+        assert release.wait(30)
+        connection.sendall(b"250 taken\r\n")
+        read_until(connection, b"QUIT\r\n")
+
+    with Hostile(hold) as server, listening(tmp_path, server.port) as (running, port):
+        advertise(running, ["taro@a.example"])
+        assert at_dot.wait(30)
+        acknowledged = one_click(link(running, port, "taro@a.example"))
+        assert samples(running)[f"{EFFECT}_count"] == 0, "not before its end is known"
+        release.set()
+        running.until(lambda: samples(running)[f"{EFFECT}_count"] == 1, "observed")
+        assert 0.0 < samples(running)[f"{EFFECT}_sum"] <= time.time() - acknowledged + 1
+        assert samples(running)["sokutatsu_suppression_optout_late_total"] == 0
+        assert running.settled()["delivered"] == 1
+        assert running.stop() == 0
 
 
 def test_a_refusal_survives_kill_9_a_rotation_and_a_contracts_mail_goes_on(tmp_path: Path) -> None:
