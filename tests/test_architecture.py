@@ -60,6 +60,8 @@ PURE = (
     "suppression.policy",
     "suppression.retention",
     "suppression.unsubscribe",
+    "engine.web.form",
+    "engine.web.language",
     "bench.receiver",
 )
 IMPURE_MODULES = frozenset(

@@ -25,9 +25,17 @@ class Asked:
     """What would be confirmed."""
 
     sender: str
-    topics: tuple[str, ...]
+    topics: tuple[str, ...] = ()
     """Empty: all of the sender's."""
-    address: str
+    address: str = ""
+    """Empty before it is confirmed where the token does not hold it: then the page shows the sender alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    result: Confirmed
+    asked: Asked | None = None
+    """What was confirmed, now or before."""
 
 
 class Confirmations(Protocol):
@@ -35,7 +43,7 @@ class Confirmations(Protocol):
         """Changes nothing. None: unknown or expired."""
         ...
 
-    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmed:
+    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
         """After the sync. Raises Refusal "unavailable" when the ledger cannot be written."""
         ...
 
@@ -47,6 +55,6 @@ class NoConfirmations:
         del token, now
         return None
 
-    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmed:
+    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
         del token, source, user_agent, now
-        return Confirmed.UNKNOWN
+        return Confirmation(Confirmed.UNKNOWN)

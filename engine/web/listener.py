@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler
 from engine.flow.tokens import TokenRing
 from engine.tables import parse_listen
 from engine.web import views
-from engine.web.confirm import Asked, Confirmations, Confirmed
+from engine.web.confirm import Asked, Confirmation, Confirmations, Confirmed
 from engine.web.connections import SWEEP_SECONDS, Connections
 from engine.web.displayed import Displayed, displayed
 from engine.web.form import FORM_LIMIT, Wanted, wanted
@@ -37,6 +37,7 @@ from suppression.unsubscribe import Unsubscribe
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
+UNKNOWN = Confirmation(Confirmed.UNKNOWN)
 ONE_CLICK_ANSWER = "Unsubscribed.\n"
 _TRAILING = ".,;:!?)>]}'\"、。」』）＞】"
 """What mail programs take along when they find a link in text. No token of ours ends so."""
@@ -193,7 +194,7 @@ class OptOutListener:
     # -- opting out ----------------------------------------------------------------------------------------
 
     def _wish(self, request: web.Request) -> Unsubscribe | None:
-        return self._ring.read(request.match_info["token"].rstrip(_TRAILING))
+        return self._ring.read(_token(request))
 
     async def _look(self, request: web.Request) -> web.Response:
         wish = self._wish(request)
@@ -251,42 +252,47 @@ class OptOutListener:
     # -- double opt-in -------------------------------------------------------------------------------------
 
     async def _look_confirm(self, request: web.Request) -> web.Response:
-        asked = await self._confirmations.asked(request.match_info["token"].rstrip(_TRAILING), self._clock())
+        asked = await self._confirmations.asked(_token(request), self._clock())
         if asked is None:
-            return self._held_off(request) or self._confirmed(request, Confirmed.UNKNOWN, None)
+            return self._held_off(request) or self._confirmed(request, UNKNOWN)
         self._count("looked")
-        sender = displayed(self._senders, asked.sender)
-        return self._html(request, lambda words: views.ask_confirm(words, asked, sender))
+        return self._ask_confirm(request, asked)
 
     async def _confirm(self, request: web.Request) -> web.Response:
-        token = request.match_info["token"].rstrip(_TRAILING)
+        token = _token(request)
         asked = await self._confirmations.asked(token, self._clock())
         if asked is None and (answer := self._held_off(request)):
             return answer
         if await self._read(request) is not Wanted.CONFIRM:
             self._count("unclear")
-            if asked is None:
-                return self._confirmed(request, Confirmed.UNKNOWN, None)
-            sender = displayed(self._senders, asked.sender)
-            return self._html(request, lambda words: views.ask_confirm(words, asked, sender), 400)
+            return self._ask_confirm(request, asked, 400) if asked else self._confirmed(request, UNKNOWN)
         caller = self._caller(request)
         try:
-            result = await self._confirmations.confirm(
+            confirmation = await self._confirmations.confirm(
                 token, source=caller.source, user_agent=caller.user_agent, now=self._clock()
             )
         except Refusal as refusal:
             return self._failed(request, refusal)
-        if result is Confirmed.NOW:
+        if confirmation.result is Confirmed.NOW:
             self._count("confirmed")
-        return self._confirmed(request, result, asked)
+        return self._confirmed(request, confirmation)
 
-    def _confirmed(self, request: web.Request, result: Confirmed, asked: Asked | None) -> web.Response:
+    def _ask_confirm(self, request: web.Request, asked: Asked, status: int = 200) -> web.Response:
+        sender = displayed(self._senders, asked.sender)
+        return self._html(request, lambda words: views.ask_confirm(words, asked, sender), status)
+
+    def _confirmed(self, request: web.Request, confirmation: Confirmation) -> web.Response:
+        asked = confirmation.asked
         sender = displayed(self._senders, asked.sender) if asked else None
-        return self._html(request, lambda words: views.confirmed(words, result, asked, sender))
+        return self._html(request, lambda words: views.confirmed(words, confirmation, sender))
 
     async def _nowhere(self, request: web.Request) -> web.Response:
         """A link that was cut before the token began, or somebody who looks around."""
         return self._held_off(request) or self._html(request, views.invalid, 404)
+
+
+def _token(request: web.Request) -> str:
+    return request.match_info["token"].rstrip(_TRAILING)
 
 
 async def _sweep(connections: Connections) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.web.confirm import Asked, Confirmed
+from engine.web.confirm import Asked, Confirmation, Confirmed
 from engine.web.displayed import Displayed
 from engine.web.page import Button, Page, Part, Words, masked
 from suppression.unsubscribe import Unsubscribe
@@ -103,7 +103,8 @@ def ask_confirm(words: Words, asked: Asked, sender: Displayed) -> Page:
     return Page(words("confirm_page"), words("confirm_title"), (part,), sender=sender)
 
 
-def confirmed(words: Words, result: Confirmed, asked: Asked | None, sender: Displayed | None) -> Page:
+def confirmed(words: Words, confirmation: Confirmation, sender: Displayed | None) -> Page:
+    result, asked = confirmation.result, confirmation.asked
     if result is Confirmed.UNKNOWN:
         return _invalid(words, words("confirm_invalid_lead"))
     key = {Confirmed.NOW: "confirmed", Confirmed.BEFORE: "confirmed_before", Confirmed.EXPIRED: "expired"}[result]
@@ -123,6 +124,8 @@ def _facts(
 
 
 def _asked(words: Words, asked: Asked, sender: Displayed) -> tuple[tuple[str, str], ...]:
+    if not asked.address:
+        return ((words("sender"), words.name(sender.legal_name)),)
     topics = words("topics_separator").join(map(words.name, asked.topics))
     return (
         (words("sender"), words.name(sender.legal_name)),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from engine.flow.tokens import TokenRing
-from engine.web.confirm import Asked, Confirmed
+from engine.web.confirm import Asked, Confirmation, Confirmed
 from engine.web.displayed import SenderDisplay
 from engine.web.listener import OptOutListener
 from engine.web.optout import OptOuts
@@ -99,16 +99,16 @@ class FakeConfirmations:
     async def asked(self, token: str, now: float) -> Asked | None:
         return self.known.get(token) or self.expired.get(token)
 
-    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmed:
+    async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
         if self.failure:
             raise Refusal("unavailable", "", "", self.failure)
         if token in self.expired:
-            return Confirmed.EXPIRED
+            return Confirmation(Confirmed.EXPIRED, self.expired[token])
         if token not in self.known:
-            return Confirmed.UNKNOWN
+            return Confirmation(Confirmed.UNKNOWN)
         seen = any(token == done for done, _, _ in self.confirmed)
         self.confirmed.append((token, source, user_agent))
-        return Confirmed.BEFORE if seen else Confirmed.NOW
+        return Confirmation(Confirmed.BEFORE if seen else Confirmed.NOW, self.known[token])
 
 
 @dataclass
@@ -145,8 +145,12 @@ async def site(ledger: MemoryLedger | None = None, **words: object) -> AsyncIter
         senders={"shop": SHOP, "hostile": HOSTILE},
         clock=time.time,
     )
+    uncaught: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: uncaught.append(repr(context)))
     await listener.start()
     try:
         yield Site(listener, ledger, confirmations, faults)
     finally:
         await listener.close()
+    # In the engine, what nobody catches stops the process.
+    assert uncaught == []

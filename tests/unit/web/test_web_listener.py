@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -319,6 +321,49 @@ def test_garbage_is_no_request() -> None:
     assert with_site(steps).events == []
 
 
+def test_hostile_bytes_are_answered_or_cut_and_nothing_else() -> None:
+    """Requests with a few octets changed, at random but the same ones each run."""
+    chance = random.Random(8058)
+    honest = (
+        b"POST /u/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\nConnection: close\r\n\r\nList-Unsubscribe=One-Click"
+        % (token().encode())
+    )
+
+    async def steps(session, running) -> None:
+        for _ in range(250):
+            data = bytearray(honest)
+            for _ in range(chance.randrange(1, 8)):
+                kind, place = chance.randrange(3), chance.randrange(len(data))
+                if kind == 0:
+                    data[place] = chance.randrange(256)
+                elif kind == 1:
+                    del data[place : place + chance.randrange(1, 40)]
+                else:
+                    data[place:place] = chance.choice(
+                        [b"\r\n", b"\0", b"\xff" * 9, b"%00", b"Transfer-Encoding: chunked\r\n"]
+                    )
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.listener.port)
+            writer.write(bytes(data))
+            writer.write_eof()
+            with contextlib.suppress(ConnectionError):
+                answer = await reader.read()
+                assert answer[:9] in (b"HTTP/1.1 ", b"HTTP/1.0 ", b""), answer[:80]
+                assert answer[9:10] in (b"2", b"4", b""), answer[:80]
+            writer.close()
+        assert (await got(session, running.link(), "POST", data=ONE_CLICK))[0] == 200
+
+    with_site(steps, unknown_burst=10_000, timeout=1.0)
+
+
+def test_a_link_outlives_its_sender() -> None:
+    async def steps(session, running) -> None:
+        link = running.link(sender="gone")
+        assert "<bdi>gone</bdi>" in (await got(session, link))[1]
+        assert (await got(session, link, "POST", data=ONE_CLICK))[0] == 200
+
+    assert with_site(steps).events[0].sender == "gone"
+
+
 def test_double_opt_in_asks_first_and_confirms_on_the_button() -> None:
     async def steps(session, running) -> None:
         running.confirmations.known["abc"] = Asked("shop", ("秋", "冬"), "taro@example.jp")
@@ -363,7 +408,7 @@ def test_without_double_opt_in_every_link_is_unknown() -> None:
     async def run() -> None:
         nobody = NoConfirmations()
         assert await nobody.asked("x", 0.0) is None
-        assert await nobody.confirm("x", source="", user_agent="", now=0.0) == "unknown"
+        assert (await nobody.confirm("x", source="", user_agent="", now=0.0)).result == "unknown"
 
     asyncio.run(run())
 

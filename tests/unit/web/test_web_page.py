@@ -13,7 +13,7 @@ from importlib.resources import files
 import pytest
 
 from engine.web import views
-from engine.web.confirm import Asked, Confirmed
+from engine.web.confirm import Asked, Confirmation, Confirmed
 from engine.web.displayed import SenderDisplay, displayed
 from engine.web.page import Pages, Words, cleaned, masked, read_words
 from engine.web.views import Receipt, Stopped
@@ -70,14 +70,15 @@ def every_page(words: Words) -> dict[str, views.Page]:
         "busy": views.busy(words),
         "down": views.down(words),
         "confirm": views.ask_confirm(words, ASKED, SHOP),
+        "confirm of whom": views.ask_confirm(words, Asked("shop"), SHOP),
         "confirm all": views.ask_confirm(words, Asked("shop", (), "a@b.jp"), SHOP),
         "hostile": views.ask(words, EVIL, HOSTILE),
         "hostile stopped": views.stopped(words, EVIL, HOSTILE, Stopped.TOPIC, RECEIPT),
         "hostile confirm": views.ask_confirm(words, Asked("x", (EVIL.topic,), EVIL.address), HOSTILE),
     }
     for result in Confirmed:
-        made[f"confirmed {result}"] = views.confirmed(words, result, ASKED, SHOP)
-        made[f"confirmed {result} nobody"] = views.confirmed(words, result, None, None)
+        made[f"confirmed {result}"] = views.confirmed(words, Confirmation(result, ASKED), SHOP)
+        made[f"confirmed {result} nobody"] = views.confirmed(words, Confirmation(result), None)
     return made
 
 
