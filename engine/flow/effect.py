@@ -10,6 +10,7 @@ lately; a refusal is watched for WATCH_SECONDS.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Watched:
 class OptOutEffect:
     def __init__(self, suppression: Suppression, on_wire: Callable[[], Iterable[Recipient]]) -> None:
         """`on_wire`: the recipients of every transaction that has begun and has not ended."""
-        self.recent: dict[bytes, Watched] = {}
+        self.recent: OrderedDict[bytes, Watched] = OrderedDict()
         """Wide key of an address -> its latest opt-out, oldest first."""
         self.pending: dict[bytes, Watched] = {}
         """Those of them that may still have something on the wire."""
@@ -53,8 +54,8 @@ class OptOutEffect:
     def acknowledged(self, address: str, now: float) -> None:
         """Call it when the event is in force, before its answer leaves. Cheap: looking is shared."""
         recent = self.recent
-        while recent and (oldest := next(iter(recent.items())))[1].at < now - WATCH_SECONDS:
-            del recent[oldest[0]]
+        while recent and recent[next(iter(recent))].at < now - WATCH_SECONDS:
+            recent.popitem(last=False)
         if len(recent) >= MOST_WATCHED:
             self.unwatched += 1
             return
