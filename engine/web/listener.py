@@ -175,10 +175,10 @@ class OptOutListener:
     def _count(self, result: str) -> None:
         self.counts.results[result] += 1
 
-    def _failed(self, request: web.Request, refusal: Refusal) -> web.Response:
+    def _failed(self, request: web.Request, refusal: Refusal, sender: Displayed | None) -> web.Response:
         self._count("failed")
         log.error("opt-out not recorded: %s", refusal.text)
-        answer = self._html(request, views.down, 503)
+        answer = self._html(request, lambda words: views.down(words, sender), 503)
         answer.headers[hdrs.RETRY_AFTER] = "60"
         return answer
 
@@ -231,7 +231,7 @@ class OptOutListener:
             try:
                 await self.opt_outs.stop(wish, reach, "one-click", self._caller(request))
             except Refusal as refusal:
-                return self._failed(request, refusal)
+                return self._failed(request, refusal, displayed(self._senders, wish.sender))
             self._count("one_click")
         return web.Response(text=ONE_CLICK_ANSWER)
 
@@ -240,7 +240,7 @@ class OptOutListener:
         try:
             await self.opt_outs.stop(wish, reach, "web-page", caller)
         except Refusal as refusal:
-            return self._failed(request, refusal)
+            return self._failed(request, refusal, displayed(self._senders, wish.sender))
         self._count("page")
         sender = displayed(self._senders, wish.sender)
         receipt = Receipt(caller.request, self._clock())
@@ -272,7 +272,7 @@ class OptOutListener:
                 token, source=caller.source, user_agent=caller.user_agent, now=self._clock()
             )
         except Refusal as refusal:
-            return self._failed(request, refusal)
+            return self._failed(request, refusal, displayed(self._senders, asked.sender) if asked else None)
         if confirmation.result is Confirmed.NOW:
             self._count("confirmed")
         return self._confirmed(request, confirmation)

@@ -133,7 +133,7 @@ class Pages:
     def html(self, page: Page, language: str) -> bytes:
         words = self.words[language]
         other = next(name for name in LANGUAGES if name != language)
-        heading = words.name(page.sender.legal_name) if page.sender else words("page")
+        heading = words.name(page.sender.legal_name) if page.sender else page.name
         # A name may hold a $: substitute looks at the skeleton only, never at what it has put in.
         text = self._skeleton.substitute(
             lang=language,

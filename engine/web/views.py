@@ -75,21 +75,23 @@ def stopped(words: Words, wish: Unsubscribe, sender: Displayed, reach: Stopped, 
 
 def invalid(words: Words) -> Page:
     """A link that is not ours, or not whole."""
-    return _invalid(words, words("invalid_lead"))
+    return _invalid(words, words("page"), words("invalid_lead"))
 
 
-def _invalid(words: Words, lead: str) -> Page:
+def _invalid(words: Words, about: str, lead: str) -> Page:
     parts = (Part(paragraphs=(lead,)), Part(heading=words("invalid_help_title"), points=words.points()))
-    return Page(words("invalid_page"), words("invalid_title"), parts, "stopped")
+    return Page(about, words("invalid_title"), parts, "stopped")
 
 
 def busy(words: Words) -> Page:
-    return Page(words("busy_page"), words("busy_title"), (Part(paragraphs=(words("busy_lead"),)),), "stopped")
+    return Page(words("page"), words("busy_title"), (Part(paragraphs=(words("busy_lead"),)),), "stopped")
 
 
-def down(words: Words) -> Page:
-    """The ledger's disk has failed: nothing may be promised."""
-    return Page(words("down_page"), words("down_title"), (Part(paragraphs=(words("down_lead"),)),), "stopped")
+def down(words: Words, sender: Displayed | None) -> Page:
+    """The ledger's disk has failed: nothing may be promised, but there may be another way."""
+    more = (words("down_contact"),) if sender and sender.contacts else ()
+    part = Part(paragraphs=(words("down_lead"), *more))
+    return Page(words("page"), words("down_title"), (part,), "stopped", sender)
 
 
 def ask_confirm(words: Words, asked: Asked, sender: Displayed) -> Page:
@@ -106,7 +108,7 @@ def ask_confirm(words: Words, asked: Asked, sender: Displayed) -> Page:
 def confirmed(words: Words, confirmation: Confirmation, sender: Displayed | None) -> Page:
     result, asked = confirmation.result, confirmation.asked
     if result is Confirmed.UNKNOWN:
-        return _invalid(words, words("confirm_invalid_lead"))
+        return _invalid(words, words("confirm_page"), words("confirm_invalid_lead"))
     key = {Confirmed.NOW: "confirmed", Confirmed.BEFORE: "confirmed_before", Confirmed.EXPIRED: "expired"}[result]
     facts = _asked(words, asked, sender) if asked and sender else ()
     part = Part(paragraphs=(words(f"{key}_lead"),), facts_label=words("details"), facts=facts)

@@ -68,7 +68,8 @@ def every_page(words: Words) -> dict[str, views.Page]:
         "all before": views.stopped(words, WISH, SHOP, Stopped.ALL, None),
         "invalid": views.invalid(words),
         "busy": views.busy(words),
-        "down": views.down(words),
+        "down": views.down(words, SHOP),
+        "down nobody": views.down(words, None),
         "confirm": views.ask_confirm(words, ASKED, SHOP),
         "confirm of whom": views.ask_confirm(words, Asked("shop"), SHOP),
         "confirm all": views.ask_confirm(words, Asked("shop", (), "a@b.jp"), SHOP),
@@ -119,6 +120,12 @@ def test_who_what_and_whom() -> None:
     assert [button["value"] for button in shown("topic").all("button")] == ["all"]
     assert shown("all").all("button") == shown("all before").all("button") == []
     assert {"href": "mailto:support@news.example.jp"} in page.all("a")
+
+
+def test_who_cannot_be_served_learns_of_another_way() -> None:
+    assert "下記の連絡先" in shown("down").text
+    assert SHOP.contacts[0] in shown("down").text
+    assert "下記の連絡先" not in shown("down nobody").text
 
 
 def test_a_receipt_is_in_japans_time() -> None:
