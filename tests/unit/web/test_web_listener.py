@@ -133,6 +133,19 @@ def test_known_and_unknown_links_answer_one_click_alike() -> None:
     assert len(with_site(steps).events) == 1
 
 
+def test_no_link_of_any_kind_is_answered_sooner_than_a_record_takes() -> None:
+    async def steps(session, running) -> None:
+        await got(session, running.link(), "POST", data=ONE_CLICK)
+        running.listener.opt_outs.usual_seconds = usual = 0.08
+        loop = asyncio.get_running_loop()
+        for link in (running.link(), running.base + "/u/x", running.link() + "x"):
+            began = loop.time()
+            assert (await got(session, link, "POST", data=ONE_CLICK))[0] == 200
+            assert loop.time() - began >= usual * 0.9
+
+    with_site(steps)
+
+
 def test_links_of_every_key_work_and_so_does_one_with_a_mark_behind_it() -> None:
     async def steps(session, running) -> None:
         for number, (key, mark) in enumerate(((OLD, ""), (NEW, "."), (NEW, ">"), (NEW, "」"), (NEW, ")."))):
