@@ -14,7 +14,8 @@ from engine.flow.tokens import TokenRing
 from engine.web.confirm import Asked, Confirmation, Confirmed
 from engine.web.displayed import SenderDisplay
 from engine.web.listener import OptOutListener
-from engine.web.optout import OptOuts
+from engine.web.optout import USER_AGENT_LIMIT, OptOuts
+from engine.web.source import UNKNOWN
 from suppression import LedgerFailed, Suppression, confirm
 
 
@@ -38,7 +39,8 @@ class SignUps:
 
     async def confirm(self, token: str, *, source: str, user_agent: str, now: float) -> Confirmation:
         del now
-        act = await self._records.confirm(token, source, user_agent)
+        shown = "".join(character for character in user_agent if character.isprintable())[:USER_AGENT_LIMIT]
+        act = await self._records.confirm(token, "" if source == UNKNOWN else source, shown)
         if act is None or act.confirmed is None:
             return Confirmation(Confirmed.EXPIRED if act is not None and act.has_run_out else Confirmed.UNKNOWN)
         result = Confirmed.BEFORE if act.confirmed.is_repeated else Confirmed.NOW
