@@ -286,12 +286,12 @@ def test_a_snapshot_that_cannot_be_written_costs_time_only(opened, settings, cap
 
 
 def test_many_standings_keep_the_ready_decisions_bounded(opened, monkeypatch) -> None:
-    monkeypatch.setattr("suppression.face._MAX_CELLS", 3)
+    monkeypatch.setattr("suppression.columns._MAX_CELLS", 3)
     suppression = opened()
     suppression.apply_now([yes("a@x.jp"), no("b@x.jp"), HardBounce("c@x.jp", 1.0, "smtp")])
     for category in Category:
         ask(suppression, "a@x.jp", "b@x.jp", "c@x.jp", category=category)
-    assert len(suppression._columns) < len(Category)
+    assert len(suppression._columns.ready) < len(Category)
     assert ask(suppression, "a@x.jp") == [SEND]
 
 
