@@ -152,6 +152,8 @@ class Columns:
             return [policy.CAT_UNKNOWN] * (len(known) + len(more))
         if rules is None:
             return [policy.RULES_NONE] * (len(known) + len(more))
+        if not more:
+            return known
         grown = known + [
             policy.decide(rules, column.category, one.address, one.towards(column.topic), column.now) for one in more
         ]

@@ -51,7 +51,7 @@ class Basis(IntEnum):
 
 
 class Covers(IntFlag):
-    """What the consent's display said would be mailed. Never inferred (LAW.md 2.5 A2)."""
+    """What the consent's display said would be mailed. Never inferred."""
 
     AD = 1
     MAIL_ORDER = 2

@@ -82,7 +82,7 @@ class Suppression:
 
     def __init__(self, settings: SuppressionSettings, clock: Callable[[], float]) -> None:
         self._clock = clock
-        tables = open_tables(settings.rules)
+        self.tables = open_tables(settings.rules)
         self._snapshot = settings.folder / "index.snapshot"
         self._ledger = Ledger(settings.folder, self._installed)
         try:
@@ -96,7 +96,7 @@ class Suppression:
         self.history = History(settings.folder / "ledger.sqlite")
         day = day_of(clock())
         self._midnight = begins(day + 1)
-        self._columns = Columns(tables, self._index.standings, self._ledger.senders, self._ledger.topics, day)
+        self._columns = Columns(self.tables, self._index.standings, self._ledger.senders, self._ledger.topics, day)
         if orders:
             self._columns.set_orders(orders)
         self._names = len(self._ledger.senders) + len(self._ledger.topics)
