@@ -13,11 +13,13 @@ from engine.cli import (
     enqueue,
     evidence,
     forms,
+    law,
     retention,
     running,
     status,
     unsubscribe_key,
     user,
+    whynot,
 )  # fmt: skip
 
 
@@ -38,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     user.register(commands)
     retention.register(commands)
     unsubscribe_key.register(commands)
+    law.register(commands)
+    whynot.register(commands)
     return parser
 
 

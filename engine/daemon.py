@@ -28,12 +28,12 @@ from engine.signer.client import SignerFailed
 from engine.spool.database import SpoolUnusable
 from engine.spool.port import SpoolFailed
 from engine.supervisor import Supervisor
-from suppression import LedgerFailed, LedgerRefused, SecretError
+from suppression import LedgerFailed, LedgerRefused, RulesError, SecretError
 
 log = logging.getLogger(__name__)
 
 STARTING_FAILS = (
-    SpoolUnusable, SignerFailed, SecretError, LedgerRefused, LedgerFailed, SocketError, OSError,
+    SpoolUnusable, SignerFailed, SecretError, RulesError, LedgerRefused, LedgerFailed, SocketError, OSError,
 )  # fmt: skip
 """What a start may fail with: each text names the thing and the remedy."""
 FATAL = (SpoolFailed, JournalFailed, SignerFailed, LedgerFailed)

@@ -25,6 +25,7 @@ from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
 from engine.flow.lastsent import LastSent
+from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
@@ -54,7 +55,7 @@ from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from engine.web.listener import OptOutListener
-from suppression import Suppression
+from suppression import SenderState, Suppression
 from suppression.day import day_of
 from suppression.sent import SentStore
 
@@ -238,6 +239,7 @@ class Engine:
             wire.Backup: self._backups().answer,
             **self._wire_retention(),
             **self._records(ring, reads),
+            **self._wire_law(),
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
@@ -278,6 +280,12 @@ class Engine:
             clock=self.clock,
             disk_floor=settings.spool.disk_floor,
         )
+
+    def _wire_law(self) -> dict[type[wire.Request], Answer]:
+        for name, sender in self.settings.senders.items():
+            state = SenderState(mail_order=sender.mail_order, regions=sender.regions)
+            self.suppression.set_sender(name, state)
+        return Law(self.suppression, self.accept.check_sender, self.clock).answers()
 
     def _wire_retention(self) -> dict[type[wire.Request], Answer]:
         self.retention = Retention(

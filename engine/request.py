@@ -87,6 +87,8 @@ class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
     evidence: Evidence = ""
     message_id: Reference = ""
     """The mail that triggered it."""
+    until: Annotated[str, Meta(max_length=10)] = ""
+    """Of a refusal for a period (施行規則5条): its last day in Japan, 2027-01-31."""
 
 
 class OptOutRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -121,6 +123,8 @@ class ConsentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     covers: Annotated[list[Name], Meta(max_length=8)] = []
     """None given: advertising only."""
     topics: Annotated[list[Name], Meta(max_length=64)] = []
+    until: Annotated[str, Meta(max_length=10)] = ""
+    """Last day in Japan on which it holds, such as the end of the contract, 2027-01-31."""
     evidence: Evidence = ""
     method: Annotated[str, Meta(max_length=16)] = ""
     form: Digest | None = None
@@ -221,6 +225,29 @@ class ConsentConfirm(Request, frozen=True, kw_only=True, tag="consent_confirm"):
     user_agent: Annotated[str, Meta(max_length=1024)] = ""
 
 
+class WhyNot(Request, frozen=True, kw_only=True, tag="why_not"):
+    address: Address
+    sender: Name
+    category: Name
+    topic: OptionalName = ""
+    region: Annotated[str, Meta(max_length=8)] = ""
+    """Of the recipient, such as EU; empty: what the sender is set to."""
+
+
+class Order(Request, frozen=True, kw_only=True, tag="order"):
+    """An order of the authorities against a sender: received, released by an officer, or all of them listed."""
+
+    action: Literal["add", "release", "list"]
+    sender: OptionalName = ""
+    kind: Literal["ORDER7", "INSTR14", "SUSP15"] | None = None
+    day: Annotated[str, Meta(max_length=10)] = ""
+    """Date of the order, 2027-01-31."""
+    scope: Annotated[list[Name], Meta(max_length=64)] = []
+    """Topics; none given: everything of the sender."""
+    officer: OptionalName = ""
+    evidence: Annotated[str, Meta(max_length=4096)] = ""
+
+
 AnyRequest = (
     Backup
     | RestoreAddress
@@ -239,4 +266,6 @@ AnyRequest = (
     | Retention
     | Purge
     | Forget
+    | WhyNot
+    | Order
 )

@@ -27,6 +27,7 @@ from engine.request import (
     Id,
     Message,
     OptOutRecord,
+    Order,
     Ping,
     PutForm,
     PutMessage,
@@ -37,6 +38,7 @@ from engine.request import (
     Submit,
     Suppress,
     SuppressMany,
+    WhyNot,
 )
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "Id",
     "Message",
     "OptOutRecord",
+    "Order",
     "Ping",
     "PutForm",
     "PutMessage",
@@ -69,6 +72,7 @@ __all__ = [
     "Submit",
     "Suppress",
     "SuppressMany",
+    "WhyNot",
     "answer",
     "decode_message",
     "decode_recipient",

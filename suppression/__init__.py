@@ -2,10 +2,10 @@
 
 特定電子メール法 3条, 特定商取引法 12条の3. `Suppression` is the face, the event types are what it records, a Decision
 is what it answers. It refuses to guess: an unknown category, an address that cannot be matched, a ledger that failed,
-all block. It imports nothing of the engine. LAW.md, which the files cite by section, is our reading of these laws; it
-is kept outside this tree.
+all block. It imports nothing of the engine. Our reading of these laws is the tables in rules/, for a lawyer to check.
 """
 
+from suppression.columns import SenderState
 from suppression.database import LedgerRefused
 from suppression.decision import Category, Decision, Verdict
 from suppression.events import (
@@ -24,6 +24,8 @@ from suppression.events import (
 )
 from suppression.face import Counts, Imported, Suppression, SuppressionSettings
 from suppression.ledger import LedgerFailed
+from suppression.order import OrderKind, OrderReceived, OrderReleased
+from suppression.rules import RulesError
 from suppression.secret import SecretError
 
 __all__ = [
@@ -42,9 +44,14 @@ __all__ = [
     "LedgerFailed",
     "LedgerRefused",
     "OptOut",
+    "OrderKind",
+    "OrderReceived",
+    "OrderReleased",
     "Restored",
+    "RulesError",
     "Scope",
     "SecretError",
+    "SenderState",
     "Suppression",
     "SuppressionSettings",
     "Verdict",

@@ -29,6 +29,11 @@ def begins(day: int) -> float:
     return float(day * _DAY - _JST)
 
 
+def within(day: int) -> int:
+    """Some time of this day, in microseconds, not before 1970."""
+    return day * _DAY * 1_000_000
+
+
 def number_of(day: date) -> int:
     return (day - _FIRST).days
 

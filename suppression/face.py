@@ -18,21 +18,23 @@ from typing import Final
 
 from suppression import policy
 from suppression.address import IDENTITY_BYTES, Keyring
-from suppression.decision import Category, Decision
+from suppression.columns import Columns, SenderState
+from suppression.day import begins, day_of, day_of_microseconds, within
+from suppression.decision import Decision
 from suppression.events import Event, EventError, check
+from suppression.history import History
 from suppression.ledger import Ledger, Written
 from suppression.opening import fold_again, open_index, open_keyring, save_index
+from suppression.order import OrderEvent, check_order, row_of
+from suppression.orders import OrderAct, read_orders
+from suppression.policy import Finding
+from suppression.reasons import open_tables
 from suppression.recording import Act, Batch, Bulk, Entry, entries_of, microseconds
-from suppression.standing import EVERY
+from suppression.standing import Fact, ages
 
 _log = logging.getLogger(__name__)
 
 _PAIR: Final = struct.Struct("<QQ")
-_CATEGORIES: Final = frozenset(Category)
-_NOBODY: Final = -1
-"""Number of a sender that the ledger has never heard of."""
-_MAX_CELLS: Final = 1_000_000
-"""Decisions kept ready; beyond, they are made anew."""
 _IMPORT_ROWS: Final = 250_000
 _SNAPSHOT_EVENTS: Final = 500_000
 _MAX_REFUSED: Final = 10_000
@@ -44,6 +46,8 @@ class SuppressionSettings:
     """Ledger and snapshot; made with mode 0700."""
     secret_file: Path
     """Mode 0600; made on the first start. Losing it loses every recorded refusal: back it up apart from the ledger."""
+    rules: Path | None = None
+    """Folder of the operator's own decision tables (*.toml) beside those of the package."""
 
 
 @dataclass(slots=True)
@@ -71,31 +75,42 @@ class Imported:
 class Suppression:
     @classmethod
     def open(cls, settings: SuppressionSettings, clock: Callable[[], float] = time.time) -> Suppression:
-        """Raises SecretError and LedgerRefused. Maps the snapshot and replays what came after, or replays all."""
+        """Raises RulesError, SecretError, LedgerRefused. Maps the snapshot and replays what came after, or all."""
         opened = cls(settings, clock)
         opened._ledger.start()
         return opened
 
     def __init__(self, settings: SuppressionSettings, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.tables = open_tables(settings.rules)
         self._snapshot = settings.folder / "index.snapshot"
         self._ledger = Ledger(settings.folder, self._installed)
         try:
             self._keyring: Keyring = open_keyring(settings.secret_file, self._ledger)
             self._index, self._saved = open_index(self._snapshot, self._ledger, self._keyring)
+            orders = read_orders(self._ledger.database)
         except BaseException:
             self._ledger.close()
             raise
         self.counts = Counts()
-        self._columns: dict[tuple[int, str], list[Decision]] = {}
+        self.history = History(settings.folder / "ledger.sqlite")
+        day = day_of(clock())
+        self._midnight = begins(day + 1)
+        self._columns = Columns(self.tables, self._index.standings, self._ledger.senders, self._ledger.topics, day)
+        if orders:
+            self._columns.set_orders(orders)
+        self._names = len(self._ledger.senders) + len(self._ledger.topics)
         self._epoch = self._ledger.last_event()
 
     @property
     def epoch(self) -> int:
-        """Moves with every change, also over restarts: the number of the last event in force. Moves too when the
-        ledger fails, so that what was allowed before is asked again.
+        """Moves with every change: the number of the last event in force, plus what else changed the answers since the
+        start (orders, senders' states, a new day in Japan). Moves too when the ledger fails, so that what was allowed
+        before is asked again.
         """
-        return self._epoch + (self._ledger.failure is not None)
+        if self._clock() >= self._midnight:
+            self._turn()
+        return self._epoch + self._columns.moves + (self._ledger.failure is not None)
 
     @property
     def failure(self) -> str | None:
@@ -114,53 +129,90 @@ class Suppression:
     def decide(self, sender: str, topic: str, category: str, addresses: Iterable[str]) -> list[Decision]:
         return self.decide_identities(sender, topic, category, self.identify(addresses))
 
-    def decide_identities(self, sender: str, topic: str, category: str, identities: Sequence[bytes]) -> list[Decision]:
-        """Fast for some hundred and more at once. Identities as identify made them."""
+    def decide_identities(
+        self,
+        sender: str,
+        topic: str,
+        category: str,
+        identities: Sequence[bytes],
+        display: str = "",
+        region: str = "",
+    ) -> list[Decision]:
+        """Fast for some hundred and more at once. Identities as identify made them. `display`: what the message lacks
+        (DISPLAY_...), empty for nothing. `region`: of the recipients, such as EU, if it is known.
+        """
         joined = b"".join(identities)
         if len(joined) != IDENTITY_BYTES * len(identities):
-            return [self.decide_one(sender, topic, category, identity) for identity in identities]
+            one = self.decide_one
+            return [one(sender, topic, category, identity, display, region) for identity in identities]
         if self._ledger.failure is not None:
             return [policy.UNAVAILABLE] * len(identities)
-        if category not in _CATEGORIES:
-            return [policy.CAT_UNKNOWN] * len(identities)
-        numbers = self._index.find_many(self._ledger.senders.get(sender, _NOBODY), joined)
-        column = self._column(self._ledger.topics.get(topic, EVERY), category)
-        return [column[number] for number in numbers.tolist()]
+        if self._clock() >= self._midnight:
+            self._turn()
+        column = self._columns.column((sender, topic, category, display, region))
+        numbers = self._index.find_many(column.sender, joined)
+        decisions = self._columns.decisions(column)
+        return [decisions[number] for number in numbers.tolist()]
 
-    def decide_one(self, sender: str, topic: str, category: str, identity: bytes) -> Decision:
-        ledger = self._ledger
-        if ledger.failure is not None:
+    def decide_one(
+        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+    ) -> Decision:
+        if self._ledger.failure is not None:
             return policy.UNAVAILABLE
         if len(identity) != IDENTITY_BYTES:
             return policy.ADDR_SYNTAX
+        if self._clock() >= self._midnight:
+            self._turn()
+        columns, asked = self._columns, (sender, topic, category, display, region)
+        column = columns.ready.get(asked) or columns.column(asked)
         exact, wide = _PAIR.unpack(identity)
-        number = self._index.find(ledger.senders.get(sender, _NOBODY), exact, wide)
-        topic_number = ledger.topics.get(topic, EVERY)
-        column = self._columns.get((topic_number, category))
-        if column is None or number >= len(column):
-            if category not in _CATEGORIES:
-                return policy.CAT_UNKNOWN
-            column = self._column(topic_number, category)
-        return column[number]
+        number = self._index.find(column.sender, exact, wide)
+        decisions = column.decisions
+        if number >= len(decisions):
+            decisions = columns.decisions(column)
+        return decisions[number]
+
+    def explain(
+        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+    ) -> Finding:
+        """The same decision, with the row and the article that gave it. Not for the hot path."""
+        decision = self.decide_one(sender, topic, category, identity, display, region)
+        if decision in (policy.UNAVAILABLE, policy.ADDR_SYNTAX):
+            return Finding(decision)
+        asked = (sender, topic, category, display, region)
+        exact, wide = _PAIR.unpack(identity)
+        return self._columns.explain(asked, self._index.find(self._columns.column(asked).sender, exact, wide))
+
+    def set_sender(self, name: str, state: SenderState) -> None:
+        """In force for the next question; the epoch moves if it is another state than before."""
+        self._columns.set_sender(name, state)
 
     async def apply(self, events: Sequence[Event]) -> int:
         """Durable, then in force, then the answer: the epoch. Raises EventError (nothing recorded), LedgerFailed."""
-        if not events:
-            return self._epoch
-        return await asyncio.wrap_future(self._ledger.put(self._batch(events)))
+        if events:
+            await asyncio.wrap_future(self._ledger.put(self._batch(events)))
+        return self.epoch
+
+    async def apply_order(self, event: OrderEvent) -> int:
+        """The same for an order or its release."""
+        now = self._clock()
+        check_order(event, now)
+        return await self.perform(OrderAct(row_of(event, microseconds(now))))
 
     def apply_now(self, events: Sequence[Event]) -> int:
         """The same for programs without a loop: waits."""
-        if not events:
-            return self._epoch
-        return self._ledger.put(self._batch(events)).result()
+        if events:
+            self._ledger.put(self._batch(events)).result()
+        return self.epoch
 
     async def perform(self, act: Act) -> int:
         """As apply, for what is more than events: durable, in force, then the epoch. Raises LedgerFailed."""
-        return await asyncio.wrap_future(self._ledger.put(act))
+        await asyncio.wrap_future(self._ledger.put(act))
+        return self.epoch
 
     def perform_now(self, act: Act) -> int:
-        return self._ledger.put(act).result()
+        self._ledger.put(act).result()
+        return self.epoch
 
     def load(
         self,
@@ -223,33 +275,43 @@ class Suppression:
                     break
         return bulk
 
-    def _column(self, topic: int, category: str) -> list[Decision]:
-        """The decision for every standing. Call it after the standings' numbers were looked up."""
-        standings = self._index.standings
-        column = self._columns.get((topic, category), [])
-        if len(column) < len(standings):
-            if sum(map(len, self._columns.values())) > _MAX_CELLS:
-                self._columns.clear()
-            more = standings[len(column) :]
-            column = column + [policy.decide(category, known.address, known.towards(topic)) for known in more]
-            self._columns[topic, category] = column
-        return column
+    def _turn(self) -> None:
+        day = day_of(self._clock())
+        self._columns.turn(day)
+        self._midnight = begins(day + 1)
 
     def _installed(self, written: Sequence[Written], last: int) -> None:
         """In the writer thread, after the commit."""
         wides: dict[int, None] = {}
         for batch, facts in written:
             if isinstance(batch, Bulk):
-                others = self._index.install_fresh(facts, b"".join(batch.identities))
-                wides.update((_PAIR.unpack(batch.identities[position])[1], None) for position in others)
+                wides.update(dict.fromkeys(self._install_bulk(batch, facts)))
             else:
                 wides.update((fact.wide, None) for fact in facts)
         fold_again(self._index, self._ledger, wides)
+        names = len(self._ledger.senders) + len(self._ledger.topics)
+        if names != self._names:
+            self._names = names
+            self._columns.names_grew()
+        if any(isinstance(batch, OrderAct) for batch, _ in written):
+            self._columns.set_orders(read_orders(self._ledger.database))
         self.counts.commits += 1
         self.counts.events += last - self._epoch
         self._epoch = last
         if last - self._saved > max(_SNAPSHOT_EVENTS, self._saved // 2):
             self._save()
+
+    def _install_bulk(self, bulk: Bulk, facts: Sequence[Fact]) -> Iterator[int]:
+        """Answers the wide keys that have to be folded from all that is recorded. What ages goes in day by day."""
+        days: dict[int, list[int]] = {0: list(range(len(bulk.ats)))}
+        if any(map(ages, facts)):
+            days = {}
+            for position, at in enumerate(bulk.ats):
+                days.setdefault(day_of_microseconds(at), []).append(position)
+        for day, positions in days.items():
+            dated = [fact._replace(at=within(day)) for fact in facts]
+            for other in self._index.install_fresh(dated, b"".join([bulk.identities[one] for one in positions])):
+                yield _PAIR.unpack(bulk.identities[positions[other]])[1]
 
     def _save(self) -> None:
         """A cache: if it cannot be written, the next start takes longer."""

@@ -24,7 +24,7 @@ import apsw
 
 from suppression.database import LedgerRefused, lock, open_database
 from suppression.recording import Act, Batch, Bulk, Entry
-from suppression.standing import EVERY, Fact
+from suppression.standing import AGEING, EVERY, Fact, Kind
 
 _KEY_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ROWS_PER_STATEMENT: Final = 100
@@ -42,6 +42,13 @@ _VALUES: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
 _SAME: Final = 7
 """Parameters of a bulk that all its rows share; then four for each row."""
 _PAIR: Final = struct.Struct("<qq")
+_ALIKE: Final = (
+    f"SELECT kind, sender, topic, CASE WHEN kind = {Kind.CONSENT} AND detail & 255 IN "  # noqa: S608 - our numbers
+    f"({', '.join(str(int(basis)) for basis in sorted(AGEING))}) AND detail < 65536 "
+    "THEN (at + 32400000000) / 86400000000 * 86400000000 ELSE 0 END, "
+    "detail, exact, wide FROM event WHERE id > ? ORDER BY id"
+)
+"""The time of what ages is rounded down to its day in Japan; day_of_microseconds takes that for the same day."""
 _FACT: Final = "kind, wide, exact, sender, topic, at, detail"
 
 Row = tuple[int, int, int, int, int, int, int, int, int, int, str]
@@ -132,14 +139,12 @@ class Ledger:
 
     def alike_after(self, event: int) -> Iterator[tuple[Fact, bytes]]:
         """All later facts, those that are equal but for address and time together: one of them, and the identities.
-        Only before start.
+        What ages is grouped by its day. Only before start.
         """
-        groups: dict[tuple[int, int, int, int], array[int]] = defaultdict(lambda: array("q"))
-        rows = self._database.execute(
-            "SELECT kind, sender, topic, detail, exact, wide FROM event WHERE id > ? ORDER BY id", (event,)
-        )
-        for number, (kind, sender, topic, detail, exact, wide) in enumerate(rows, 1):
-            groups[kind, sender, topic, detail].extend((exact, wide))
+        groups: dict[tuple[int, int, int, int, int], array[int]] = defaultdict(lambda: array("q"))
+        rows = self._database.execute(_ALIKE, (event,))
+        for number, (kind, sender, topic, at, detail, exact, wide) in enumerate(rows, 1):
+            groups[kind, sender, topic, at, detail].extend((exact, wide))
             if number % _REPLAY_ROWS == 0:
                 yield from _alike(groups)
                 groups.clear()
@@ -283,9 +288,9 @@ class Ledger:
             answer.set_exception(LedgerFailed(self.failure))
 
 
-def _alike(groups: dict[tuple[int, int, int, int], array[int]]) -> Iterator[tuple[Fact, bytes]]:
-    for (kind, sender, topic, detail), keys in groups.items():
-        yield Fact(kind, 0, 0, sender, topic, 0, detail), keys.tobytes()
+def _alike(groups: dict[tuple[int, int, int, int, int], array[int]]) -> Iterator[tuple[Fact, bytes]]:
+    for (kind, sender, topic, at, detail), keys in groups.items():
+        yield Fact(kind, 0, 0, sender, topic, at, detail), keys.tobytes()
 
 
 @lru_cache(maxsize=2)

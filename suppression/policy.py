@@ -1,160 +1,244 @@
-"""The decision: may a message of this category go to an address that stands so? (LAW.md 2.2 to 2.4)
+"""The decision: may a message of this category go to an address that stands so, today, in these circumstances?
 
-特定電子メール法 3条, 6条, 施行規則2条・3条・6条; 特定商取引法 12条の3. Two tables by category, one for a refusal and
-one for the ground to send, read in the order of precedence of LAW.md 2.2; several grounds give the best of their cells.
-Not asked here yet: identity, orders, display, region (rows 2 to 4, 13, 14). Whatever has no row is blocked.
+特定電子メール法 3条から7条, 施行規則2条から6条; 特定商取引法 12条の3, 14条, 15条. What the answer is stands in the
+tables (suppression/rules/*.toml); this file only knows how to ask them: row after row of the precedence, the opt-outs
+before the grounds, of several grounds the best. Whatever has no row, or is not known, is blocked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from suppression.decision import Category, Decision, Verdict
-from suppression.events import AddressState, Basis, Covers
+from suppression.events import AddressState, Basis
+from suppression.order import NO_ORDER, OrderKind, OrderState
 from suppression.standing import Ground, Refusal, Stand
+from suppression.tables import Cell, Row, Rules
 
-_AD, _AD_MO, _TX_AD, _OTHER_AD = Category.AD, Category.AD_MO, Category.TX_AD, Category.OTHER_AD
-_FREE_AD, _CONFIRM, _TX, _NP = Category.FREE_AD, Category.CONFIRM, Category.TX, Category.NP
+CAT_UNKNOWN: Final = Decision(Verdict.BLOCK, "CAT_UNKNOWN", "")
+ADDR_SYNTAX: Final = Decision(Verdict.BLOCK, "ADDR_SYNTAX", "")
+UNAVAILABLE: Final = Decision(Verdict.BLOCK, "SUPPRESSION_UNAVAILABLE", "")
+RULES_NONE: Final = Decision(Verdict.BLOCK, "RULES_NONE", "")
+_REGION_UNKNOWN: Final = Decision(Verdict.BLOCK, "REGION_UNKNOWN", "")
 
-
-def _send(basis: str) -> Decision:
-    return Decision(Verdict.SEND, "", basis)
-
-
-def _strip(reason: str) -> Decision:
-    return Decision(Verdict.STRIP, reason, "")
+HOME: Final = "JP"
 
 
-def _block(reason: str) -> Decision:
-    return Decision(Verdict.BLOCK, reason, "")
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All that decides beside category and address."""
+
+    day: int
+    """Today in Japan, counted from 1970-01-01."""
+    orders: OrderState = NO_ORDER
+    identity: str = ""
+    """Why the sender's identity is not established (IDENTITY_...); empty: it is."""
+    display: str = ""
+    """What the message lacks (DISPLAY_...); empty: nothing."""
+    mail_order: bool = True
+    """Whether an incidental advertisement may be for mail order. Not known counts as yes."""
+    regions: tuple[str, ...] = (HOME,)
+    """Whose law applies to the recipient; every one of them must allow."""
 
 
-CAT_UNKNOWN: Final = _block("CAT_UNKNOWN")
-ADDR_SYNTAX: Final = _block("ADDR_SYNTAX")
-UNAVAILABLE: Final = _block("SUPPRESSION_UNAVAILABLE")
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """With the row and the cell that gave it, for people who ask why."""
 
-MAILBOX: Final[dict[AddressState, Decision]] = {
-    AddressState.NULL_MX: _block("ADDR_NULLMX"),
-    AddressState.FICT_CONFIRMED: _block("ADDR_FICTITIOUS"),
-    AddressState.FICT_SUSPECT: Decision(Verdict.HOLD, "ADDR_FICT_REVIEW", ""),
-    AddressState.UNKNOWN_USER: _block("ADDR_UNKNOWN"),
-}
-"""Rows 5 to 8: whatever the category (特電法6条 covers any bulk mail for business)."""
-
-_R6_1, _R6_2, _R6_3 = _send("R6_1"), _send("R6_2"), _send("R6_3")
-_FREE: Final = _send("NOT_SPECIFIED")
-_ONCE: Final = _send("R2_CONFIRM")
-_NO_CONSENT, _NO_RECORD = _block("NO_CONSENT"), _block("NO_CONSENT_RECORD")
-_C1, _C1_MO = _send("C1_OPTIN"), _send("C1_MO")
-_NOADS, _PRIVATE = _block("PUBLISHED_NOADS"), _block("PUBLISHED_PRIVATE")
+    decision: Decision
+    row: str = ""
+    article: str = ""
 
 
-def _refused(reason: str) -> dict[Category, Decision]:
-    """One row of LAW.md 2.4. TX_AD: 施行規則6条1号 would let it go, 12条の3 2項 not if the advertisement is for mail
-    order, and nobody says here which it is: the ad comes out (A1). OTHER_AD: against the will is doubtful now.
+@dataclass(frozen=True, slots=True)
+class _Question:
+    rules: Rules
+    category: Category
+    address: AddressState
+    stand: Stand
+    now: Circumstances
+
+    @property
+    def refusal(self) -> Refusal:
+        lasting = self.stand.refusal
+        return Refusal.PERIOD if lasting is Refusal.NONE and self.now.day <= self.stand.period else lasting
+
+    def of(self, cell: Cell) -> Decision | None:
+        return cell.mail_order if self.now.mail_order else cell.decision
+
+
+def decide(rules: Rules, category: str, address: AddressState, stand: Stand, now: Circumstances) -> Decision:
+    """Total: any category text, known or not, gives a decision."""
+    return explain(rules, category, address, stand, now).decision
+
+
+def explain(rules: Rules, category: str, address: AddressState, stand: Stand, now: Circumstances) -> Finding:
+    try:
+        question = _Question(rules, Category(category), address, stand, now)
+    except ValueError:
+        return Finding(CAT_UNKNOWN, rules.precedence[0].key, rules.precedence[0].article)
+    stripped: Finding | None = None
+    allowed = Finding(CAT_UNKNOWN)  # replaced at OPTOUT or CONSENT, or nothing of the kind happens
+    decided = False
+    for row in rules.precedence:
+        step = _STEPS[row.key]
+        if (decided and row.key in _WHETHER) or (found := step(question, row, allowed)) is None:
+            continue
+        if found.decision.verdict in _FINAL:
+            return found
+        if row.key in _WHETHER:
+            decided = True
+        if found.decision.verdict is Verdict.STRIP:
+            stripped = stripped or found
+        else:
+            allowed = found
+    return stripped or allowed
+
+
+_FINAL: Final = frozenset({Verdict.BLOCK, Verdict.HOLD})
+_WHETHER: Final = frozenset({"OPTOUT", "ORDER7_RELEASED", "CONSENT"})
+"""Of these the first that answers is the answer: a refusal beats every consent."""
+
+_Step = Callable[[_Question, Row, Finding], Finding | None]
+
+
+def _never(_: _Question, __: Row, ___: Finding) -> Finding | None:
+    return None
+
+
+def _if(holds: Callable[[_Question], bool]) -> _Step:
+    def step(question: _Question, row: Row, _: Finding) -> Finding | None:
+        return _cell(question, row) if holds(question) else None
+
+    return step
+
+
+def _held(kind: OrderKind) -> _Step:
+    return _if(lambda question: kind in question.now.orders.held)
+
+
+def _state(state: AddressState) -> _Step:
+    return _if(lambda question: question.address is state)
+
+
+def _cell(question: _Question, row: Row) -> Finding | None:
+    cell = row.cells[question.category]
+    decision = question.of(cell)
+    return None if decision is None else Finding(decision, row.key, cell.article)
+
+
+def _named(reason: Callable[[_Question], str]) -> _Step:
+    """The caller says why, in a code of its own; the row says what follows."""
+
+    def step(question: _Question, row: Row, _: Finding) -> Finding | None:
+        code = reason(question)
+        found = _cell(question, row) if code else None
+        if found is None or found.decision.verdict is Verdict.SEND:
+            return found
+        return Finding(Decision(found.decision.verdict, code, ""), found.row, found.article)
+
+    return step
+
+
+def _opt_out(question: _Question, _: Row, __: Finding) -> Finding | None:
+    """A refused address may be asked once more when its holder gave it again after the refusal: the fold keeps an
+    address given only if it is later than a lasting refusal.
     """
-    blocked, stripped = _block(reason), _strip(reason)
-    return {
-        **dict.fromkeys((_AD, _AD_MO, _CONFIRM, _NP), blocked),
-        **dict.fromkeys((_TX_AD, _OTHER_AD), stripped),
-        _FREE_AD: _R6_2,
-        _TX: _FREE,
-    }
+    refusal = question.refusal
+    if refusal is Refusal.NONE:
+        return None
+    row = question.rules.optout[refusal.name]
+    cell = row.cells[question.category]
+    again = any(ground.basis is Basis.ADDR_GIVEN and _alive(question, ground) for ground in question.stand.grounds)
+    decision = cell.later if again and cell.later is not None else question.of(cell)
+    return None if decision is None else Finding(decision, row.key, cell.article)
 
 
-REFUSED: Final[dict[Refusal, dict[Category, Decision]]] = {
-    Refusal.TOPIC: _refused("OPTOUT_TOPIC"),
-    Refusal.ALL: _refused("OPTOUT_ALL"),
-    # Row 9 of 2.2 lets no OTHER_AD go after a complaint.
-    Refusal.COMPLAINT: {**_refused("COMPLAINT"), _OTHER_AD: _block("COMPLAINT")},
-}
-
-_INCIDENTAL: Final = {_TX_AD: _R6_1, _OTHER_AD: _R6_3, _FREE_AD: _R6_2, _TX: _FREE, _NP: _FREE}
-"""What may go to whoever gave the address or is a party, without consent to advertising."""
+_SHOWN: Final = frozenset({Basis.OPTIN_REC, Basis.MO_REC})
+"""Consent that can be shown."""
 
 
-def _exempt(basis: str, mail_order: str) -> dict[Category, Decision]:
-    """2 to 4号: advertising may go, mail-order advertising never (leaflet ※1)."""
-    return {**_INCIDENTAL, _AD: _send(basis), _AD_MO: _block(mail_order), _CONFIRM: _ONCE}
+def _released(question: _Question, row: Row, _: Finding) -> Finding | None:
+    """After an order to improve: no exemption counts, and what has no recorded consent is not sent."""
+    if OrderKind.ORDER7 not in question.now.orders.released:
+        return None
+    found = _cell(question, row)
+    if found is None or not question.stand.grounds:
+        return None
+    shown = [ground for ground in question.stand.grounds if ground.basis in _SHOWN]
+    return _best(question, shown) if any(_alive(question, ground) for ground in shown) else found
 
 
-GROUNDS: Final[dict[Basis, dict[Category, Decision]]] = {
-    Basis.OPTIN_REC: {**_INCIDENTAL, _AD: _C1, _AD_MO: _C1_MO, _CONFIRM: _ONCE},
-    Basis.MO_REC: {**_INCIDENTAL, _AD: _C1, _AD_MO: _C1_MO, _CONFIRM: _block("CONFIRM_NEEDLESS")},
-    Basis.OPTIN_NOREC: {**_INCIDENTAL, _AD: _NO_RECORD, _AD_MO: _NO_RECORD, _CONFIRM: _ONCE},
-    Basis.BIZREL: _exempt("EX3_BIZREL", "MO_EX_BIZREL"),
-    Basis.CARD: _exempt("EX2_CARD", "MO_EX_CARD"),
-    Basis.ADDR_GIVEN: {
-        **_INCIDENTAL,
-        _AD: _block("ADDR_NOT_WRITTEN"),
-        _AD_MO: _block("ADDR_NOT_WRITTEN"),
-        _CONFIRM: _ONCE,
-    },
-    Basis.PUBLISHED: {
-        **_exempt("EX4_PUBLISHED", "MO_EX_PUBLISHED"),
-        _OTHER_AD: _send("EX4_PUBLISHED"),
-        _CONFIRM: _send("EX4_PUBLISHED"),
-    },
-    # TX_AD to these two may go to a party of the contract only; that is another ground of its own (BIZREL, ADDR_GIVEN).
-    Basis.PUBLISHED_NOADS: {
-        **dict.fromkeys((_AD, _AD_MO, _CONFIRM), _NOADS),
-        **dict.fromkeys((_TX_AD, _OTHER_AD, _FREE_AD), _strip("PUBLISHED_NOADS")),
-        **dict.fromkeys((_TX, _NP), _FREE),
-    },
-    Basis.PUBLISHED_PRIVATE: {
-        **dict.fromkeys((_AD, _AD_MO, _CONFIRM, _FREE_AD), _PRIVATE),
-        **dict.fromkeys((_TX_AD, _OTHER_AD), _strip("PUBLISHED_PRIVATE")),
-        **dict.fromkeys((_TX, _NP), _FREE),
-    },
-}
-"""LAW.md 2.3, a row for each basis."""
+def _consent(question: _Question, _: Row, __: Finding) -> Finding | None:
+    return _best(question, question.stand.grounds)
 
-NO_GROUND: Final[dict[Category, Decision]] = {
-    **dict.fromkeys((_AD, _AD_MO, _OTHER_AD), _NO_CONSENT),
-    **dict.fromkeys((_TX_AD, _FREE_AD), _strip("NO_CONSENT")),
-    _CONFIRM: _block("CONFIRM_NOT_NOTIFIED"),
-    _TX: _FREE,
-    _NP: _FREE,
-}
-"""The row NONE of LAW.md 2.3."""
-
-_NEEDED: Final = {_AD: Covers.AD, _AD_MO: Covers.MAIL_ORDER}
-_UNCOVERED: Final = {_AD: _NO_CONSENT, _AD_MO: _block("MO_NO_ACCEPT")}
 
 _RANK: Final = {Verdict.SEND: 3, Verdict.STRIP: 2, Verdict.HOLD: 1, Verdict.BLOCK: 0}
 
 
-def decide(category: str, address: AddressState, stand: Stand) -> Decision:
-    """Total: any category text, known or not, gives a decision."""
-    try:
-        known = Category(category)
-    except ValueError:
-        return CAT_UNKNOWN
-    if address is not AddressState.OK:
-        return MAILBOX[address]
-    if stand.refusal is not Refusal.NONE:
-        return _refused_decision(known, stand)
-    return _best([_cell(known, ground) for ground in sorted(stand.grounds)], NO_GROUND[known])
-
-
-def _refused_decision(category: Category, stand: Stand) -> Decision:
-    """A refused address may be asked once more when its holder signed up after the refusal: the fold keeps an
-    address given only if it is later.
-    """
-    asked = any(ground.basis is Basis.ADDR_GIVEN for ground in stand.grounds)
-    if category is _CONFIRM and asked and stand.refusal is not Refusal.COMPLAINT:
-        return _ONCE
-    return REFUSED[stand.refusal][category]
-
-
-def _cell(category: Category, ground: Ground) -> Decision:
-    decision = GROUNDS[ground.basis][category]
-    needed = _NEEDED.get(category)
-    if needed is None or decision.verdict is not Verdict.SEND or ground.covers & needed:
-        return decision
-    return _UNCOVERED[category]
-
-
-def _best(cells: list[Decision], otherwise: Decision) -> Decision:
+def _best(question: _Question, grounds: Iterable[Ground]) -> Finding | None:
     """The first of the best, so that the reason is that of the strongest basis."""
-    return max(cells, key=lambda cell: _RANK[cell.verdict], default=otherwise)
+    found = [_on(question, ground) for ground in sorted(grounds)] or [_on(question, None)]
+    return max(found, key=lambda one: _RANK[one.decision.verdict])
+
+
+def _on(question: _Question, ground: Ground | None) -> Finding:
+    rules, category = question.rules, question.category
+    row = rules.consent["NONE" if ground is None or not _alive(question, ground) else ground.basis.name]
+    cell = row.cells[category]
+    decision = question.of(cell) or cell.decision
+    assert decision is not None  # only rows of the precedence may pass
+    if ground is not None and row.key == "NONE":
+        return Finding(_ended(rules, ground, decision), row.key, cell.article)
+    cover = rules.covers.get(category)
+    if ground is None or cover is None or decision.verdict is not Verdict.SEND or ground.covers & cover.needs:
+        return Finding(decision, row.key, cell.article)
+    return Finding(cover.otherwise, row.key, cover.article)
+
+
+def _alive(question: _Question, ground: Ground) -> bool:
+    if ground.until:
+        return question.now.day <= ground.until
+    age = question.rules.ages.get(ground.basis)
+    return age is None or not ground.since or question.now.day <= ground.since + age.days
+
+
+def _ended(rules: Rules, ground: Ground, decision: Decision) -> Decision:
+    """As if there were no ground, but with the reason why there is none any more."""
+    if decision.verdict is Verdict.SEND:
+        return decision
+    age = rules.ages.get(ground.basis)
+    return Decision(decision.verdict, "CONSENT_ENDED" if age is None else age.reason, "")
+
+
+def _region(question: _Question, row: Row, allowed: Finding) -> Finding | None:
+    """The strictest of all regions. What goes without its advertisement already is asked nothing more."""
+    found: list[Finding] = []
+    for key in question.now.regions:
+        region = question.rules.regions.get(key)
+        if region is None:
+            found.append(Finding(_REGION_UNKNOWN, row.key, row.article))
+        elif (refused := region.refuses.get(allowed.decision.basis)) is not None:
+            found.append(Finding(refused, row.key, region.article))
+    return min(found, key=lambda one: _RANK[one.decision.verdict], default=None)
+
+
+_STEPS: Final[dict[str, _Step]] = {
+    "CATEGORY": _never,
+    "IDENTITY": _named(lambda question: question.now.identity),
+    "SUSP15": _held(OrderKind.SUSP15),
+    "ORDER7": _held(OrderKind.ORDER7),
+    "INSTR14": _held(OrderKind.INSTR14),
+    "BAD_SYNTAX": _state(AddressState.BAD_SYNTAX),
+    "NULL_MX": _state(AddressState.NULL_MX),
+    "FICT_CONFIRMED": _state(AddressState.FICT_CONFIRMED),
+    "FICT_SUSPECT": _state(AddressState.FICT_SUSPECT),
+    "UNKNOWN_USER": _state(AddressState.UNKNOWN_USER),
+    "OPTOUT": _opt_out,
+    "ORDER7_RELEASED": _released,
+    "CONSENT": _consent,
+    "DISPLAY": _named(lambda question: question.now.display),
+    "REGION": _region,
+}

@@ -7,10 +7,12 @@ as now, so that nothing recorded is later than its record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import NamedTuple, Protocol
 
 import apsw
 
+from suppression.day import number_of
 from suppression.events import AddressState, Complaint, Consent, Event, HardBounce, OptOut, Restored, Scope, Withdrawal
 from suppression.standing import Kind, pack_ground
 
@@ -86,9 +88,9 @@ def entries_of(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
         case OptOut(scope=Scope.GLOBAL):
             yield entry(Kind.OPT_OUT)
         case OptOut():
-            yield entry(Kind.OPT_OUT, event.sender, event.topic)
+            yield entry(Kind.OPT_OUT, event.sender, event.topic, _day(event.until))
         case Consent():
-            detail = pack_ground(event.basis, event.covers)
+            detail = pack_ground(event.basis, event.covers, _day(event.until))
             for topic in event.topics or ("",):
                 yield entry(Kind.CONSENT, event.sender, topic, detail)
         case Withdrawal():
@@ -104,6 +106,10 @@ def entries_of(event: Event, identity: bytes, recorded: int) -> Iterator[Entry]:
 def _storable(text: str) -> str:
     """Evidence may be what a stranger's server said: it is kept, not refused. NUL and lone surrogates are escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _day(until: date | None) -> int:
+    return 0 if until is None else number_of(until)
 
 
 def microseconds(at: float) -> int:

@@ -22,7 +22,7 @@ from suppression.index import Index, Run
 from suppression.secret import sync_folder
 from suppression.standing import Ground, Refusal, Stand, Standing
 
-_MAGIC = b"SKTIDX01"
+_MAGIC = b"SKTIDX02"
 _HEAD = struct.Struct("<8sII")
 """Magic, length of the header, CRC-32 of the header."""
 _ALIGN = 4096
@@ -144,7 +144,7 @@ def _encoded(standing: Standing) -> list[Any]:
 
 
 def _encoded_stand(stand: Stand) -> list[Any]:
-    return [int(stand.refusal), sorted([int(ground.basis), int(ground.covers)] for ground in stand.grounds)]
+    return [int(stand.refusal), sorted([int(part) for part in ground] for ground in stand.grounds), stand.period]
 
 
 def _decoded(raw: list[Any]) -> Standing:
@@ -157,5 +157,6 @@ def _decoded(raw: list[Any]) -> Standing:
 
 
 def _decoded_stand(raw: list[Any]) -> Stand:
-    refusal, grounds = raw
-    return Stand(Refusal(refusal), frozenset(Ground(Basis(basis), Covers(covers)) for basis, covers in grounds))
+    refusal, grounds, period = raw
+    made = (Ground(Basis(basis), Covers(covers), since, until) for basis, covers, since, until in grounds)
+    return Stand(Refusal(refusal), frozenset(made), period)

@@ -1,8 +1,9 @@
 """From recorded facts to where an address stands: which refusals hold, which grounds to send are alive.
 
-特定電子メール法 3条3項, 特定商取引法 12条の3 2項 (LAW.md 2.4, 2.5). The fold looks at all facts of one wide key at once
-and at their times only, never at their order of arrival, so any replay gives the same answer. A tie means refused; a
-recorded consent later than the refusal revives; an exemption never does. No clock, name or address here.
+特定電子メール法 3条3項, 施行規則5条, 特定商取引法 12条の3 2項. The fold looks at all facts of one wide key at once and
+at their times only, never at their order of arrival, so any replay gives the same answer. A tie means refused; a
+recorded consent later than the refusal revives; an exemption never does. What ends by itself (a period, the age of an
+exemption) is kept as a day, and the decision of a day looks at it. No clock, name or address here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from suppression.day import day_of_microseconds
 from suppression.events import AddressState, Basis, Covers
 
 EVERY = 0
@@ -36,9 +38,10 @@ class Refusal(IntEnum):
     """Ordered: the higher one gives the reason when several hold."""
 
     NONE = 0
-    TOPIC = 1
-    ALL = 2
-    COMPLAINT = 3
+    PERIOD = 1
+    TOPIC = 2
+    ALL = 3
+    COMPLAINT = 4
 
 
 class Fact(NamedTuple):
@@ -51,14 +54,18 @@ class Fact(NamedTuple):
     topic: int
     at: int
     detail: int = 0
-    """CONSENT: basis | covers << 8. ADDRESS: the state."""
+    """CONSENT: basis | covers << 8 | last day << 16. OPT_OUT: last day of a period. ADDRESS: the state."""
 
 
 class Ground(NamedTuple):
-    """A reason that lets advertising go: its basis and what it covers."""
+    """A reason that lets advertising go: its basis and what it covers. Days are of Japan's calendar; 0 is none."""
 
     basis: Basis
     covers: Covers
+    since: int = 0
+    """Of what grows old (AGEING) and names no last day: the day it was found."""
+    until: int = 0
+    """Last day on which it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Stand:
 
     refusal: Refusal = Refusal.NONE
     grounds: frozenset[Ground] = frozenset()
+    period: int = 0
+    """Last day of the longest refusal for a period; 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +105,13 @@ class Folded(NamedTuple):
     addresses: dict[int, Standing]
 
 
-def pack_ground(basis: Basis, covers: Covers) -> int:
-    return int(basis) | int(covers) << 8
+def pack_ground(basis: Basis, covers: Covers, until: int = 0) -> int:
+    return int(basis) | int(covers) << 8 | until << 16
+
+
+def ages(fact: Fact) -> bool:
+    """Whether the day of its `at` decides, and not only its order among others."""
+    return fact.kind == Kind.CONSENT and _basis(fact) in AGEING and not fact.detail >> 16
 
 
 def fold(facts: Iterable[Fact]) -> Folded:
@@ -141,26 +155,17 @@ def _standing(state: AddressState, others: Sequence[Fact], consents: Sequence[Fa
 
 
 def _stand(topic: int, others: Sequence[Fact], consents: Sequence[Fact]) -> Stand:
-    outs: list[Fact] = []
-    refused_at = withdrawn_at = consented_at = _NEVER
-    for fact in others:
-        if fact.topic not in (EVERY, topic):
-            continue
-        if fact.kind == Kind.WITHDRAWAL:
-            withdrawn_at = max(withdrawn_at, fact.at)
-        else:
-            refused_at = max(refused_at, fact.at)
-            outs.append(fact)
-    alive: list[Fact] = []
-    for fact in consents:
-        if fact.topic not in (EVERY, topic) or fact.at <= withdrawn_at:
-            continue
-        if _basis(fact) in _REVIVES:
-            consented_at = max(consented_at, fact.at)
-        if refused_at == _NEVER or (fact.at > refused_at and _basis(fact) in _OWN_WILL):
-            alive.append(fact)
-    refusal = max((_refusal(fact) for fact in outs if fact.at >= consented_at), default=Refusal.NONE)
-    return Stand(refusal, frozenset(_grounds(alive)))
+    here = [fact for fact in others if fact.topic in (EVERY, topic)]
+    refusals = [fact for fact in here if fact.kind != Kind.WITHDRAWAL]
+    withdrawn_at = max((fact.at for fact in here if fact.kind == Kind.WITHDRAWAL), default=_NEVER)
+    given = [fact for fact in consents if fact.topic in (EVERY, topic) and fact.at > withdrawn_at]
+    consented_at = max((fact.at for fact in given if _basis(fact) in _REVIVES), default=_NEVER)
+    lasting_at = max((fact.at for fact in refusals if not _last_day(fact)), default=_NEVER)
+    alive = [fact for fact in given if lasting_at == _NEVER or (fact.at > lasting_at and _basis(fact) in _OWN_WILL)]
+    holding = [fact for fact in refusals if fact.at >= consented_at]
+    refusal = max((_refusal(fact) for fact in holding if not _last_day(fact)), default=Refusal.NONE)
+    period = max(map(_last_day, holding), default=0)
+    return Stand(refusal, frozenset(_grounds(alive)), period)
 
 
 _REVIVES = frozenset({Basis.OPTIN_REC, Basis.MO_REC})
@@ -172,8 +177,17 @@ _OWN_WILL = _REVIVES | {Basis.OPTIN_NOREC, Basis.ADDR_GIVEN}
 _PUBLISHED = frozenset({Basis.PUBLISHED, Basis.PUBLISHED_NOADS, Basis.PUBLISHED_PRIVATE})
 
 
+AGEING = frozenset({Basis.BIZREL, Basis.PUBLISHED})
+"""Exemptions in the present tense: a relationship goes on or ends, a publication is looked up again or is stale."""
+
+
 def _basis(fact: Fact) -> int:
     return fact.detail & 0xFF
+
+
+def _last_day(fact: Fact) -> int:
+    """Of a refusal for a period, which only suspends: what it finds is there again when it is over."""
+    return fact.detail if fact.kind == Kind.OPT_OUT else 0
 
 
 def _refusal(fact: Fact) -> Refusal:
@@ -184,13 +198,25 @@ def _refusal(fact: Fact) -> Refusal:
 
 def _grounds(alive: Sequence[Fact]) -> Iterator[Ground]:
     """Of the published ones the latest alone: the exemption stops when a notice appears beside the address
-    (施行規則3条但書), and a tie goes to the stricter one.
+    (施行規則3条但書), and a tie goes to the stricter one. Of what ages the youngest alone, so that the many
+    transactions of a customer make one standing.
     """
     published = [fact for fact in alive if _basis(fact) in _PUBLISHED]
     latest = max(published, key=lambda fact: (fact.at, _basis(fact), fact.detail), default=None)
+    youngest: dict[int, Ground] = {}
     for fact in alive:
-        if _basis(fact) not in _PUBLISHED or fact is latest:
-            yield Ground(Basis(_basis(fact)), Covers(fact.detail >> 8))
+        if _basis(fact) in _PUBLISHED and fact is not latest:
+            continue
+        if not ages(fact):
+            yield _ground(fact)
+        elif fact.detail not in youngest or _ground(fact) > youngest[fact.detail]:
+            youngest[fact.detail] = _ground(fact)
+    yield from youngest.values()
+
+
+def _ground(fact: Fact) -> Ground:
+    since = day_of_microseconds(fact.at) if ages(fact) else 0
+    return Ground(Basis(_basis(fact)), Covers(fact.detail >> 8 & 0xFF), since, fact.detail >> 16)
 
 
 def _state(facts: Sequence[Fact]) -> AddressState:

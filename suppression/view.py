@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import struct
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,15 +21,19 @@ import apsw
 from suppression.address import Keyring, forms
 from suppression.consents import decode_record, shown_record
 from suppression.database import SCHEMAS, LedgerRefused
-from suppression.day import date_of
+from suppression.day import date_of, day_of
 from suppression.decision import Category, Decision
 from suppression.events import AddressState, Basis, Covers
 from suppression.forms import Form, read_form, read_forms
+from suppression.order import order_state
+from suppression.orders import read_orders
 from suppression.pages import last
-from suppression.policy import decide
+from suppression.policy import RULES_NONE, Circumstances, decide
+from suppression.reasons import packaged_tables
 from suppression.secret import SecretError, read_secret
 from suppression.sent import FILE
 from suppression.standing import EVERY, Fact, Kind, fold
+from suppression.tables import in_force
 
 _PAIR: Final = struct.Struct("<qq")
 _UNSIGNED: Final = struct.Struct("<QQ")
@@ -128,7 +133,11 @@ class LedgerView:
         ]
 
     def decisions(self, address: str) -> list[tuple[str, str, dict[Category, Decision]]]:
-        """Now, from the ledger alone: (sender, topic or "", decision by category), of all that know the address."""
+        """Today, from ledger and the package's tables alone: (sender, topic or "", decision by category), of all that
+        know the address.
+        """
+        day = day_of(time.time())
+        rules, orders = in_force(packaged_tables(), day), read_orders(self._database)
         identity = self._keyring.identity(address)
         exact, wide = _UNSIGNED.unpack(identity)
         rows: Any = self._database.execute(
@@ -146,7 +155,10 @@ class LedgerView:
             for topic in (EVERY, *(number for number, _ in standing.topics)) if standing else ():
                 stand = standing.towards(topic) if standing else None
                 assert stand is not None
-                found.append((names[sender], topics[topic], {c: decide(c, state, stand) for c in Category}))
+                own = [order for order in orders if order.sender == names[sender]]
+                now = Circumstances(day, order_state(own, topics[topic]))
+                made = {c: decide(rules, c, state, stand, now) if rules else RULES_NONE for c in Category}
+                found.append((names[sender], topics[topic], made))
         return found
 
     def _names(self, table: str) -> dict[int, str]:
@@ -178,6 +190,9 @@ def told_event(row: tuple[Any, ...]) -> Told:
     told |= {"at": instant(at), "at_jst": jst_day(at), "recorded_at": instant(recorded), "source": source}
     if kind == Kind.CONSENT:
         told |= {"basis": Basis(detail & 0xFF).name, "covers": cover_names(detail >> 8 & 0xFF)}
+    ends = detail >> 16 if kind == Kind.CONSENT else detail if kind == Kind.OPT_OUT else 0
+    if ends:
+        told["until"] = date_of(ends).isoformat()
     if kind == Kind.ADDRESS:
         told["state"] = AddressState(detail).name
     return told | record_in_words(evidence)

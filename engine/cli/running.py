@@ -14,6 +14,8 @@ from typing import Any
 from engine.config import Settings, SubmissionTable, SubmissionUnusable, cautions, open_submission, read_configuration
 from engine.daemon import STARTING_FAILS, run
 from engine.signer.keys import KeyFileError, algorithm_of, read_key
+from suppression.reasons import open_tables
+from suppression.rules import RulesError
 
 DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
 
@@ -54,6 +56,10 @@ def check(options: argparse.Namespace) -> int:
         return 2
     problems: list[str] = []
     keys = _keys(settings, problems)
+    try:
+        open_tables(settings.suppression.rules)
+    except RulesError as error:
+        problems += [f"{settings.file}: suppression.rules: {line}" for line in error.errors]
     if settings.submission:
         try:
             open_submission(settings.submission, settings.engine.ehlo_name)

@@ -88,11 +88,7 @@ class _Reader:
             ),
             "settle": self._table(SettleSettings, "settle"),
             "journal": self._table(JournalSettings, "journal", {"folder": state / "journal"}),
-            "suppression": self._table(
-                SuppressionSettings,
-                "suppression",
-                {"folder": state / "suppression", "secret_file": state / "suppression.secret"},
-            ),
+            "suppression": self._suppression(state),
             "retention": self._table(RetentionSettings, "retention"),
             "confirm": self._table(ConfirmSettings, "confirm"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
@@ -110,6 +106,11 @@ class _Reader:
 
     def _table(self, kind: type[T], name: str, given: Mapping[str, object] | None = None) -> T | None:
         return read_table(kind, self.document.get(name, {}), name, self.problems, bounds=BOUNDS[name], given=given)
+
+    def _suppression(self, state: Path) -> SuppressionSettings | None:
+        given = {"folder": state / "suppression", "secret_file": state / "suppression.secret"}
+        table = self._table(SuppressionSettings, "suppression", given)
+        return table and replace(table, rules=table.rules and self.folder / table.rules)
 
     def _engine(self) -> EngineSettings | None:
         engine = self._table(EngineSettings, "engine")

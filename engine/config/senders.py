@@ -80,7 +80,9 @@ def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> Se
         return None
     if table.confirm_url and (not is_link(table.confirm_url) or TOKEN not in table.confirm_url):
         problems.add(f"{where}.confirm_url", f"{shown(table.confirm_url)}: write an https URL with {TOKEN} in it")
-    return SenderSettings(identity, table.legal_name, frozenset(table.categories), table.confirm_url)
+    return SenderSettings(
+        identity, table.legal_name, frozenset(table.categories), table.confirm_url, table.mail_order, table.regions
+    )
 
 
 def _keys(entries: object, where: str, domain: str, folder: Path, problems: Problems) -> list[KeyFile]:

@@ -93,6 +93,10 @@ class SenderTable:
     feedback_id: tuple[str, ...] = ()
     categories: tuple[Category, ...] = tuple(Category)
     """What this sender may send."""
+    mail_order: bool = True
+    """Whether advertisements inside its other mail may be for mail order."""
+    regions: tuple[str, ...] = ("JP",)
+    """Whose law applies to its recipients (suppression/rules/regions.toml)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class SenderSettings:
     legal_name: str
     categories: frozenset[str]
     confirm_url: str = ""
+    mail_order: bool = True
+    regions: tuple[str, ...] = ("JP",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import date
 
 from engine import wire
 from engine.flow.records import record_consents
@@ -36,10 +37,13 @@ class SuppressionLedger:
         now: float,
         evidence: str = "",
         message_id: str = "",
+        until: date | None = None,
     ) -> int:
         scope = Scope.GLOBAL if sender is None else Scope.TOPIC if topic else Scope.SENDER
+        if until is not None:
+            scope = Scope.PERIOD
         proof = encode_record(Record(evidence=evidence, message_id=message_id))
-        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", proof)
+        event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", proof, until)
         epoch = await self._apply([event])
         self.on_opt_out(address, self._clock())
         # The audit line has the keyed hash: a log is copied further than the ledger.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from engine import wire
@@ -232,7 +233,8 @@ def _told(index: int, sender: str, record: wire.ConsentRecord, reading: Reading,
         text = f"basis: {wire.shown(record.basis)} is not one of {', '.join(Basis.__members__)}"
         raise EventError(text) from None
     topics = tuple(record.topics)
-    consent = Consent(record.address, float(record.at), record.source, sender, basis, _covers(record.covers), topics)
+    covers, until = _covers(record.covers), _last_day(record.until)
+    consent = Consent(record.address, float(record.at), record.source, sender, basis, covers, topics, until=until)
     circumstances = Record(
         method=record.method,
         form=record.form.hex() if record.form else "",
@@ -244,6 +246,13 @@ def _told(index: int, sender: str, record: wire.ConsentRecord, reading: Reading,
     check(consent, now)
     check_record(circumstances)
     return Told(index, consent, circumstances, b"")
+
+
+def _last_day(until: str) -> date | None:
+    try:
+        return date.fromisoformat(until) if until else None
+    except ValueError:
+        raise EventError(f"until: {wire.shown(until)} is no date; the last day on which it holds, 2027-01-31") from None
 
 
 _SAME_NAMES = (

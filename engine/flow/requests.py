@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any, Protocol
 
 from engine import wire
@@ -33,6 +34,7 @@ class Ledger(Protocol):
         now: float,
         evidence: str,
         message_id: str,
+        until: date | None,
     ) -> int: ...
 
     async def consent(
@@ -147,6 +149,7 @@ class Requests:
             now=self._clock(),
             evidence=request.evidence,
             message_id=request.message_id,
+            until=_last_day(request),
         )
         self.opt_outs += 1
         return {"epoch": epoch}
@@ -156,3 +159,16 @@ class Requests:
         refused: list[wire.Refused] = []
         recorded, epoch = await self._ledger.consent(request, refused, self._reading, now=self._clock())
         return {"recorded": recorded, "refused": refused, "epoch": epoch}
+
+
+def _last_day(request: wire.Suppress) -> date | None:
+    if not request.until:
+        return None
+    if request.sender is None:
+        text = "a period belongs to a sender: name the sender, or leave the period out"
+        raise Refusal("bad_request", "until", wire.shown(request.until), text)
+    try:
+        return date.fromisoformat(request.until)
+    except ValueError:
+        text = "no date: the last day of the period, as 2027-01-31"
+        raise Refusal("bad_request", "until", wire.shown(request.until), text) from None

@@ -9,12 +9,14 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from engine import wire
 from engine.flow.accept import Accept
 from engine.flow.door import Door, DoorSettings
+from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.records import Desk, Records
 from engine.flow.requests import Answer, Requests
@@ -26,6 +28,12 @@ from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFail
 from engine.wire import Refusal
 from suppression import Suppression
 from suppression.confirm import ConfirmSettings
+from suppression.decision import Decision, Verdict
+from suppression.history import Recorded
+from suppression.order import OrderReceived, OrderReleased, OrderRow, row_of
+from suppression.policy import Finding
+from suppression.reasons import packaged_tables
+from suppression.tables import Table
 from suppression.unsubscribe import TokenKey
 
 NOW = 1_800_000_000.0
@@ -121,6 +129,7 @@ def _batch(submission: Submission) -> Batch:
 @dataclass
 class MemoryLedger:
     opt_outs: list[tuple[Any, ...]] = field(default_factory=list)
+    untils: list[date | None] = field(default_factory=list)
     consents: list[tuple[str, wire.ConsentRecord]] = field(default_factory=list)
 
     async def opt_out(
@@ -133,7 +142,9 @@ class MemoryLedger:
         now: float,
         evidence: str,
         message_id: str,
+        until: date | None,
     ) -> int:
+        self.untils.append(until)
         self.opt_outs.append((address, sender, topic, channel, now))
         return len(self.opt_outs)
 
@@ -234,6 +245,55 @@ READING = Reading(address=_parse, message=_message, stored=_fields, check_fields
 
 
 @dataclass
+class PlayedSuppression:
+    """As flow/law.py uses it: one person, who refused one topic."""
+
+    rows: list[OrderRow] = field(default_factory=list)
+    failing: Exception | None = None
+    tables: Sequence[Table] = packaged_tables()
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def history(self) -> PlayedSuppression:
+        return self
+
+    @property
+    def epoch(self) -> int:
+        return 7 + len(self.rows)
+
+    def identify(self, addresses: Sequence[str]) -> list[bytes]:
+        return [b"" if " " in address else b"exact---wide----" for address in addresses]
+
+    def explain(self, *asked: Any, region: str) -> Finding:
+        self.asked.append((*asked, region))
+        return Finding(Decision(Verdict.BLOCK, "OPTOUT_TOPIC", ""), "TOPIC", "特定電子メール法3条3項")
+
+    def events(self, exact: int, wide: int) -> list[Recorded]:
+        assert (exact, wide) == tuple(int.from_bytes(key, "little") for key in (b"exact---", b"wide----"))
+        refused = Recorded(2, "OPT_OUT", "shop", "news", 1_799_990_000_000_000, 0, "", "", "", None, *_SAID)
+        until = date(2027, 12, 31)
+        return [
+            refused,
+            refused._replace(id=1, what="CONSENT", basis="BIZREL", covers="AD", until=until, same_spelling=False),
+            refused._replace(id=0, sender="another"),
+        ]
+
+    def orders(self) -> list[OrderRow]:
+        return self.rows
+
+    async def apply_order(self, event: OrderReceived | OrderReleased) -> int:
+        if self.failing:
+            raise self.failing
+        self.rows.append(row_of(event, round(NOW * 1e6) + len(self.rows)))
+        if isinstance(event, OrderReleased):
+            self.rows[-1] = self.rows[-1]._replace(at=round(NOW * 1e6) + len(self.rows))
+        return self.epoch
+
+
+_SAID = ("web", "form 12", "a@example.jp", True)
+
+
+@dataclass
 class Served:
     """Everything behind a door, for the tests to look at."""
 
@@ -242,6 +302,7 @@ class Served:
     engine: PlayedEngine
     accept: Accept
     requests: Requests
+    suppression: PlayedSuppression
     records: Records | None = None
 
 
@@ -259,14 +320,16 @@ def served(
     """With a real ledger, the requests that it answers too."""
     spool, played, engine = MemorySpool(), MemoryLedger(), PlayedEngine()
     accept = Accept(spool, engine, senders, READING, clock=lambda: NOW)  # type: ignore[arg-type]
-    others, records = {**OTHERS, **PLAYED}, None
+    asked = PlayedSuppression()
+    records = None
+    others = {**OTHERS, **PLAYED, **Law(asked, accept.check_sender, lambda: NOW).answers()}
     if suppression is not None:
         records = recording(suppression, accept.check_sender)
         accept.carry = records.carry
         others = {**others, **records.answers()}
     ledger = SuppressionLedger(suppression, lambda: NOW) if suppression is not None and is_ledger_real else played
     requests = Requests(accept, spool, ledger, engine, READING, clock=lambda: NOW, others=others)  # type: ignore[arg-type]
-    return Served(spool, played, engine, accept, requests, records)
+    return Served(spool, played, engine, accept, requests, asked, records)
 
 
 def recording(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,24 @@ from suppression import (
     policy,
 )
 from suppression.address import Forms, forms
+from suppression.day import date_of, day_of, number_of
 from suppression.index import Table
+from suppression.policy import Circumstances
+from suppression.reasons import packaged_tables
 from suppression.standing import Ground, Refusal, Stand
+from suppression.tables import in_force
 
 ADDRESSES = ("a.b@gmail.com", "ab@gmail.com", "AB+t@googlemail.com", "x@y.jp", '"X"@Y.JP', "z@y.jp", "x+t@outlook.com")
 SENDERS = ("s", "t")
 TOPICS = ("news", "shop")
-NOW = 100.0
+NOW = 1_800_000_000.0
+TODAY = day_of(NOW)
+RULES = in_force(packaged_tables(), TODAY)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # durability is not what is asked here
 
 address = st.sampled_from(ADDRESSES)
-at = st.integers(1, 6).map(float)
+at = st.sampled_from([1.0, 2.0, 3.0, NOW - 366 * 86_400, NOW - 365 * 86_400, NOW - 86_400, NOW - 1])
+until = st.sampled_from([TODAY - 1, TODAY, TODAY + 1]).map(date_of)
 sender = st.sampled_from(SENDERS)
 covers = st.sampled_from([Covers.AD, Covers.MAIL_ORDER, Covers.AD | Covers.MAIL_ORDER])
 topics = st.lists(st.sampled_from(TOPICS), unique=True, max_size=2).map(tuple)
@@ -48,7 +56,11 @@ event = st.one_of(
     st.builds(OptOut, address, at, st.just("web"), st.just(Scope.GLOBAL)),
     st.builds(OptOut, address, at, st.just("web"), st.just(Scope.SENDER), sender),
     st.builds(OptOut, address, at, st.just("web"), st.just(Scope.TOPIC), sender, st.sampled_from(TOPICS)),
+    st.builds(
+        OptOut, address, at, st.just("web"), st.just(Scope.PERIOD), sender, st.sampled_from(("", *TOPICS)), until=until
+    ),
     st.builds(Consent, address, at, st.just("web"), sender, st.sampled_from(Basis), covers, topics),
+    st.builds(Consent, address, at, st.just("web"), sender, st.sampled_from(Basis), covers, topics, until=until),
     st.builds(Consent, address, at, st.just("web"), sender, st.just(Basis.OPTIN_REC), covers, topics),
     st.builds(Withdrawal, address, at, st.just("web"), sender, st.sampled_from(("", *TOPICS))),
     st.builds(Complaint, address, at, st.just("arf"), st.sampled_from(("", *SENDERS))),
@@ -110,16 +122,18 @@ def compare(suppression: Suppression, recorded: Sequence[Event]) -> None:
         for topic in ("", *TOPICS):
             stands = [model(recorded, name, topic, forms(each)) for each in ADDRESSES]
             for category in (Category.AD, Category.AD_MO, Category.CONFIRM):
-                expected = [policy.decide(category, state, stand) for state, stand in stands]
+                expected = [
+                    policy.decide(RULES, category, state, stand, Circumstances(TODAY)) for state, stand in stands
+                ]
                 assert suppression.decide_identities(name, topic, category, identities) == expected
             alone = [suppression.decide_one(name, topic, category, identity) for identity in identities]
             assert alone == expected
 
 
 def model(recorded: Sequence[Event], name: str, topic: str, whom: Forms | None) -> tuple[AddressState, Stand]:
-    """Straight from the words of LAW.md, over the list of events."""
+    """Straight from the words of the law, over the list of events."""
     assert whom is not None
-    refusals: list[tuple[float, Refusal]] = []
+    refusals: list[tuple[float, Refusal, int]] = []
     withdrawn = -1.0
     given_: list[Consent] = []
     reports = [(0.0, AddressState.OK)]
@@ -133,7 +147,8 @@ def model(recorded: Sequence[Event], name: str, topic: str, whom: Forms | None) 
                 reports.append((each.at, AddressState.OK))
             case OptOut() | Complaint() if other.wide == whom.wide:
                 refusal = refusal_of(each, name, topic)
-                refusals += [(each.at, refusal)] if refusal else []
+                last = number_of(each.until) if isinstance(each, OptOut) and each.until else 0
+                refusals += [(each.at, refusal, last)] if refusal else []
             case Withdrawal() if other.wide == whom.wide and each.sender == name and each.topic in ("", topic):
                 withdrawn = max(withdrawn, each.at)
             case Consent() if other.exact == whom.exact and each.sender == name:
@@ -146,16 +161,16 @@ def refusal_of(each: OptOut | Complaint, name: str, topic: str) -> Refusal | Non
         return Refusal.COMPLAINT if each.sender in ("", name) else None
     if each.scope is Scope.GLOBAL:
         return Refusal.ALL
-    if each.sender != name:
+    if each.sender != name or each.topic not in ("", topic):
         return None
-    if each.scope is Scope.SENDER:
-        return Refusal.ALL
-    return Refusal.TOPIC if each.topic == topic else None
+    return Refusal[each.scope.replace("SENDER", "ALL")]
 
 
-def stand_of(refusals: Sequence[tuple[float, Refusal]], consents: Sequence[Consent]) -> Stand:
+def stand_of(refusals: Sequence[tuple[float, Refusal, int]], consents: Sequence[Consent]) -> Stand:
+    """A refusal for a period kills no ground; it is only in the way until its last day."""
     shown = max((each.at for each in consents if each.basis in (Basis.OPTIN_REC, Basis.MO_REC)), default=-1.0)
-    refused = max((when for when, _ in refusals), default=None)
+    lasting = [(when, refusal) for when, refusal, last in refusals if not last]
+    refused = max((when for when, _ in lasting), default=None)
     alive = [
         each
         for each in consents
@@ -164,10 +179,26 @@ def stand_of(refusals: Sequence[tuple[float, Refusal]], consents: Sequence[Conse
     ]
     published = [each for each in alive if each.basis >= Basis.PUBLISHED]
     if published:
-        last = max(published, key=lambda each: (each.at, each.basis, each.covers))
+        # of one instant: the stricter basis, then what names a last day, then what covers more
+        last = max(published, key=lambda each: (each.at, each.basis, each.until or date.min, each.covers))
         alive = [each for each in alive if each.basis < Basis.PUBLISHED or each is last]
-    holding = [refusal for when, refusal in refusals if when >= shown]
-    return Stand(max(holding, default=Refusal.NONE), frozenset(Ground(each.basis, each.covers) for each in alive))
+    holding = [refusal for when, refusal in lasting if when >= shown]
+    period = max((last for when, _, last in refusals if last and when >= shown), default=0)
+    return Stand(max(holding, default=Refusal.NONE), frozenset(grounds_of(alive)), period)
+
+
+def grounds_of(alive: Sequence[Consent]) -> set[Ground]:
+    """A ground of today counts by its last day, or, for the two that grow old, by the day of its latest sign."""
+    found = set()
+    for each in alive:
+        days = (0, number_of(each.until)) if each.until else (0, 0)
+        if each.basis in (Basis.BIZREL, Basis.PUBLISHED) and not each.until:
+            same = [
+                other for other in alive if (other.basis, other.covers, other.until) == (each.basis, each.covers, None)
+            ]
+            days = (day_of(max(other.at for other in same)), 0)
+        found.add(Ground(each.basis, each.covers, *days))
+    return found
 
 
 keys = st.lists(st.integers(0, 2**64 - 2), unique=True, max_size=40)

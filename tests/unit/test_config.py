@@ -62,7 +62,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
 """Table -> its class, and the fields of it that the program sets."""
 EXAMPLES = {
     "engine.state", "engine.ehlo_name", "socket.path", "socket.group",
-    "submission.users", "submission.certificate", "submission.key",
+    "submission.users", "submission.certificate", "submission.key", "suppression.rules",
     "senders.shop.legal_name", "senders.shop.address", "senders.shop.domain", "senders.shop.return_path_domain",
     "senders.shop.message_id_domain", "senders.shop.unsubscribe_url",
 }  # fmt: skip
@@ -184,6 +184,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "submission.crt")
     (tmp_path / "submission.key").touch(0o600)
     certificate.private_key_pem.write_to_path(tmp_path / "submission.key")
+    (tmp_path / "rules").mkdir()
     (tmp_path / "submission-users").touch(0o600)
     (tmp_path / "submission-users").write_text(entry_line("shop", "secret", cost=16) + "\n")
     for shown in (text, uncommented(text)):

@@ -143,6 +143,18 @@ def test_incomplete_ones_are_kept_when_that_is_asked(house) -> None:
     assert house.reason("a@example.jp") == "NO_CONSENT_RECORD"
 
 
+def test_a_contract_names_its_last_day(house) -> None:
+    customer = {"at": AT, "source": "contract", "evidence": "no. 5", "basis": "BIZREL"}
+    recorded, refused = house.consents(
+        {"address": "ended@example.jp", "until": "2026-12-31", **customer},
+        {"address": "runs@example.jp", "until": "2030-12-31", **customer},
+        {"address": "odd@example.jp", "until": "31.12.2030", **customer},
+    )
+    assert (recorded, [(index, code) for index, code, _ in refused]) == (2, [(2, "bad_record")])
+    assert [house.reason(f"{name}@example.jp") for name in ("ended", "runs")] == ["BIZREL_ENDED", "EX3_BIZREL"]
+    assert house.person("runs@example.jp")[0]["until"] == "2030-12-31"
+
+
 def test_every_field_of_a_record_is_kept(house) -> None:
     house.asked(PUT)
     fields = {

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from suppression.events import (
@@ -34,6 +36,10 @@ WHO = "user@example.jp"
         Complaint(WHO, 1.0, "arf", "acme"),
         HardBounce(WHO, 1.0, "smtp", AddressState.FICT_SUSPECT),
         Restored(WHO, 1.0, "manual"),
+        OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme", until=date(1970, 1, 2)),
+        OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme", "news", until=date(1980, 1, 2)),
+        Consent(WHO, 1.0, "web", "acme", until=date(9999, 12, 31)),
+        HardBounce(WHO, 1.0, "smtp", AddressState.BAD_SYNTAX),
         HardBounce(WHO, 1.0, "smtp", evidence="550 \0 \ud800 \x1b[2J"),
     ],
 )
@@ -56,6 +62,13 @@ def test_accepts(event) -> None:
         (OptOut(WHO, 1.0, "web", Scope.SENDER), "sender: empty"),
         (OptOut(WHO, 1.0, "web", Scope.SENDER, "acme", "news"), "topic: 'news' with scope SENDER"),
         (OptOut(WHO, 1.0, "web", Scope.TOPIC, "acme"), "topic: empty"),
+        (OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme"), "until: missing"),
+        (OptOut(WHO, 1.0, "web", Scope.PERIOD, until=date(1970, 1, 2)), "sender: empty"),
+        (OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme", "\n", until=date(1970, 1, 2)), "topic: "),
+        (OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme", until=date(1970, 1, 1)), "until: 1970-01-01 is no day within"),
+        (OptOut(WHO, 1.0, "web", Scope.PERIOD, "acme", until=date(1980, 1, 3)), "until: 1980-01-03 is no day within"),
+        (OptOut(WHO, 1.0, "web", Scope.SENDER, "acme", until=date(1970, 1, 2)), "until: 1970-01-02 with scope SENDER"),
+        (Consent(WHO, 1.0, "web", "acme", until=date(1970, 1, 1)), "until: 1970-01-01 is before"),
         (Consent(WHO, 1.0, "web", ""), "sender: empty"),
         (Consent(WHO, 1.0, "web", "\ud800"), "sender: "),
         (Consent(WHO, 1.0, "web", "株" * 67), "sender: "),

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 
 import apsw
 import pytest
@@ -17,11 +20,17 @@ from suppression import (
     HardBounce,
     LedgerFailed,
     OptOut,
+    OrderKind,
+    OrderReceived,
+    OrderReleased,
     Restored,
     Scope,
+    SenderState,
+    Suppression,
     Verdict,
     Withdrawal,
 )
+from suppression.day import begins, number_of
 
 NOW = 1_800_000_000.0
 SEND = Decision(Verdict.SEND, "", "C1_OPTIN")
@@ -286,12 +295,12 @@ def test_a_snapshot_that_cannot_be_written_costs_time_only(opened, settings, cap
 
 
 def test_many_standings_keep_the_ready_decisions_bounded(opened, monkeypatch) -> None:
-    monkeypatch.setattr("suppression.face._MAX_CELLS", 3)
+    monkeypatch.setattr("suppression.columns._MAX_CELLS", 3)
     suppression = opened()
     suppression.apply_now([yes("a@x.jp"), no("b@x.jp"), HardBounce("c@x.jp", 1.0, "smtp")])
     for category in Category:
         ask(suppression, "a@x.jp", "b@x.jp", "c@x.jp", category=category)
-    assert len(suppression._columns) < len(Category)
+    assert len(suppression._columns.ready) < len(Category)
     assert ask(suppression, "a@x.jp") == [SEND]
 
 
@@ -306,3 +315,161 @@ def test_the_ledger_keeps_the_address_as_told_with_source_and_evidence(opened, s
     ).fetchall()
     database.close()
     assert rows == [(" A@X.jp", "web", "form 7", NOW * 1e6), ("b@x.jp", "web", "form 7", NOW * 1e6)]
+
+
+class Clock:
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+
+MIDNIGHT = begins(number_of(date(2027, 1, 16)))
+"""The next one in Japan after NOW."""
+
+
+@pytest.fixture
+def clocked(settings) -> Iterator[tuple[Suppression, Clock]]:
+    clock = Clock(NOW)
+    suppression = Suppression.open(settings, clock)
+    yield suppression, clock
+    suppression.close()
+
+
+def test_at_midnight_in_japan_the_epoch_moves_and_the_decisions_follow_the_day(clocked) -> None:
+    suppression, clock = clocked
+    until = date(2027, 1, 15)
+    suppression.apply_now(
+        [
+            yes("a@x.jp"),
+            OptOut("a@x.jp", 2.0, "web", Scope.PERIOD, "acme", until=until),
+            yes("b@x.jp", basis=Basis.BIZREL, until=until),
+            yes("c@x.jp", basis=Basis.PUBLISHED, at=NOW - 90 * 86_400),
+        ]
+    )
+    sent = [Decision(Verdict.SEND, "", basis) for basis in ("EX3_BIZREL", "EX4_PUBLISHED")]
+    addresses = ("a@x.jp", "b@x.jp", "c@x.jp")
+    assert ask(suppression, *addresses) == [block("OPTOUT_PERIOD"), *sent]
+    epoch = suppression.epoch
+    clock.at = MIDNIGHT - 0.001
+    assert (suppression.epoch, ask(suppression, *addresses)) == (epoch, [block("OPTOUT_PERIOD"), *sent])
+    clock.at = MIDNIGHT
+    assert suppression.epoch == epoch + 1
+    assert ask(suppression, *addresses) == [SEND, block("BIZREL_ENDED"), block("PUBLISHED_STALE")]
+    clock.at = NOW
+    assert suppression.epoch == epoch + 1, "a day never comes back"
+
+
+@pytest.mark.parametrize("asked", ["one", "many"])
+def test_whoever_asks_first_after_midnight_gets_the_new_day(clocked, asked) -> None:
+    suppression, clock = clocked
+    suppression.apply_now([yes("b@x.jp", basis=Basis.BIZREL, until=date(2027, 1, 15))])
+    identity = suppression.identify(["b@x.jp"])
+    assert suppression.decide_identities("acme", "", "AD", identity)[0].verdict is Verdict.SEND
+    clock.at = MIDNIGHT
+    many = suppression.decide_identities if asked == "many" else None
+    said = many("acme", "", "AD", identity)[0] if many else suppression.decide_one("acme", "", "AD", identity[0])
+    assert said == block("BIZREL_ENDED")
+
+
+def test_days_before_the_first_table_block_everything(clocked, settings) -> None:
+    suppression, _ = clocked
+    suppression.close()
+    early = Suppression.open(settings, Clock(1_700_000_000.0))
+    try:
+        assert ask(early, "a@x.jp", category="TX") == [block("RULES_NONE")]
+        assert early.explain("acme", "", "TX", early.identify(["a@x.jp"])[0]).decision == block("RULES_NONE")
+    finally:
+        early.close()
+
+
+def test_an_order_stops_a_sender_with_its_answer_and_outlives_a_restart(opened) -> None:
+    suppression = opened()
+    suppression.apply_now([yes("a@x.jp"), yes("b@x.jp", basis=Basis.CARD)])
+    order = OrderReceived("acme", OrderKind.ORDER7, NOW - 2, date(2027, 1, 15), ("news",))
+    before = suppression.epoch
+    epoch = asyncio.run(suppression.apply_order(order))
+    assert epoch == suppression.epoch > before
+    assert ask(suppression, "a@x.jp", topic="news") == [block("ORDER7_HOLD")]
+    assert ask(suppression, "a@x.jp", topic="shop") == ask(suppression, "a@x.jp") == [SEND]
+    assert ask(suppression, "a@x.jp", topic="news", category="TX") == [FREE]
+    assert suppression.history.orders()[0].sender == "acme"
+    suppression.close()
+    again = opened()
+    assert ask(again, "a@x.jp", topic="news") == [block("ORDER7_HOLD")]
+    release = OrderReleased("acme", OrderKind.ORDER7, NOW - 1, "山田", ("news",))
+    asyncio.run(again.apply_order(release))
+    assert ask(again, "a@x.jp", "b@x.jp", topic="news") == [SEND, block("ORDER7_CONSENT_ONLY")]
+    with pytest.raises(EventError, match="officer"):
+        asyncio.run(again.apply_order(replace(release, officer="")))
+
+
+def test_a_senders_state_is_in_force_at_once_and_moves_the_epoch_when_it_changes(opened) -> None:
+    suppression = opened()
+    suppression.apply_now([yes("a@x.jp"), yes("b@x.jp", basis=Basis.CARD)])
+    assert ask(suppression, "a@x.jp", "b@x.jp", category="OTHER_AD")[1].verdict is Verdict.STRIP
+    epoch = suppression.epoch
+    suppression.set_sender("acme", SenderState())
+    assert suppression.epoch == epoch
+    suppression.set_sender("acme", SenderState(mail_order=False, regions=("JP", "EU")))
+    assert suppression.epoch == epoch + 1
+    assert ask(suppression, "b@x.jp", category="OTHER_AD") == [Decision(Verdict.STRIP, "REGION_EU", "")]
+    suppression.set_sender("acme", SenderState(identity="IDENTITY_SPF"))
+    assert ask(suppression, "a@x.jp", category="TX") == [block("IDENTITY_SPF")]
+    assert ask(suppression, "a@x.jp", category="TX", sender="other") == [FREE]
+
+
+def test_the_caller_says_what_the_message_lacks_and_where_the_recipient_is(opened) -> None:
+    suppression = opened()
+    suppression.apply_now([yes("a@x.jp"), yes("b@x.jp", basis=Basis.CARD)])
+    identities = suppression.identify(["a@x.jp", "b@x.jp"])
+    told = suppression.decide_identities("acme", "", "AD", identities, region="EU")
+    assert told == [SEND, block("REGION_EU")]
+    assert suppression.decide_one("acme", "", "AD", identities[1], region="EU") == block("REGION_EU")
+    assert suppression.decide_identities("acme", "", "AD", [*identities, b""], "DISPLAY_NAME") == [
+        block("DISPLAY_NAME"), block("DISPLAY_NAME"), block("ADDR_SYNTAX"),
+    ]  # fmt: skip
+    assert suppression.decide_one("acme", "", "AD", identities[0], region="JP") == SEND
+
+
+def test_explains_with_row_and_article(opened) -> None:
+    suppression = opened()
+    suppression.apply_now([yes("a@x.jp"), no("a@x.jp")])
+    identity = suppression.identify(["a@x.jp"])[0]
+    found = suppression.explain("acme", "", "AD", identity)
+    assert (found.decision, found.row, found.article) == (block("OPTOUT_ALL"), "ALL", "特定電子メール法3条3項")
+    assert suppression.explain("acme", "", "AD", b"").decision == block("ADDR_SYNTAX")
+
+
+def test_what_was_asked_before_the_first_event_of_a_sender_is_asked_anew(opened) -> None:
+    suppression = opened()
+    assert ask(suppression, "a@x.jp", topic="news") == [block("NO_CONSENT")]
+    suppression.apply_now([yes("a@x.jp", topics=("news",))])
+    assert ask(suppression, "a@x.jp", topic="news") == [SEND]
+
+
+def test_ready_answers_are_bounded_however_many_topics_are_asked(opened, monkeypatch) -> None:
+    monkeypatch.setattr("suppression.columns._MAX_READY", 3)
+    suppression = opened()
+    for number in range(10):
+        ask(suppression, "a@x.jp", topic=f"t{number}")
+    assert len(suppression._columns.ready) <= 3
+
+
+def test_an_import_of_what_grows_old_goes_by_the_day_of_each(opened, settings) -> None:
+    suppression = opened()
+    suppression.apply_now([Withdrawal("u1@x.jp", 1.0, "web", "acme")])
+    rows = [(f"u{days}@x.jp", NOW - days * 86_400) for days in (0, 1, 365, 366, 1000)]
+    event = yes("", basis=Basis.BIZREL)
+    suppression.load(event, [*rows, ("u366@x.jp", NOW)])
+    sent, ended = Decision(Verdict.SEND, "", "EX3_BIZREL"), block("BIZREL_ENDED")
+    expected = [sent, sent, sent, sent, ended]
+    addresses = [address for address, _ in rows]
+    assert ask(suppression, *addresses) == expected
+    suppression.close()
+    second = opened()
+    assert ask(second, *addresses) == expected
+    second.close()
+    (settings.folder / "index.snapshot").unlink()
+    assert ask(opened(), *addresses) == expected

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from suppression.events import (
@@ -26,6 +28,8 @@ WHO, KEYS, NOW = "a@x.jp", b"k" * 16, 9_000_000
         (OptOut(WHO, 1.5, "web", Scope.GLOBAL), [(Kind.OPT_OUT, "", "", 0)]),
         (OptOut(WHO, 1.5, "web", Scope.SENDER, "s"), [(Kind.OPT_OUT, "s", "", 0)]),
         (OptOut(WHO, 1.5, "web", Scope.TOPIC, "s", "t"), [(Kind.OPT_OUT, "s", "t", 0)]),
+        (OptOut(WHO, 1.5, "web", Scope.PERIOD, "s", "t", until=date(1970, 2, 1)), [(Kind.OPT_OUT, "s", "t", 31)]),
+        (Consent(WHO, 1.5, "web", "s", until=date(1970, 2, 1)), [(Kind.CONSENT, "s", "", 1 + 256 + (31 << 16))]),
         (Withdrawal(WHO, 1.5, "web", "s", "t"), [(Kind.WITHDRAWAL, "s", "t", 0)]),
         (Complaint(WHO, 1.5, "web", "s"), [(Kind.COMPLAINT, "s", "", 0)]),
         (HardBounce(WHO, 1.5, "web", AddressState.NULL_MX), [(Kind.ADDRESS, "", "", 2)]),

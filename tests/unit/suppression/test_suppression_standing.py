@@ -5,7 +5,19 @@ import itertools
 import pytest
 
 from suppression.events import AddressState, Basis, Covers
-from suppression.standing import EVERY, NOTHING, Fact, Ground, Kind, Refusal, Stand, Standing, fold, pack_ground
+from suppression.standing import (
+    EVERY,
+    NOTHING,
+    Fact,
+    Ground,
+    Kind,
+    Refusal,
+    Stand,
+    Standing,
+    ages,
+    fold,
+    pack_ground,
+)
 
 WIDE, EXACT, OTHER = 10, 11, 12
 SENDER, NEWS, SHOP = 1, 5, 6
@@ -163,3 +175,51 @@ def test_a_consent_leaves_a_trace_under_the_wide_key_if_it_is_spelled_otherwise(
 def test_nothing_folds_to_nothing() -> None:
     assert fold([]) == ({}, {}, {})
     assert NOTHING.towards(NEWS) == Stand()
+
+
+DAY = 86_400_000_000
+PERIOD = 20_000
+
+
+def pause(at, until=PERIOD, topic=EVERY) -> Fact:
+    return out(at, topic)._replace(detail=until)
+
+
+def test_a_refusal_for_a_period_suspends_and_kills_nothing() -> None:
+    assert person(consent(1), pause(2)).elsewhere == Stand(grounds=SEND.grounds, period=PERIOD)
+    card = consent(1, basis=Basis.CARD)
+    assert person(card, pause(2)).elsewhere == Stand(grounds=frozenset({Ground(Basis.CARD, Covers.AD)}), period=PERIOD)
+
+
+def test_consent_after_the_refusal_for_a_period_lifts_it_and_a_tie_does_not() -> None:
+    assert person(consent(3), pause(2)).elsewhere == SEND
+    assert person(consent(2), pause(2)).elsewhere.period == PERIOD
+    assert person(consent(3, basis=Basis.ADDR_GIVEN), pause(2)).elsewhere.period == PERIOD
+
+
+def test_the_longest_period_counts_and_its_topic_only() -> None:
+    standing = person(consent(1), pause(2), pause(3, PERIOD - 5), pause(4, PERIOD + 5, NEWS))
+    assert (standing.elsewhere.period, standing.towards(NEWS).period) == (PERIOD, PERIOD + 5)
+    assert fold([pause(2)]).refused[SENDER, WIDE] == Standing(elsewhere=Stand(period=PERIOD))
+
+
+def test_a_period_beside_a_lasting_refusal() -> None:
+    assert person(consent(1), pause(2), out(3)).elsewhere == Stand(Refusal.ALL, period=PERIOD)
+    assert person(out(1), consent(2), pause(3)).elsewhere == Stand(grounds=SEND.grounds, period=PERIOD)
+
+
+def test_of_what_grows_old_the_youngest_day_is_kept() -> None:
+    many = [consent(day * DAY + 1, basis=Basis.BIZREL) for day in (5, 9, 7)]
+    assert person(*many).elsewhere.grounds == {Ground(Basis.BIZREL, Covers.AD, since=9)}
+    other = consent(DAY, basis=Basis.BIZREL, covers=Covers.MAIL_ORDER)
+    assert len(person(*many, other).elsewhere.grounds) == 2
+    looked = consent(3 * DAY, basis=Basis.PUBLISHED)
+    assert person(looked).elsewhere.grounds == {Ground(Basis.PUBLISHED, Covers.AD, since=3)}
+
+
+def test_a_ground_that_names_its_last_day_needs_no_other() -> None:
+    fact = consent(5 * DAY, basis=Basis.BIZREL)._replace(detail=pack_ground(Basis.BIZREL, Covers.AD, 99))
+    assert not ages(fact)
+    assert person(fact).elsewhere.grounds == {Ground(Basis.BIZREL, Covers.AD, until=99)}
+    assert not ages(consent(1))
+    assert not ages(out(1))
