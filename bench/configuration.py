@@ -63,8 +63,11 @@ def engine_configuration(
     deliveries_per_connection: int,
     retry_seconds: float,
     signer: str,
+    mx: tuple[int, int] | None = None,
 ) -> str:
-    """The text of sokutatsu.toml. `routes`: (domain or "*", host:port); `admin`: host:port."""
+    """The text of sokutatsu.toml. `routes`: (domain or "*", host:port); `admin`: host:port; `mx`: ports of the
+    DNS server and of the receivers.
+    """
     tls_mode = "RequiredInsecure" if tls else "Disabled"
     lines = [
         "[engine]",
@@ -84,7 +87,11 @@ def engine_configuration(
         f'selector = "{SELECTOR}"',
         f'key = "{place.key}"',
         "[routes]",
-        *(f'"{domain}" = {{ to = "{to}", tls = "{tls_mode}" }}' for domain, to in routes),
+        *(
+            f'"{domain}" = "{to}"' if not tls else f'"{domain}" = {{ to = "{to}", tls = "{tls_mode}" }}'
+            for domain, to in routes
+        ),
+        *(() if mx is None else _resolver(*mx)),
         "[shaping.default]",
         f"connection_limit = {connections}",
         f"initial_connection_limit = {connections}",
@@ -96,6 +103,10 @@ def engine_configuration(
         f"max_retry_interval = {retry_seconds * 4}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _resolver(dns: int, port: int) -> tuple[str, ...]:
+    return "[resolver]", f'servers = ["127.0.0.1:{dns}"]', f"port = {port}", 'allow_networks = ["127.0.0.0/8"]'
 
 
 def make_key(path: Path) -> dict[str, str]:

@@ -69,6 +69,7 @@ def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
     if baseline is not None and messages:
         told["baseline_rate"] = baseline["rate"]
         told["rate_to_baseline"] = round(told["rate"] / baseline["rate"], 3)
+        told["core_us_over_baseline"] = round(told["core_us"] - baseline["core_us"], 1)
     others = run.after.others_since(run.before)
     if others > QUIET:
         told["warning"] = (
@@ -130,6 +131,8 @@ def _conditions(run: Run) -> dict[str, Any]:
         "pipelining": scenario.pipelining,
         "fsync": "before every acknowledgement (synchronous=FULL)",
         "suppression_entries": run.recorded,
+        "domains": scenario.domains,
+        "by": "MX" if scenario.mx else "routes",
         "sites": scenario.sites,
         "connections_per_site": scenario.connections,
         "latency_ms": scenario.latency_ms,

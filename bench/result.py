@@ -69,6 +69,7 @@ def verdicts(goal: Goal, figures: dict[str, Any]) -> dict[str, str]:
     """Of each promise that the scenario makes: "met" or "missed", with both numbers."""
     below = {
         "core_us": figures.get("core_us"),
+        "core_us_over_baseline": figures.get("core_us_over_baseline"),
         "resident_mb": figures.get("core_resident_mb"),
         "start_seconds": figures.get("start_full_seconds"),
         "transactional_p99_ms": figures.get("transactional_p99_ms"),

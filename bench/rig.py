@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.configuration import Place, engine_command, engine_configuration, make_key
 from bench.mailing import DOMAIN, STALLED_DOMAIN
+from bench.names import place_of
 from bench.processes import Child, ProcessFailed, free_port, started, tail
 from bench.receipts import Receipt, parse_receipt, read_receipts
 from bench.scenario import Scenario
@@ -84,12 +85,16 @@ class RunningSink:
 
 @contextlib.contextmanager
 def running_sink(
-    folder: Path, name: str, words: Sequence[str], seconds: float, listeners: int = 1
+    folder: Path, name: str, words: Sequence[str], seconds: float, listeners: int = 1, places: Sequence[str] = ()
 ) -> Iterator[RunningSink]:
-    """One process; each listener is a site of its own to the engine."""
+    """One process; each listener is a site of its own to the engine. `places`: addresses to listen on, all on one
+    port, as hosts that MX records name have it.
+    """
     receipts, control, samples = folder / f"{name}.receipts", folder / f"{name}.control", folder / f"{name}.samples"
     command = [sys.executable, "-m", "bench.sink", "--control", str(control)]
-    command += ["--listen", "127.0.0.1:0"] * listeners
+    port = free_port()
+    for place in [f"{host}:{port}" for host in places] or ["127.0.0.1:0"] * listeners:
+        command += ["--listen", place]
     command += ["--receipts", str(receipts), "--sample", str(SAMPLE), "--samples", str(samples)]
     command += ["--inspect-every", str(INSPECT_EVERY), "--seconds", str(seconds + SPARE_SECONDS), *words]
     with started(name, command, folder / f"{name}.log", pipe=True) as child:
@@ -101,6 +106,15 @@ def running_sink(
             sink.control.close()
 
 
+@contextlib.contextmanager
+def running_names(folder: Path, scenario: Scenario) -> Iterator[int]:
+    """The port of the bench's DNS server."""
+    command = [sys.executable, "-m", "bench.names", "--domains", str(scenario.domains), "--sites", str(scenario.sites)]
+    command += ["--seconds", str(scenario.seconds + SPARE_SECONDS)]
+    with started("names", command, folder / "names.log", pipe=True) as child:
+        yield int(child.first_line()["port"])
+
+
 @dataclass(slots=True)
 class Rig:
     """The engine of a scenario. `start` may be called again after it ended, on the same state."""
@@ -109,6 +123,8 @@ class Rig:
     place: Place
     sink: RunningSink
     stalled: RunningSink | None = None
+    names: int = 0
+    """Port of the DNS server."""
     keys: dict[str, str] = field(default_factory=dict)
     admin: int = 0
     core: Child | None = None
@@ -120,7 +136,7 @@ class Rig:
         self.keys = make_key(self.place.key)
         routes = [
             (f"d{number}.{DOMAIN}", f"127.0.0.1:{self.sink.ports[number % scenario.sites]}")
-            for number in range(scenario.domains)
+            for number in range(0 if scenario.mx else scenario.domains)
         ]
         if self.stalled is not None:
             routes.append((STALLED_DOMAIN, f"127.0.0.1:{self.stalled.ports[0]}"))
@@ -133,6 +149,7 @@ class Rig:
             deliveries_per_connection=scenario.deliveries_per_connection,
             retry_seconds=scenario.retry_seconds,
             signer=scenario.signer,
+            mx=(self.names, self.sink.ports[0]) if scenario.mx else None,
         )
         self.place.configuration.write_text(text, "utf-8")
 
@@ -187,11 +204,13 @@ def rig(scenario: Scenario, folder: Path) -> Iterator[Rig]:
     words += ["--self-signed"] * scenario.tls + ["--no-pipelining"] * (not scenario.pipelining)
     words += ["--latency", str(scenario.latency_ms)]
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(running_sink(folder, "sink", words, scenario.seconds, scenario.sites))
+        places = [place_of(site) for site in range(scenario.sites)] if scenario.mx else ()
+        sink = stack.enter_context(running_sink(folder, "sink", words, scenario.seconds, scenario.sites, places))
         stalled = None
         if scenario.stalled:
             stalled = stack.enter_context(running_sink(folder, "stalled", [], scenario.seconds))
-        made = Rig(scenario, Place(folder), sink, stalled)
+        names = stack.enter_context(running_names(folder, scenario)) if scenario.mx else 0
+        made = Rig(scenario, Place(folder), sink, stalled, names)
         stack.callback(made.close)
         made.configure()
         yield made

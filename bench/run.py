@@ -145,6 +145,7 @@ def run_named(scenario: Scenario, folder: Path, *, keep: bool) -> dict[str, Any]
     baseline = None
     if scenario.baseline:
         other = replace(read_scenario(scenario.baseline), recipients=scenario.recipients, baseline="")
+        other = replace(other, domains=max(other.sites, min(other.domains, scenario.domains)))
         baseline = run_named(replace(other, suppression_entries=scenario.suppression_entries), folder, keep=keep)
         show(f"baseline {other.name}", baseline)
     place = folder.resolve() / scenario.name
@@ -160,12 +161,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m bench run", description=__doc__)
     parser.add_argument("scenario", nargs="+", help="names in bench/scenarios, or paths ending in .toml")
     parser.add_argument("--recipients", type=int, help="instead of the scenario's number")
+    parser.add_argument("--domains", type=int, help="instead of the scenario's number")
     parser.add_argument("--suppression-entries", type=int, help="instead of the scenario's number")
     parser.add_argument("--signer", choices=("auto", "cryptography", "crypto_mb"))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where files go meanwhile (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave logs, spool and receipts there")
     arguments = parser.parse_args(words)
-    given = {name: getattr(arguments, name) for name in ("recipients", "suppression_entries", "signer")}
+    given = {name: getattr(arguments, name) for name in ("recipients", "domains", "suppression_entries", "signer")}
     changed = {name: value for name, value in given.items() if value is not None}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     good = True

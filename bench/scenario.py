@@ -29,6 +29,8 @@ class Goal:
 
     rate_to_baseline: float = 0.0
     """messages/s at least so many times those of the baseline."""
+    core_us_over_baseline: float = 0.0
+    """CPU µs of the core process per message, beyond those of the baseline."""
     core_us: float = 0.0
     """CPU µs of the core process per message."""
     resident_mb: float = 0.0
@@ -59,6 +61,8 @@ class Scenario:
     domains: int = 20
     sites: int = 1
     """Receiving servers, each on its own port; the domains are dealt out to them."""
+    mx: bool = False
+    """Domains are found by MX records, in a DNS server of the bench, instead of by routes."""
     connections: int = 20
     """Per site."""
     deliveries_per_connection: int = 100_000
@@ -160,6 +164,8 @@ def _contradictions(scenario: Scenario) -> list[str]:
         (not 1 <= scenario.sites <= 200, "sites: 1 to 200"),
         (scenario.domains < scenario.sites, "domains: at least as many as sites"),
         (scenario.stalled > 1 or scenario.opted_out > 1, "stalled, opted_out: a share, 0 to 1"),
+        (scenario.mx and (scenario.tls or scenario.stalled > 0), "mx: neither with tls nor with stalled"),
+        (bool(scenario.goal.core_us_over_baseline) and not scenario.baseline, "goal.core_us_over_baseline: which?"),
         (scenario.seconds > 3600, "seconds: at most 3600"),
         (bool(scenario.goal.rate_to_baseline) and not scenario.baseline, "goal.rate_to_baseline: which baseline?"),
     ]

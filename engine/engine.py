@@ -44,8 +44,10 @@ from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
+from engine.net.dns import DnsClient
+from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
-from engine.net.resolver import StaticRoutes
+from engine.net.resolver import Resolver, StaticRoutes
 from engine.optout import opt_out_listener
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
@@ -100,6 +102,8 @@ class Engine:
     door: Door
     submission: Submission | None = None
     web: OptOutListener | None = None
+    dns: DnsClient
+    mx: MxResolver | None = None
 
     def __init__(
         self,
@@ -192,7 +196,7 @@ class Engine:
             roster=self.roster,
             hard_bounce=ledger.hard_bounced,
         )
-        resolver = StaticRoutes(settings.routes)
+        resolver = self._wire_network()
         letters = Letters(
             spool=self.spool,
             signer=self.signer,
@@ -201,8 +205,6 @@ class Engine:
             verp_secret=secret_at(state / "verp.secret"),
             clock=self.clock,
         )
-        opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
-        self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
         self.dispatch = Dispatch(
             identity=Identity(self.node, settings.engine.ehlo_name),
             resolver=resolver,
@@ -214,6 +216,7 @@ class Engine:
             counts=self.counts,
             opener=self.opening,
             clock=self.clock,
+            lookups=settings.resolver.lookups,
         )
         self.dispatch.on_fault = self._on_fault
         ledger.on_opt_out = self.dispatch.effect.acknowledged
@@ -306,6 +309,18 @@ class Engine:
         self.accept.carry = self.records.carry
         return self.records.answers()
 
+    def _wire_network(self) -> Resolver:
+        """The operator's routes, and DNS for what they do not name; what opens connections to there."""
+        settings = self.settings
+        self.dns = DnsClient(settings.resolver.dns)
+        self._closers.append(self._close_dns)
+        table = StaticRoutes(settings.routes, self.dns)
+        self.mx = MxResolver(table, self.dns, settings.resolver.mx) if settings.resolver.mx else None
+        resolver = self.mx or table
+        opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
+        self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
+        return resolver
+
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
         self.draining = True
@@ -328,6 +343,9 @@ class Engine:
     async def _close_door(self) -> None:
         """A stop has closed it before; after a fault nobody waits for answers that cannot come."""
         await self.door.close(patience=0.0)
+
+    async def _close_dns(self) -> None:
+        self.dns.close()
 
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)

@@ -57,11 +57,24 @@ def status(engine: Engine) -> dict[str, Any]:
             priority.name.lower(): _finite(counts.first_attempt[priority].quantile(0.99)) for priority in Priority
         },
         "sites": _sites(engine),
+        "unresolved": _unresolved(engine),
     }
 
 
 def _finite(value: float) -> float | None:
     return None if value == float("inf") else value
+
+
+def _unresolved(engine: Engine) -> list[dict[str, Any]]:
+    """Domains that DNS does not tell about, those with the most mail first."""
+    waiting = [
+        (engine.timeline.waiting(lane), lane.domain, failure) for lane, failure in engine.promote.unresolved().items()
+    ]
+    waiting.sort(key=lambda entry: (-entry[0], entry[1]))
+    return [
+        {"domain": domain, "waiting": number, "failures": failure.in_a_row, "error": failure.text}
+        for number, domain, failure in waiting[:BUSIEST]
+    ]
 
 
 def _sites(engine: Engine) -> list[dict[str, Any]]:
@@ -114,13 +127,14 @@ def observe(engine: Engine) -> dict[str, Any]:
         "resent_in_doubt": counts.resent_in_doubt,
         "sent_bytes": counts.bytes_sent,
         "connections": _busiest({path.site: len(path.pool.connections) for path in paths}),
-        "connections_opened": sum(path.pool.opened_total for path in paths),
-        "connections_refused": sum(path.pool.refused_total for path in paths),
+        "connections_opened": engine.dispatch.paths.opened_before + sum(path.pool.opened_total for path in paths),
+        "connections_refused": engine.dispatch.paths.refused_before + sum(path.pool.refused_total for path in paths),
         "tls_fallbacks": engine.opening.tls_fallbacks,
         "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
         **_submission(engine),
         **_optouts(engine),
+        **_resolving(engine),
         **_resources(engine),
     }
 
@@ -139,6 +153,24 @@ def _optouts(engine: Engine) -> dict[str, Any]:
         "optouts_repeated": web.opt_outs.repeated if web else 0,
         "optout_requests": dict(web.counts.results if web else WebCounts().results),
         "optout_connections_refused": web.turned_away if web else 0,
+    }
+
+
+def _resolving(engine: Engine) -> dict[str, Any]:
+    dns, mx, lookups = engine.dns.counts, engine.mx, engine.dispatch.lookups
+    return {
+        "dns_queries": dns.queries,
+        "dns_cache_hits": dns.cache_hits,
+        "dns_failures": dict(dns.failures),
+        "dns_strays": engine.dns.strays,
+        "dns_under_way": dns.under_way,
+        "dns_seconds": dns.seconds,
+        "domains_looked_up": lookups.done,
+        "domains_to_look_up": lookups.waiting + lookups.under_way,
+        "domains_unresolved": len(engine.promote.unresolved()),
+        "domains_stale": mx.counts.stale if mx else 0,
+        "mx_addresses_refused": mx.counts.refused_addresses if mx else 0,
+        "sites": len(engine.dispatch.paths),
     }
 
 

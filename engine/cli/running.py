@@ -124,4 +124,8 @@ def _mail(settings: Settings, keys: dict[str, list[str]]) -> Iterator[tuple[str,
         yield "", f"signed as {identity.domain}: {', '.join(keys[identity.domain])}"
         yield "", f"bounces to {identity.return_path_domain}, categories {' '.join(sorted(sender.categories))}"
     for domain, route in settings.routes.items():
-        yield f"route {domain}", f"{route.site}, {route.tls}"
+        login = f", login {route.credentials.username}" if route.credentials else ""
+        yield f"route {domain}", f"{route.site}, {route.tls}{login}"
+    if settings.resolver.mx and "*" not in settings.routes:
+        servers = ", ".join(f"{host}:{port}" for host, port in settings.resolver.dns.servers) or "/etc/resolv.conf"
+        yield "all other domains", f"by MX, port {settings.resolver.mx.port}, asking {servers}"

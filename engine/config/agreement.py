@@ -81,7 +81,12 @@ def cautions(settings: Settings) -> Iterator[str]:
             "https (RFC 8058 3.1), so let a proxy with the certificate answer, and listen on 127.0.0.1"
         )
     sites = {route.site for route in settings.routes.values()}
-    for site in sorted(settings.shaping.site_names - sites):
+    mx = settings.resolver.mx
+    if mx is not None and mx.allowed:
+        networks = ", ".join(map(str, mx.allowed))
+        yield f"resolver.allow_networks: strangers' MX records may lead into {networks}: for tests only"
+    # A site that DNS names may come at any time; one with a port is a route's.
+    for site in sorted(name for name in settings.shaping.site_names - sites if ":" in name or mx is None):
         yield f"shaping.site.{site!a}: no route leads there; a site is named host:port, here {', '.join(sorted(sites))}"
     if settings.signer.backend != "auto":
         yield f"signer.backend is {settings.signer.backend}: auto chooses the fastest that works here"

@@ -16,18 +16,18 @@ from typing import Any, TypeVar
 
 from engine.admin import AdminSettings
 from engine.config.agreement import check_agreement
+from engine.config.resolving import read_resolver, read_routes
 from engine.config.senders import read_senders
-from engine.config.settings import BOUNDS, LOG_LEVELS, EngineSettings, RouteTable, Settings, SubmissionTable
+from engine.config.settings import BOUNDS, LOG_LEVELS, EngineSettings, Settings, SubmissionTable
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
-from engine.mail.address import AddressError, parse_address
-from engine.net.resolver import Route, RouteError, is_address, parse_route
+from engine.net.resolver import is_address
 from engine.policy.shaping import Shaping, read_shaping
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
-from engine.tables import Problems, dotted, line_numbers, parse_listen, read_table, shown
+from engine.tables import Problems, line_numbers, parse_listen, read_table, shown
 from engine.web.settings import UnsubscribeSettings
 from engine.web.source import parse_proxies
 from suppression import SuppressionSettings
@@ -96,7 +96,10 @@ class _Reader:
             "shaping": self._shaping(),
             "unsubscribe": self._unsubscribe(),
         }
-        routes = self._routes()
+        resolver = read_resolver(self.document.get("resolver", {}), engine, self.problems)
+        parts["resolver"] = resolver
+        is_mx = resolver is None or resolver.mx is not None
+        routes = read_routes(self.document.get("routes", {}), self.folder, mx=is_mx, problems=self.problems)
         self._check_words(parts["signer"], parts["admin"])
         if self.problems.texts or engine is None:
             return None
@@ -122,6 +125,7 @@ class _Reader:
             self.problems.add(
                 "engine.source_address", f"{shown(engine.source_address)}: write an IP address of this machine"
             )
+            engine = replace(engine, source_address="")
         if not _is_greeting(engine.ehlo_name):
             self.problems.add(
                 "engine.ehlo_name", f"{shown(engine.ehlo_name)}: write this machine's name, such as mta1.example.jp"
@@ -213,28 +217,6 @@ class _Reader:
             self.problems.extend(read)
             return None
         return read
-
-    def _routes(self) -> dict[str, Route]:
-        table = self.document.get("routes", {})
-        routes: dict[str, Route] = {}
-        if not isinstance(table, Mapping) or not table:
-            self.problems.add("routes", 'no route; add [routes] with a line such as "*" = "relay.example.jp:25"')
-            return routes
-        for domain, value in table.items():
-            where = dotted("routes", domain)
-            place = RouteTable(value) if isinstance(value, str) else read_table(RouteTable, value, where, self.problems)
-            if place is None:
-                continue
-            try:
-                name = domain if domain == "*" else parse_address(f"x@{domain}").domain
-                route = parse_route(domain, place.to, place.tls)
-            except (AddressError, RouteError) as error:
-                self.problems.add(where, str(error))
-                continue
-            if name in routes:
-                self.problems.add(where, f"{name} is there twice; keep one")
-            routes[name] = route
-        return routes
 
 
 def _user_number(name: str) -> int:

@@ -16,6 +16,8 @@ from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.mail.identity import SenderIdentity
+from engine.net.dns import DnsSettings
+from engine.net.mx import Family, MxSettings
 from engine.net.resolver import Route, TlsMode
 from engine.policy.shaping import Shaping
 from engine.signer.settings import SignerSettings
@@ -113,6 +115,47 @@ class RouteTable:
 
     to: str
     tls: TlsMode = TlsMode.OPPORTUNISTIC
+    username: str = ""
+    """Login at a smart host (RFC 4954); only under TLS, or on loopback."""
+    password_file: Path | None = None
+    """Mode 0600, the password as one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverTable:
+    """[resolver]"""
+
+    mx: bool = True
+    """Whether domains without a route go where their MX records say."""
+    servers: tuple[str, ...] = ()
+    """Resolvers; none: as /etc/resolv.conf says."""
+    trust_ad: bool = False
+    """Whether the resolver validates, and the way to it is safe: then DNSSEC counts."""
+    timeout: float = 3.0
+    """Seconds for one question to one server."""
+    deadline: float = 10.0
+    """Seconds for an answer."""
+    queries: int = 500
+    """Questions under way at once."""
+    lookups: int = 200
+    """Domains looked up at once."""
+    cache_entries: int = 20_000
+    port: int = 25
+    addresses: Family = Family.IPV4_FIRST
+    own_names: tuple[str, ...] = ()
+    """Our names in other people's MX records, beside engine.ehlo_name."""
+    own_addresses: tuple[str, ...] = ()
+    """Addresses that lead to us, beside those of this machine's interfaces."""
+    allow_networks: tuple[str, ...] = ()
+    """Networks that MX records may lead into although nobody's mail server is there: tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSettings:
+    dns: DnsSettings
+    mx: MxSettings | None
+    """None: routes only."""
+    lookups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +185,7 @@ class Settings:
     admin: AdminSettings
     senders: Mapping[str, SenderSettings]
     routes: Mapping[str, Route]
+    resolver: ResolverSettings
     shaping: Shaping
     unsubscribe: UnsubscribeSettings | None = None
 
@@ -212,5 +256,13 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "timeout": Bounds(1, 10 * MINUTE, seconds=True),
         "unknown_rate": Bounds(0.01, 1_000_000),
         "unknown_burst": Bounds(1, 1_000_000),
+    },
+    "resolver": {
+        "timeout": Bounds(0.1, MINUTE, seconds=True),
+        "deadline": Bounds(0.1, 5 * MINUTE, seconds=True),
+        "queries": Bounds(1, 10_000),
+        "lookups": Bounds(1, 10_000),
+        "cache_entries": Bounds(100, 10_000_000),
+        "port": Bounds(1, 65535),
     },
 }

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from enum import Enum
 from typing import Protocol
 
 from engine.flow.conclude import Conclude, Identity
 from engine.flow.counts import Counts
 from engine.flow.effect import OptOutEffect
 from engine.flow.letters import Letter, Letters
+from engine.flow.lookups import MOST, Lookups
 from engine.flow.path import Path
+from engine.flow.paths import Paths
 from engine.flow.settle import Settle
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
-from engine.net.resolver import Resolver
+from engine.net.resolver import ResolveFailure, Resolver
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
 from engine.policy.outcome import DELIVERED, Attempt, PathWord, Refusal, Ruling, rule, rule_connect
@@ -37,6 +41,17 @@ FIRST_PAUSE = 5.0
 UNSIGNED_SECONDS = 600.0
 UNMAKE_AFTER = 60.0
 """Pauses longer than this give signed letters back to ready."""
+FIRST_DNS_WAIT = 60.0
+"""Seconds after the first look-up that failed; doubled for each further one, up to what the ladder says."""
+CROWDED_IDLE_SECONDS = 1.0
+"""Connections without work are kept so long while other sites wait for a path."""
+
+
+class Missing(Enum):
+    """Why a domain has no path now."""
+
+    ROUTE = "not known yet"
+    ROOM = "too many paths"
 
 
 class Opener(Protocol):
@@ -62,6 +77,7 @@ class Dispatch:
         opener: Opener,
         clock: Callable[[], float],
         draw: Callable[[], float] = random.random,
+        lookups: int = MOST,
     ) -> None:
         self._resolver = resolver
         self._shaping = shaping
@@ -75,7 +91,9 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._ladders: dict[str, Ladder] = {}
-        self.paths: dict[str, Path] = {}
+        self.paths = Paths()
+        self.lookups = Lookups(resolver.look_up, most=lookups)
+        self.lookups.on_fault = self._fault
         self.closing = False
         self.effect = OptOutEffect(suppression, self._on_wire)
         self._conclude = Conclude(
@@ -86,32 +104,55 @@ class Dispatch:
         self.suppress = self._conclude.suppress
         self.close_recipient = self._conclude.close_recipient
         self.on_drained: Callable[[str], None] = lambda _site: None
+        self.on_room: Callable[[int], int] = lambda _room: 0
+        """Paths may be made again, so many; how many wait for one still."""
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
 
     # -- promote's side ------------------------------------------------------------------------------------
 
-    def path_to(self, domain: str) -> Path | None:
-        """The path that carries this domain's mail; None if nothing routes there. Domains that share a site share its
-        path and its limits, except those that the operator gave limits of their own.
+    def path_to(self, domain: str) -> Path | ResolveFailure | Missing:
+        """The path that carries this domain's mail. Domains that share a site share its path and its limits, except
+        those that the operator gave limits of their own. Synchronous: what is not known has to be looked up.
         """
         route = self._resolver.route(domain)
         if route is None:
-            return None
+            return Missing.ROUTE
+        if isinstance(route, ResolveFailure):
+            return route
         own = domain if self._shaping.is_own(domain) else ""
         name = f"{route.site} for {own}" if own else route.site
-        path = self.paths.get(name)
+        path = self.paths.used(name)
         if path is None:
+            if self.paths.is_full:
+                forgotten = self.paths.make_room(self._clock())
+                if not forgotten:
+                    return Missing.ROOM
+                self._ladders.pop(forgotten, None)
             limits = self._shaping.limits(route.site, own)
             path = self.paths[name] = Path(
                 route, limits, name=name, letters=self._letters, desk=self, clock=self._clock, loop=self._loop
             )
+        # The same hosts, perhaps in another order by now: what DNS says goes for the next connection.
+        path.route = route
         return path
 
-    def unroutable(self, recipient: Recipient, now: float) -> None:
-        """No route names the domain: the operator may add one, so the recipient waits by the default ladder."""
-        attempt = Attempt(Phase.CONNECT, Reply(451, "4.4.4", "local: no route for this domain"), "", *_ages(recipient))
-        ruling = self._rule(attempt, now, self._ladder(None))
-        self._conclude.attempt(recipient, ruling, now, reply=attempt.reply, phase="ROUTE")
+    def unroutable(self, recipient: Recipient, failure: ResolveFailure, now: float) -> None:
+        """Nobody takes mail there, for good: it bounces. Or no route names the domain: the operator may add one, so
+        the recipient waits by the default ladder.
+        """
+        reply = Reply(failure.code, failure.status, f"local: {failure.text}")
+        refusal = Refusal(Phase.CONNECT, reply, "", False, *_ages(recipient), final=failure.final)
+        ruling = rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(None), rules=self._rules)
+        self._conclude.attempt(recipient, ruling, now, reply=reply, phase="ROUTE")
+
+    def retry_at(self, domain: str, failure: ResolveFailure) -> int:
+        """When a domain that DNS does not tell about is looked at again, with all that wait for it: by the ladder, but
+        sooner at first, since the question costs nobody a thing.
+        """
+        own = self._shaping.is_own(domain)
+        ladder = self._shaping.limits("", domain).ladder() if own else self._ladder(None)
+        soon = FIRST_DNS_WAIT * 2.0 ** min(failure.in_a_row - 1, 16)
+        return int(self._clock() + min(soon, ladder.delay(failure.in_a_row - 1, self._draw()))) + 1
 
     # -- the paths' desk -----------------------------------------------------------------------------------
 
@@ -260,17 +301,22 @@ class Dispatch:
     def tidy(self) -> None:
         """Each second. Ends connections that had nothing to do for their path's idle_timeout."""
         now = self._loop.time()
-        for path in self.paths.values():
+        crowded = bool(self.on_room(self.paths.room))
+        for path in self.paths.busy:
+            patience = min(path.limits.idle_timeout, CROWDED_IDLE_SECONDS if crowded else math.inf)
             for connection in path.pool.idle():
-                if connection.idle_since is not None and now - connection.idle_since >= path.limits.idle_timeout:
+                if connection.idle_since is not None and now - connection.idle_since >= patience:
                     connection.quit()
             path.hurry()
+        for name in self.paths.tidy(self._clock()):
+            self._ladders.pop(name, None)
 
     async def close(self, seconds: float) -> None:
         """No new work; transactions on the wire finish. What takes longer than `seconds` is cut off: its fate is
         then unknown and says so.
         """
         self.closing = True
+        self.lookups.close()
         for path in self.paths.values():
             path.close()
         deadline = self._loop.time() + seconds

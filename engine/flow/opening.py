@@ -81,6 +81,7 @@ class Opening:
             ehlo_name=self._settings.ehlo_name,
             tls=mode,
             contexts=self._contexts,
+            credentials=target.credentials,
             timeouts=timeouts_of(limits),
             source_address=self._settings.source_address,
             pipelining=limits.enable_pipelining,

@@ -131,6 +131,17 @@ class Path:
         """Nothing on the wire, nothing at the signer: once closed, it stays so."""
         return not self.pool.connections and not self._preparing
 
+    @property
+    def is_empty(self) -> bool:
+        """Quiet, and nobody waits here."""
+        waiting = self.ready or self.prepared or self.in_flight or self._hungry
+        return self.is_quiet and not self.pool.opening and not waiting
+
+    def knows_nothing(self, now: float) -> bool:
+        """An empty path that may be forgotten: a new one would do the same."""
+        throttles = (self._throttle, self._sour_throttle)
+        return self.is_empty and self.pool.knows_nothing(now) and all(t is None or t.is_full(now) for t in throttles)
+
     # -- filling -------------------------------------------------------------------------------------------
 
     def push(self, recipients: Iterable[Recipient]) -> None:

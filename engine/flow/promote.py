@@ -1,30 +1,40 @@
 """From waiting to ready: what is due is pulled from the spool, checked against suppression, and given to its path.
 
 One task walks the due lanes, transactional ones first, and loads no more of a lane than its path has room for; a
-lane without room is left alone until the path calls. What may not be sent is settled here with its reason.
+lane without room is left alone until the path calls, one whose domain is not known until DNS has answered. What may
+not be sent, and what no server takes, is settled here with its reason.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch
+from engine.flow.dispatch import Dispatch, Missing
 from engine.flow.letters import Letters, UnknownSender
 from engine.flow.path import Path
 from engine.flow.settle import Settle
-from engine.mail.envelope import Batch, Recipient
+from engine.mail.envelope import Batch, Priority, Recipient
 from engine.mail.message import MessageError
+from engine.net.resolver import NO_ROUTE, ResolveFailure
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane, Spool
 from suppression import Suppression
 from suppression.decision import Verdict
 
+log = logging.getLogger(__name__)
+
 PULL = 256
 """Recipients of one pull: a transactional mail waits for at most one of them."""
+
+
+LANES_AT_ONCE = 50
+MOST_UNRESOLVED = 10_000
+"""Lanes whose trouble is kept for operators."""
 
 
 class Promote:
@@ -54,7 +64,15 @@ class Promote:
         self._wake = asyncio.Event()
         self._parked: defaultdict[str, list[Lane]] = defaultdict(list)
         """Site -> lanes whose recipients found no room there."""
+        self._asking: dict[str, list[Lane]] = {}
+        """Domain -> lanes that wait until DNS has told where it takes mail."""
+        self._crowded: deque[Lane] = deque()
+        """Lanes whose site has no path yet because there are too many."""
+        self._unresolved: dict[Lane, ResolveFailure] = {}
+        """What DNS could not tell, and why."""
         dispatch.on_drained = self.unpark
+        dispatch.on_room = self._room
+        dispatch.lookups.on_known = self._known
 
     def wake(self) -> None:
         """Something new is waiting, or due earlier than it was."""
@@ -67,13 +85,39 @@ class Promote:
 
     def held(self) -> int:
         """Recipients that wait only because their path has no room or is paused."""
-        return sum(self._timeline.waiting(lane) for lanes in self._parked.values() for lane in lanes)
+        return sum(self._timeline.waiting(lane) for lanes in (*self._parked.values(), self._crowded) for lane in lanes)
+
+    def unresolved(self) -> Mapping[Lane, ResolveFailure]:
+        """Lanes with mail that DNS put off, for operators; those that others emptied are dropped here."""
+        for lane in [lane for lane in self._unresolved if self._timeline.waiting(lane) < 1]:
+            del self._unresolved[lane]
+        return self._unresolved
+
+    def _known(self, domain: str) -> None:
+        for lane in self._asking.pop(domain, ()):
+            self._timeline.unpark(lane)
+        self._wake.set()
+
+    def _room(self, room: int) -> int:
+        for _ in range(min(room, len(self._crowded))):
+            self._timeline.unpark(self._crowded.popleft())
+            self._wake.set()
+        return len(self._crowded)
+
+    def _park(self, lane: Lane) -> None:
+        self._timeline.park(lane)
+        self._timeline.put_back(lane, int(self._clock()))
 
     async def run(self) -> None:
         while True:
             self._wake.clear()
+            number = 0
             while not self._dispatch.closing and (lanes := self._timeline.pop_due(int(self._clock()), 1)):
                 await self._promote(lanes[0])
+                number += 1
+                if not number % LANES_AT_ONCE:
+                    # Lanes that cannot go are put aside without waiting for anything; others want to run too.
+                    await asyncio.sleep(0)
             due = self._timeline.next_due()
             timer = None
             if due is not None:
@@ -83,33 +127,65 @@ class Promote:
                 timer.cancel()
 
     async def _promote(self, lane: Lane) -> None:
-        path = self._dispatch.path_to(lane.domain)
-        room = PULL if path is None else path.ready.space(lane.priority)
         if self._settle.full:
             # Back-pressure from the disks: nothing more comes into memory until they have caught up.
             self._timeline.put_back(lane, int(self._clock()) + 1)
             return
-        if path is not None and room < 1:
+        path = self._dispatch.path_to(lane.domain)
+        if isinstance(path, Path):
+            self._unresolved.pop(lane, None)
+            await self._fill(lane, path)
+        elif path is Missing.ROUTE:
+            self._ask(lane)
+        elif path is Missing.ROOM:
+            self._crowded.append(lane)
+            self._park(lane)
+        elif path.final or path is NO_ROUTE:
+            now = self._clock()
+            for recipient in self._checked(await self._pull(lane, PULL, now), now):
+                self._dispatch.unroutable(recipient, path, now)
+        else:
+            self._put_off(lane, path)
+
+    def _ask(self, lane: Lane) -> None:
+        """The lane rests until the domain is looked up, once for all that wait for it."""
+        self._asking.setdefault(lane.domain, []).append(lane)
+        self._park(lane)
+        self._dispatch.lookups.want(lane.domain, urgent=lane.priority is Priority.TRANSACTIONAL)
+
+    def _put_off(self, lane: Lane, failure: ResolveFailure) -> None:
+        """DNS does not know now: the whole lane waits, a million recipients at the price of one. It is no attempt."""
+        if (
+            lane in self._unresolved
+            or len(self._unresolved) < MOST_UNRESOLVED
+            or len(self.unresolved()) < MOST_UNRESOLVED
+        ):
+            self._unresolved[lane] = failure
+        if failure.in_a_row == 1:
+            log.warning("domain=%s put off: %s", lane.domain, failure.text)
+        self._timeline.put_back(lane, self._dispatch.retry_at(lane.domain, failure))
+
+    async def _fill(self, lane: Lane, path: Path) -> None:
+        room = path.ready.space(lane.priority)
+        if room < 1:
             path.want_more(lane.priority)
             self._parked[path.site].append(lane)
-            self._timeline.park(lane)
-            self._timeline.put_back(lane, int(self._clock()))
+            self._park(lane)
             return
         now = self._clock()
+        allowed = self._checked(await self._pull(lane, min(room, PULL), now), now)
+        await self._ready(path, allowed)
+
+    async def _pull(self, lane: Lane, most: int, now: float) -> list[Recipient]:
         cursor = self._timeline.cursor(lane)
-        recipients, cursor, next_due = await self._spool.pull(lane, cursor, int(now), min(room, PULL))
+        recipients, cursor, next_due = await self._spool.pull(lane, cursor, int(now), most)
         # A sweep may hold some of them already; it has taken them out of the timeline itself.
         fresh = [recipient for recipient in recipients if recipient.id not in self._roster]
         self._timeline.pulled(lane, len(fresh), cursor, next_due)
         for recipient in fresh:
             recipient.lane = lane
             self._roster[recipient.id] = recipient
-        allowed = self._checked(fresh, now)
-        if path is None:
-            for recipient in allowed:
-                self._dispatch.unroutable(recipient, now)
-            return
-        await self._ready(path, allowed)
+        return fresh
 
     def _checked(self, recipients: Sequence[Recipient], now: float) -> list[Recipient]:
         """Those that may go, in their order; the others are settled or held."""
@@ -154,4 +230,5 @@ class Promote:
             # Accept compiled it once, so the configuration has changed since: an operator may change it back.
             stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
             self._dispatch.unsigned(stuck, why)
+        self._dispatch.paths.used(path.site)
         path.push(recipient for recipient in recipients if recipient.batch.id not in unfit)

@@ -21,7 +21,7 @@ from typing import cast
 import aiosmtplib
 
 from engine.net.connection import Connection, Timeouts
-from engine.net.resolver import Target, TlsMode
+from engine.net.resolver import Credentials, Target, TlsMode
 from engine.net.tap import Tap
 from engine.smtp import command
 from engine.smtp.event import Phase
@@ -35,17 +35,6 @@ IP_BIND_ADDRESS_NO_PORT = 24
 LOCAL_ERRORS = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """For smart hosts (RFC 4954). Only used when the server offers AUTH; never written to a log."""
-
-    username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.username!r}, ...)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,5 +94,10 @@ class Pool:
     def pause(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)
 
+    def knows_nothing(self, now: float) -> bool:
+        """What a new pool would not know as well: a rest, failures in a row, a rate in use."""
+        full = self._throttle is None or self._throttle.is_full(now)
+        return full and not self.failures and now >= self.paused_until
+
     def idle(self) -> list[Connection]:
         return [connection for connection in self.connections if connection.idle_since is not None]

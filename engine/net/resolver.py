@@ -1,35 +1,25 @@
-"""From a domain to the addresses to connect to. The running engine's one home of dnspython.
+"""From a domain to the addresses to connect to: the port, its values, and the operator's own table of routes.
 
-The port is `Resolver`. `StaticRoutes` is its form without MX: a table of domain -> host:port as in smart hosts,
-relays and tests ("*" for the rest). Host names are looked up as AAAA and A (RFC 5321 5.1), kept for their TTL within
-bounds, one query at a time for each name; address literals and hosts-file names need no query. Failures are values,
-and none is final here: a wrong name in the operator's own table must not bounce mail.
+The port is `Resolver`; mx.py implements it for everything that the table does not name. The table is domain ->
+host:port as in smart hosts, relays and tests ("*" for the rest). Host names are looked up as AAAA and A (RFC 5321 5.1);
+address literals and hosts-file names need no query. Failures are values, and none of the table is final: a wrong name
+in the operator's own table must not bounce mail.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
+from engine.net.dns import Answer, Asker, Kind
 
 MAX_ADDRESSES = 20
 """Kept of one host name."""
-MAX_NAMES = 10_000
-"""In the cache; then it is emptied."""
-MIN_TTL = 5.0
-MAX_TTL = 3600.0
-NEGATIVE_TTL = 30.0
-"""Seconds for which a failed lookup is not repeated."""
 MAX_HOSTS_FILE = 1 << 20
 HOSTS = Path("/etc/hosts")
 
@@ -55,12 +45,31 @@ class TlsMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """For smart hosts (RFC 4954). Only used when the server offers AUTH; never written to a log."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, ...)"
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     site: str
     """Name of the receiver as a whole: what is shaped, counted and suspended."""
     host: str
+    """Of a route of the table; empty when the MX records say it."""
     port: int
     tls: TlsMode
+    credentials: Credentials | None = field(default=None, repr=False)
+    mx: tuple[tuple[str, ...], ...] = ()
+    """MX hosts in the order to try, those of equal preference together; sorted, so that equal sets are equal."""
+
+    @property
+    def mx_hosts(self) -> tuple[str, ...]:
+        return tuple(host for hosts in self.mx for host in hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +81,35 @@ class Target:
     address: str
     """IPv4 or IPv6, without brackets."""
     tls: TlsMode
+    credentials: Credentials | None = field(default=None, repr=False)
+    secure: bool = False
+    """Its addresses were validated (DNSSEC), so that TLSA records may speak of this host (RFC 7672 2.2). Whether the MX
+    records were, too, is no matter of the host: domains with and without share one site.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ResolveFailure:
     final: bool
-    """The name does not exist; asking again will not help."""
+    """Who knows has said that nobody takes mail there; asking again will not help."""
     text: str
+    code: int = 451
+    """What we would say in SMTP, with the enhanced code of RFC 3463."""
+    status: str = "4.4.3"
+    in_a_row: int = 1
+    """Look-ups of the domain that have failed one after the other."""
+
+
+NO_ROUTE: Final = ResolveFailure(False, "no route for this domain", status="4.4.4")
 
 
 class Resolver(Protocol):
-    def route(self, domain: str) -> Route | None:
-        """From memory. None: nobody takes mail for this domain."""
+    def route(self, domain: str) -> Route | ResolveFailure | None:
+        """From memory. None: not known now, look_up first."""
+        ...
+
+    async def look_up(self, domain: str) -> None:
+        """Brings the domain into memory, for a while at least."""
         ...
 
     async def targets(self, route: Route) -> list[Target] | ResolveFailure:
@@ -95,7 +121,9 @@ class RouteError(ValueError):
     """A line of the route table makes no sense."""
 
 
-def parse_route(domain: str, place: str, tls: TlsMode = TlsMode.OPPORTUNISTIC) -> Route:
+def parse_route(
+    domain: str, place: str, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None
+) -> Route:
     """`place` is host, host:port, an IPv4 address with or without port, or [IPv6]:port. Raises RouteError."""
     wrong = f"routes: {domain[:80]!a} = {place[:80]!a}: expected host:port or [IPv6 address]:port"
     host, _, port_text = place.rpartition(":")
@@ -106,14 +134,15 @@ def parse_route(domain: str, place: str, tls: TlsMode = TlsMode.OPPORTUNISTIC) -
     elif ":" in host:
         raise RouteError(wrong)
     is_number = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5
-    if not is_number or not 0 < int(port_text) < 65536 or not _is_host(host):
+    if not is_number or not 0 < int(port_text) < 65536 or not is_host(host):
         raise RouteError(wrong)
     host = host.lower().rstrip(".")
     shown = f"[{host}]" if ":" in host else host
-    return Route(f"{shown}:{int(port_text)}", host, int(port_text), tls)
+    return Route(f"{shown}:{int(port_text)}", host, int(port_text), tls, credentials)
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """A host name or an address."""
     if is_address(text):
         return True
     labels = text.rstrip(".").split(".")
@@ -131,94 +160,44 @@ def is_address(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    found: tuple[str, ...] | ResolveFailure
-    until: float
-
-
 class StaticRoutes:
     """Routes by domain, "*" for all others. Matching is by the whole domain, in lower case."""
 
-    def __init__(
-        self,
-        routes: Mapping[str, Route],
-        *,
-        resolver: dns.asyncresolver.Resolver | None = None,
-        hosts: Path = HOSTS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`resolver` None: as /etc/resolv.conf says, read at the first lookup."""
+    def __init__(self, routes: Mapping[str, Route], asker: Asker, *, hosts: Path = HOSTS) -> None:
         self._routes = {domain.lower(): route for domain, route in routes.items()}
         self._rest = self._routes.pop("*", None)
-        self._resolver = resolver
+        self._asker = asker
         self._hosts = read_hosts(hosts)
-        self._clock = clock
-        self._known: dict[str, _Known] = {}
-        self._running: dict[str, asyncio.Task[_Known]] = {}
 
-    def route(self, domain: str) -> Route | None:
-        return self._routes.get(domain.lower(), self._rest)
+    def route(self, domain: str) -> Route | ResolveFailure:
+        return self._routes.get(domain.lower(), self._rest) or NO_ROUTE
+
+    async def look_up(self, domain: str) -> None:
+        """Everything is in memory."""
 
     async def targets(self, route: Route) -> list[Target] | ResolveFailure:
         found = await self._addresses(route.host)
         if isinstance(found, ResolveFailure):
             return found
-        return [Target(route.host, route.port, address, route.tls) for address in found]
+        return [Target(route.host, route.port, address, route.tls, route.credentials) for address in found]
 
     async def _addresses(self, host: str) -> tuple[str, ...] | ResolveFailure:
         if is_address(host):
             return (host,)
         if host in self._hosts:
             return self._hosts[host]
-        known = self._known.get(host)
-        if known is None or known.until <= self._clock():
-            known = await asyncio.shield(self._lookup_once(host))
-        return known.found
-
-    def _lookup_once(self, host: str) -> asyncio.Task[_Known]:
-        """Single flight: whoever asks meanwhile waits for the same answer."""
-        running = self._running.get(host)
-        if running is None:
-            running = self._running[host] = asyncio.create_task(self._lookup(host), name=f"resolve {host}")
-            running.add_done_callback(lambda _: self._running.pop(host))
-        return running
-
-    async def _lookup(self, host: str) -> _Known:
-        if self._resolver is None:
-            self._resolver = dns.asyncresolver.Resolver()
-        answers = await asyncio.gather(*(_ask(self._resolver, host, kind) for kind in ("A", "AAAA")))
-        found = [answer for answer in answers if isinstance(answer, _Answer)]
-        addresses = tuple(address for answer in found for address in answer.addresses)[:MAX_ADDRESSES]
-        if addresses:
-            known = _Known(addresses, self._clock() + min(answer.ttl for answer in found))
-        else:
-            why = next((answer for answer in answers if isinstance(answer, ResolveFailure)), None)
-            failure = why or ResolveFailure(final=False, text=f"host name {host!a} has no address in DNS")
-            known = _Known(failure, self._clock() + NEGATIVE_TTL)
-        if len(self._known) >= MAX_NAMES:
-            self._known.clear()
-        self._known[host] = known
-        return known
+        answers = await asyncio.gather(*(self._asker.query(host, kind) for kind in (Kind.A, Kind.AAAA)))
+        found = addresses_of(*answers)
+        return found or ResolveFailure(False, _why_none(host, *answers))
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    addresses: tuple[str, ...]
-    ttl: float
-    """Seconds; infinite when there was no such record."""
+def addresses_of(*answers: Answer) -> tuple[str, ...]:
+    return tuple(record for answer in answers for record in answer.records if isinstance(record, str))[:MAX_ADDRESSES]
 
 
-async def _ask(resolver: dns.asyncresolver.Resolver, host: str, kind: str) -> _Answer | ResolveFailure:
-    try:
-        # The dot at the end: no search list (RFC 5321 5.1).
-        answer = await resolver.resolve(host + ".", kind)
-    except dns.resolver.NoAnswer:
-        return _Answer((), math.inf)
-    except (dns.exception.DNSException, OSError) as error:
-        return ResolveFailure(final=False, text=f"{kind} of host name {host!a}: {str(error)[:200] or repr(error)}")
-    ttl = answer.rrset.ttl if answer.rrset is not None else 0
-    return _Answer(tuple(str(record) for record in answer), min(max(ttl, MIN_TTL), MAX_TTL))
+def _why_none(host: str, *answers: Answer) -> str:
+    texts = [answer.text for answer in answers if not answer.status.is_answer]
+    return f"host name {host[:80]!a}: {texts[0]}" if texts else f"host name {host[:80]!a} has no address in DNS"
 
 
 def read_hosts(path: Path) -> dict[str, tuple[str, ...]]:

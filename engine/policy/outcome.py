@@ -120,8 +120,6 @@ counts recipients counts them by session."""
 _BRIEF_PAUSE: Final = 30.0
 _LONGEST_PAUSE: Final = 7200.0
 _PUT_BACK: Final = 60.0
-_NO_HOST_PATIENCE: Final = 3600.0
-"""A name that vanished may be an operator's slip: it bounces only after an hour."""
 _REACHED: Final = frozenset({Phase.RCPT, Phase.DATA, Phase.DOT})
 """Phases in which the server was dealing with this very recipient: a message that kills sessions must back off, one
 that merely stood behind it must not."""
@@ -147,7 +145,7 @@ def rule(attempt: Attempt, *, now: float, u: float, ladder: Ladder, rules: Rules
 
 def rule_connect(refusal: Refusal, *, now: float, u: float, ladder: Ladder, rules: Rules) -> Ruling:
     """SITE scope. A 5xx greeting is deferred too: it speaks of the host, not of the recipient."""
-    if refusal.final and now - refusal.accepted_at >= _NO_HOST_PATIENCE:
+    if refusal.final:
         return Ruling(Kind.BOUNCED, bounce_class=Class.UNKNOWN_HOST)
     reply = refusal.reply
     found = None if reply is None else rules.match(refusal.phase, reply)

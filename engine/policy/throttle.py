@@ -69,6 +69,10 @@ class Throttle:
             self._arrival = max(self._arrival, now) + self._interval
         return wait
 
+    def is_full(self, now: float) -> bool:
+        """Nothing is owed any more: a new throttle would answer the same."""
+        return self._arrival <= now
+
     def peek(self, now: float) -> float:
         """What take would answer, without taking."""
         if now < self._latest:

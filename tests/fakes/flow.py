@@ -36,7 +36,7 @@ from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode_message, encode
 from engine.net.connection import Connection, Timeouts
 from engine.net.negotiate import Refused
-from engine.net.resolver import Route, TlsMode
+from engine.net.resolver import NO_ROUTE, ResolveFailure, Route, TlsMode
 from engine.observe import status
 from engine.policy.rules import compile_rules
 from engine.policy.shaping import Limits, Shaping
@@ -267,12 +267,41 @@ class Site:
 
 
 class Routes:
-    """`d1.example` goes to site "d1"; "nowhere.example" nowhere; "shared1.example" and the like to one."""
+    """`d1.example` goes to site "d1"; "nowhere.example" nowhere; "shared1.example" and the like to one; "late1.example"
+    and the like have to be looked up first, for `holds` seconds. `failures` says what DNS says instead.
+    """
 
-    def route(self, domain: str) -> Route | None:
+    def __init__(self) -> None:
+        self.failures: dict[str, ResolveFailure] = {}
+        self.asked: Counter[str] = Counter()
+        self.under_way = self.most = 0
+        self.seconds = 0.05
+        self.holds = 300.0
+        self._known: dict[str, tuple[Route | ResolveFailure, float]] = {}
+
+    async def look_up(self, domain: str) -> None:
+        self.asked[domain] += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(self.seconds)
+        self.under_way -= 1
+        failure = self.failures.get(domain)
+        if failure is not None and not failure.final:
+            self.failures[domain] = replace(failure, in_a_row=self.asked[domain])
+        self._known[domain] = self._found(domain), asyncio.get_running_loop().time() + self.holds
+
+    def route(self, domain: str) -> Route | ResolveFailure | None:
+        if not domain.startswith("late"):
+            return self._found(domain)
+        found, until = self._known.get(domain, (None, 0.0))
+        return found if asyncio.get_running_loop().time() < until else None
+
+    def _found(self, domain: str) -> Route | ResolveFailure:
+        if domain in self.failures:
+            return self.failures[domain]
         name = domain.removesuffix(".example")
         if name == "nowhere":
-            return None
+            return NO_ROUTE
         return Route(
             name.rstrip("0123456789") if name.startswith("shared") else name, "127.0.0.1", 25, TlsMode.DISABLED
         )
@@ -310,6 +339,7 @@ class World:
         self.journal: list[Record] = []
         self.bounced: list[str] = []
         self.sites: dict[str, Site] = {}
+        self.routes = Routes()
         self.faults: list[BaseException] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._submits = 0
@@ -336,7 +366,7 @@ class World:
         )
         self.dispatch = Dispatch(
             identity=Identity("n0", "out"),
-            resolver=Routes(),  # type: ignore[arg-type]
+            resolver=self.routes,  # type: ignore[arg-type]
             shaping=Shaping(setting.limits, by_domain=setting.by_domain),
             letters=self.letters,
             settle=self.settle,

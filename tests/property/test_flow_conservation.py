@@ -77,7 +77,10 @@ class Storm:
         addresses = []
         for _ in range(self.pick.randrange(1, 30)):
             self.count += 1
-            kind, domain = self.pick.choice(KINDS), self.pick.choice(("d1", "d2", "shared1", "shared2", "nowhere"))
+            kind, domain = (
+                self.pick.choice(KINDS),
+                self.pick.choice(("d1", "d2", "shared1", "shared2", "nowhere", "late1")),
+            )
             addresses.append(f"{kind}{self.count}@{domain}.example")
         urgent = self.pick.random() < 0.3
         nowhere = any(address.endswith("@nowhere.example") for address in addresses)

@@ -80,7 +80,7 @@ def test_no_session_never_ends_a_recipient_before_its_time(refusal: Refusal, u: 
     expires = refusal.expires
     ruling = rule_connect(refusal, now=NOW, u=u, ladder=ladder, rules=RULES)
     assert ruling.kind is not Kind.DELIVERED
-    assert (ruling.kind is Kind.BOUNCED) <= (refusal.final and NOW - refusal.accepted_at >= 3600)
+    assert (ruling.kind is Kind.BOUNCED) <= refusal.final
     assert (ruling.kind is Kind.EXPIRED) <= (expires <= NOW)
     assert (ruling.kind is Kind.DEFERRED) <= (NOW < ruling.due <= expires)
     assert not ruling.suppress

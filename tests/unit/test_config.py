@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,14 @@ from engine.config import (
     read_configuration,
 )
 from engine.config.reading import TABLES
-from engine.config.settings import BOUNDS, KeyTable, RouteTable, SenderTable, SubmissionTable
+from engine.config.settings import BOUNDS, KeyTable, ResolverTable, RouteTable, SenderTable, SubmissionTable
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.flow.users import entry_line
 from engine.journal import JournalSettings
-from engine.net.resolver import TlsMode
+from engine.net.mx import Family
+from engine.net.resolver import Credentials, TlsMode
 from engine.policy.shaping import Limits
 from engine.signer.keys import generate_key, key_pem
 from engine.signer.settings import SignerSettings
@@ -56,6 +58,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "signer": (SignerSettings, {"keys"}),
     "admin": (AdminSettings, set()),
     "unsubscribe": (UnsubscribeSettings, set()),
+    "resolver": (ResolverTable, set()),
     "senders.shop": (SenderTable, set()),
     "shaping.default": (Limits, set()),
 }
@@ -85,7 +88,7 @@ key = "dkim.pem"
 
 def uncommented(text: str) -> str:
     """Every key that the file shows, in force."""
-    return re.sub(r"^#(?=[a-z_\[])", "", text, flags=re.MULTILINE)
+    return re.sub(r"^#(?=[a-z_\[\"])", "", text, flags=re.MULTILINE)
 
 
 def at(folder: Path, text: str) -> Path:
@@ -148,17 +151,19 @@ def test_every_key_is_shown_once_with_its_default(name) -> None:
         if isinstance(default, Path):
             default = str(default)
         assert (list(default) if isinstance(default, tuple | frozenset) else default) == value, entry.name
-        assert type(value) is type(default) or isinstance(default, tuple | frozenset), entry.name
+        assert type(value) is type(default) or isinstance(default, tuple | frozenset | StrEnum), entry.name
 
 
 def test_the_shaping_of_the_file_is_the_default(tmp_path) -> None:
+    (tmp_path / "relay.password").touch(0o600)
+    (tmp_path / "relay.password").write_text("secret\n")
     assert settings_of(tmp_path, SHIPPED.read_text(encoding="utf-8")).shaping.default == Limits()
     everything = uncommented(SHIPPED.read_text(encoding="utf-8"))
     assert settings_of(tmp_path, everything).shaping.default == Limits()
 
 
 def test_keys_of_lists_and_routes_are_shown() -> None:
-    document = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))
+    document = tomllib.loads(uncommented(SHIPPED.read_text(encoding="utf-8")))
     (key,) = document["senders"]["shop"]["dkim"]
     assert key.keys() == set(KeyTable.__slots__)
     assert [value.keys() for value in document["routes"].values() if isinstance(value, dict)] == [
@@ -187,13 +192,16 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
     (tmp_path / "rules").mkdir()
     (tmp_path / "submission-users").touch(0o600)
     (tmp_path / "submission-users").write_text(entry_line("shop", "secret", cost=16) + "\n")
+    (tmp_path / "relay.password").touch(0o600)
+    (tmp_path / "relay.password").write_text("secret\n")
     for shown in (text, uncommented(text)):
         checked = check(at(tmp_path, shown))
         assert (checked.returncode, checked.stderr) == (0, "")
         assert "caution" not in checked.stdout
-        for words in ("株式会社れい", "s2026a (ed25519-sha256", "relay.example.jp:25, Opportunistic", "127.0.0.1:9180"):
+        for words in ("株式会社れい", "s2026a (ed25519-sha256", "by MX, port 25", "127.0.0.1:9180"):
             assert words in checked.stdout
     assert "127.0.0.1:2587, STARTTLS" in checked.stdout
+    assert "smtp.example.com:587, Required, login shop" in checked.stdout
 
 
 def test_every_number_has_bounds_and_no_bound_is_for_nothing() -> None:
@@ -256,6 +264,37 @@ def test_routes_with_a_mode_and_domains_in_any_form(tmp_path) -> None:
     assert routes["example.com"].site == "127.0.0.1:25"
 
 
+def test_a_route_with_a_login(tmp_path) -> None:
+    secret = tmp_path / "relay.password"
+    secret.touch(0o600)
+    secret.write_text("geheim 秘密\n", "utf-8")
+    login = '{ to = "relay:587", tls = "Required", username = "shop", password_file = "relay.password" }'
+    text = MINIMAL.replace('"relay.example.jp:25"', login)
+    assert settings_of(tmp_path, text).routes["*"].credentials == Credentials("shop", "geheim 秘密")
+    for content, mode, why in ((b"x", 0o640, "chmod 600"), (b"", 0o600, "no password"), (b"a\nb", 0o600, "no passw")):
+        secret.write_bytes(content)
+        secret.chmod(mode)
+        (error,) = errors_of(tmp_path, text)
+        assert why in error
+        assert "geheim" not in error
+
+
+def test_mx_needs_no_route_and_the_source_address_chooses_the_family(tmp_path) -> None:
+    text = MINIMAL.partition("[routes]")[0]
+    mx = settings_of(tmp_path, text).resolver.mx
+    assert mx is not None
+    assert (mx.own_names, mx.own_addresses, mx.family) == ({"mta1.example.jp"}, frozenset(), Family.IPV4_FIRST)
+    for source, family in (("192.0.2.1", Family.IPV4), ("2001:db8::1", Family.IPV6)):
+        found = settings_of(tmp_path, text.replace("ehlo_name", f'source_address = "{source}"\nehlo_name')).resolver.mx
+        assert found is not None
+        assert (found.own_addresses, found.family) == ({source}, family)
+    more = '[resolver]\nservers = ["127.0.0.1", "[::1]:5353", "127.0.0.1:54"]\nallow_networks = ["127.0.0.0/8"]\n'
+    read = settings_of(tmp_path, text + more)
+    assert read.resolver.dns.servers == (("127.0.0.1", 53), ("::1", 5353), ("127.0.0.1", 54))
+    assert "resolver.allow_networks" in next(iter(cautions(read)))
+    assert settings_of(tmp_path, MINIMAL + "[resolver]\nmx = false\n").resolver.mx is None
+
+
 def test_senders_of_one_domain_share_its_keys(tmp_path) -> None:
     second = '[senders.other]\nlegal_name = "x"\naddress = "o@news.example.jp"\n'
     assert len(settings_of(tmp_path, MINIMAL + second).signer.keys) == 1
@@ -277,7 +316,36 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path) -> None:
     [
         ('state = "state"', "", "sokutatsu.toml:1: engine: state is missing; add it"),
         ("[routes]", "[rutes]", "sokutatsu.toml:11: 'rutes': unknown table; known are"),
-        ('"*" = "relay.example.jp:25"', "", "sokutatsu.toml:11: routes: no route; add [routes] with a line such as"),
+        (
+            '"*" = "relay.example.jp:25"',
+            "[resolver]\nmx = false",
+            "sokutatsu.toml:11: routes: no route; add [routes] with a line such as",
+        ),
+        (
+            '"*" =',
+            '"a.jp" = { to = "b:1", tls = "Required" }\n"c.jp" = "b:1"\n"*" =',
+            "sokutatsu.toml:13: routes.c.jp: b:1 is in another route with another tls or login",
+        ),
+        (
+            '"*" =',
+            '"a.jp" = { to = "b:1", username = "u" }\n"*" =',
+            "sokutatsu.toml:12: routes.a.jp: username and password_file belong together",
+        ),
+        (
+            '"*" =',
+            '"a.jp" = { to = "b:1", username = "u", password_file = "none" }\n"*" =',
+            "sokutatsu.toml:12: routes.a.jp.password_file: 'none': No such file or directory; name a file",
+        ),
+        ("[routes]", "[resolver]\nservers = ['x']\n[routes]", "sokutatsu.toml:12: resolver.servers: 'x': write an addr"),
+        ("[routes]", "[resolver]\nown_names = ['1.2.3.4']\n[routes]", "sokutatsu.toml:12: resolver.own_names: '1.2.3.4'"),
+        ("[routes]", "[resolver]\nown_addresses = ['a']\n[routes]", "sokutatsu.toml:12: resolver.own_addresses: 'a': w"),
+        (
+            "[routes]",
+            "[resolver]\nallow_networks = ['127.0.0.1/8']\n[routes]",
+            "sokutatsu.toml:12: resolver.allow_networks: '127.0.0.1/8' is no network",
+        ),
+        ("[routes]", "[resolver]\ndeadline = 1.0\n[routes]", "sokutatsu.toml:12: resolver.deadline: 1 is below"),
+        ("[routes]", "[resolver]\naddresses = 'ipv5'\n[routes]", "sokutatsu.toml:12: resolver.addresses: 'ipv5'"),
         ('"*" = "relay.example.jp:25"', '"*" = "relay:x"', "sokutatsu.toml:12: routes.*: routes: '*' = 'relay:x'"),
         ('"*" = "relay', '"a b" = "relay', "sokutatsu.toml:12: routes.'a b': address"),
         ('"*" = "relay.example.jp:25"', '"*" = 1', "sokutatsu.toml:12: routes.*: 1 is not a table"),

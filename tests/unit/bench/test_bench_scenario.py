@@ -20,7 +20,17 @@ def test_shipped_scenario(name: str) -> None:
 
 
 def test_what_the_issue_asks_for_is_there() -> None:
-    asked = ("steady", "tls", "transactional", "million", "many_sites", "deferrals", "stalled_site", "start_full")
+    asked = (
+        "steady",
+        "tls",
+        "transactional",
+        "million",
+        "many_sites",
+        "many_domains",
+        "deferrals",
+        "stalled_site",
+        "start_full",
+    )
     assert set(asked) <= set(SHIPPED)
 
 
@@ -38,6 +48,8 @@ def test_values() -> None:
 @pytest.mark.parametrize(
     ("table", "word"),
     [
+        ({**LEAST, "mx": True, "tls": True}, "neither with tls"),
+        ({**LEAST, "goal": {"core_us_over_baseline": 5}}, "core_us_over_baseline"),
         ({"recipient": 1}, "'recipient': unknown key"),
         ({"recipients": 0}, "recipients: at least 1"),
         ({"recipients": True}, "recipients: True is not a int"),

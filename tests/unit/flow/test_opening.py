@@ -15,7 +15,7 @@ from bench.server import Sink, start_sink
 from engine.flow.opening import ADDRESSES_TRIED, Opening, OpeningSettings, timeouts_of
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused, TlsContexts
-from engine.net.resolver import ResolveFailure, Target, TlsMode
+from engine.net.resolver import Credentials, ResolveFailure, Target, TlsMode
 from engine.policy.shaping import Limits
 from engine.smtp.event import Phase
 
@@ -109,6 +109,16 @@ def test_a_name_that_is_not_found_is_a_refusal() -> None:
         refused = await stage.open(ResolveFailure(final=False, text="mx.example: no such name"))
         assert isinstance(refused, Refused)
         assert refused.error == "mx.example: no such name"
+
+    opened(test)
+
+
+def test_a_routes_login_is_used() -> None:
+    async def test(stage: Stage, sink: Sink) -> None:
+        login = replace(target(sink.addresses[0][1]), credentials=Credentials("shop", "secret"))
+        result = await stage.open([login])
+        assert isinstance(result, Refused), "the sink offers no AUTH"
+        assert result.phase is Phase.AUTH
 
     opened(test)
 

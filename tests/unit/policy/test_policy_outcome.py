@@ -80,10 +80,8 @@ def test_a_greeting_that_says_when_is_obeyed() -> None:
     assert (ruling.due, ruling.pause_seconds) == (_due(310), 300)
 
 
-def test_a_name_without_hosts_bounces_only_after_an_hour() -> None:
-    assert _connect(Phase.CONNECT, error="NXDOMAIN", final=True).kind is Kind.DEFERRED
-    assert _connect(Phase.CONNECT, error="NXDOMAIN", final=True).bounce_class is Class.UNKNOWN_HOST
-    ruling = _connect(Phase.CONNECT, error="NXDOMAIN", final=True, age=3600)
+def test_a_name_that_takes_no_mail_bounces_at_once() -> None:
+    ruling = _connect(Phase.CONNECT, error="NXDOMAIN", final=True, age=0)
     assert (ruling.kind, ruling.bounce_class, ruling.suppress) == (Kind.BOUNCED, Class.UNKNOWN_HOST, "")
     assert ruling.path is PathWord.NEUTRAL
 

@@ -93,3 +93,15 @@ def test_a_clock_that_steps_back_neither_grants_nor_stalls() -> None:
 def test_a_clock_that_steps_forward_gives_the_burst_and_no_more() -> None:
     throttle = Throttle(Rate(1, 1, 2))
     assert [throttle.take(now) == 0.0 for now in (0.0, 0.0, 0.0, 3600.0, 3600.0, 3600.0)] == [True, True, False] * 2
+
+
+def test_a_full_throttle_owes_nothing() -> None:
+    throttle = Throttle(Rate(2, 60, 2))
+    assert throttle.is_full(1000.0)
+    assert throttle.take(1000.0) == 0.0
+    assert not throttle.is_full(1029.0)
+    assert throttle.is_full(1030.0)
+    for _ in range(2):
+        throttle.take(1030.0)
+    assert not throttle.is_full(1089.0)
+    assert throttle.is_full(1090.0)
