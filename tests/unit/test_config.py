@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.flow.users import entry_line
 from engine.journal import JournalSettings
+from engine.mail.profile import MailOrder, Profile
 from engine.net.resolver import TlsMode
 from engine.policy.shaping import Limits
 from engine.signer.keys import generate_key, key_pem
@@ -57,6 +59,8 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "admin": (AdminSettings, set()),
     "unsubscribe": (UnsubscribeSettings, set()),
     "senders.shop": (SenderTable, set()),
+    "senders.shop.profile": (Profile, {"mail_order"}),
+    "senders.shop.profile.mail_order": (MailOrder, set()),
     "shaping.default": (Limits, set()),
 }
 """Table -> its class, and the fields of it that the program sets."""
@@ -65,6 +69,8 @@ EXAMPLES = {
     "submission.users", "submission.certificate", "submission.key", "suppression.rules",
     "senders.shop.legal_name", "senders.shop.address", "senders.shop.domain", "senders.shop.return_path_domain",
     "senders.shop.message_id_domain", "senders.shop.unsubscribe_url",
+    "senders.shop.profile.postal_address", "senders.shop.profile.phone", "senders.shop.profile.contact_mail",
+    "senders.shop.profile.contact_url", "senders.shop.profile.mail_order.tokusho_url",
 }  # fmt: skip
 """Keys that have no default, or one that follows from another key."""
 
@@ -120,7 +126,7 @@ def check(file: Path) -> subprocess.CompletedProcess[str]:
 def table_of(document: dict, name: str) -> dict:
     for part in name.split("."):
         document = document[part]
-    return {key: value for key, value in document.items() if not isinstance(value, list) or key != "dkim"}
+    return {key: value for key, value in document.items() if key not in ("dkim", "profile", "mail_order")}
 
 
 # -- the shipped file against the code ---------------------------------------------------------------------------------
@@ -148,7 +154,7 @@ def test_every_key_is_shown_once_with_its_default(name) -> None:
         if isinstance(default, Path):
             default = str(default)
         assert (list(default) if isinstance(default, tuple | frozenset) else default) == value, entry.name
-        assert type(value) is type(default) or isinstance(default, tuple | frozenset), entry.name
+        assert type(value) is type(default) or isinstance(default, tuple | frozenset | StrEnum), entry.name
 
 
 def test_the_shaping_of_the_file_is_the_default(tmp_path) -> None:
@@ -198,7 +204,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
 
 def test_every_number_has_bounds_and_no_bound_is_for_nothing() -> None:
     for name, (kind, ours) in CLASSES.items():
-        if name in ("shaping.default", "senders.shop"):
+        if name == "shaping.default" or name.startswith("senders."):
             continue
         numbers = {entry.name for entry in fields(kind) if re.search(r"\b(int|float)\b", str(entry.type))}
         assert BOUNDS[name].keys() == numbers - ours, name
@@ -227,7 +233,8 @@ def test_the_least_that_a_file_must_say(tmp_path) -> None:
     assert (identity.from_address, identity.from_display) == ("news@news.example.jp", "れい商店")
     assert identity.return_path_domain == identity.message_id_domain == "news.example.jp"
     assert read.routes["*"].site == "relay.example.jp:25"
-    assert list(cautions(read)) == []
+    (caution,) = cautions(read)
+    assert caution.startswith("senders.shop has no profile: there is no %footer%")
 
 
 def test_durations_may_be_text_where_seconds_are_asked(tmp_path) -> None:
@@ -481,10 +488,11 @@ def test_what_looks_wrong_is_told_without_refusing_it(tmp_path) -> None:
         "admin.listen 0.0.0.0:9180",
         "特定電子メール法",
         "relay.example.jp:26",
+        "no profile",
         "auto",
     ):
         assert words in found
-    assert len(found.splitlines()) == 5
+    assert len(found.splitlines()) == 6
 
 
 def test_an_opt_out_listener_that_looks_wrong(tmp_path) -> None:
