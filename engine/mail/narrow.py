@@ -25,7 +25,7 @@ _VARIANTS = str.maketrans("～－∥￠￡￢—¥‾", "〜−‖¢£¬―￥�
 _THERE_AND_BACK = b"\x1b(B\x1b$B"
 _WORD_OCTETS = 30
 """In one encoded-word of 60 characters: `=?iso-2022-jp?b?` and `?=` take 18 of them, 40 are base64."""
-_ESCAPES = 6
+_ESCAPE = 3
 _NEUTRALISED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -81,16 +81,15 @@ def encoded_words(text: str) -> list[bytes]:
     """RFC 2047 4.1: each of at most 60 characters, whole characters, and back in ASCII at its end."""
     text = _NEUTRALISED.sub(" ", text).translate(_VARIANTS)
     words: list[bytes] = []
-    run, size = "", 0
+    run, size, wide = "", 0, False
     for character in text:
-        own = len(character.encode(_CODEC, "replace"))
-        cost = own - _ESCAPES if own > _ESCAPES else own
-        if size + cost + _ESCAPES > _WORD_OCTETS and run:
+        is_wide = len(character.encode(_CODEC, "replace")) > 1
+        # An escape where ASCII and JIS X 0208 meet, and one at the end.
+        grown = size + (2 if is_wide else 1) + (_ESCAPE if is_wide is not wide else 0)
+        if grown + (_ESCAPE if is_wide else 0) > _WORD_OCTETS:
             words.append(_word(run))
-            run, size = "", 0
-        # Each change between ASCII and JIS X 0208 is an escape of three octets: the dearest case is reckoned.
-        size += cost + (_ESCAPES // 2 if run and run[-1].isascii() != character.isascii() else 0)
-        run += character
+            run, grown = "", 2 + _ESCAPE if is_wide else 1
+        run, size, wide = run + character, grown, is_wide
     if run:
         words.append(_word(run))
     return words
