@@ -125,7 +125,7 @@ def _verdict(category: str, sender: SenderSettings, count: int, blocking: int) -
         return f"送信できます（警告あり）。 / May be sent. {numbers}"
     if is_enforced(sender.lint, category):
         return f"このままでは受け付けられません。 / Would be refused. {numbers}"
-    return f"問題がありますが、設定 lint = {sender.lint} により受け付けられます。 / Would be taken all the same. {numbers}"
+    return f"問題がありますが、lint = {sender.lint} なので受け付けられます。 / Would be taken all the same. {numbers}"
 
 
 def _line_in_file(finding: Finding, file: Path) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.lint.facts import FULL, NAME_ONLY, Facts, host_of, opt_outs
+from engine.lint.facts import FULL, NAME_ONLY, Facts, host_of, is_by_reply, opt_outs
 from engine.lint.finding import Finding, block, warn
 from engine.lint.screen import Link, Screen
 from engine.lint.wording import say
-from engine.lint.words import BY_REPLY, OPTOUT_ACT, OPTOUT_CAN, PHONE, POINTER, POSTAL, digits, fold
+from engine.lint.words import OPTOUT_ACT, OPTOUT_CAN, PHONE, POINTER, POSTAL, digits, fold
 
 _MUCH_BLANK = 60
 """Empty lines in a row: some three screens of a telephone."""
@@ -83,9 +83,8 @@ def _opt_out(screen: Screen, facts: Facts) -> Iterator[Finding]:
     yield from _statement(screen, seen)
     best = next((link for link in seen if _stated(screen, link)), seen[0])
     line = min(best.line, len(screen.lines) - 1)
-    if line >= 0:
-        yield from _blank(screen, line, "受信拒否の通知先", "the opt-out link")
-        yield from _place(screen, line, "受信拒否の通知先", "the opt-out link")
+    yield from _blank(screen, line, "受信拒否の通知先", "the opt-out link")
+    yield from _place(screen, line, "受信拒否の通知先", "the opt-out link")
 
 
 def _no_opt_out(screen: Screen, facts: Facts, found: list[Link]) -> Iterator[Finding]:
@@ -127,9 +126,8 @@ def _statement(screen: Screen, seen: list[Link]) -> Iterator[Finding]:
         words = say("bare_link")
         yield warn("D03", screen.part, link.number, words, link.text)
         return
-    whole = any(OPTOUT_ACT.search(line.plain) and BY_REPLY.search(line.plain) for line in screen.lines)
-    if whole and link.target.startswith("mailto:"):
-        return
+    if is_by_reply(screen) and link.target.startswith("mailto:"):
+        return  # the statement may then stand anywhere (施行規則 7条1項2号)
     words = say("no_statement")
     yield block("D03", screen.part, link.number, words, link.text)
 

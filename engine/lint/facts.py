@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from engine.lint.parts import Sample
 from engine.lint.screen import Link, Screen
-from engine.lint.words import OPTOUT_ACT
+from engine.lint.words import BY_REPLY, OPTOUT_ACT
 from engine.mail.identity import SenderIdentity
 from engine.mail.profile import MailOrder, Profile
 
@@ -72,8 +72,18 @@ def opt_outs(screen: Screen, facts: Facts) -> Iterator[Link]:
     if own:
         yield from own
         return
-    for link in links:
-        if link.target.startswith(("http://", "https://", "mailto:")) and (
-            OPTOUT_ACT.search(link.text + " " + link.alt) or OPTOUT_ACT.search(screen.around(link.line, 1))
-        ):
-            yield link
+    found = [
+        link for link in links if link.target.startswith(("http://", "https://", "mailto:")) and _stops(screen, link)
+    ]
+    if not found and is_by_reply(screen):
+        found = [link for link in links if link.target == f"mailto:{facts.identity.from_address}"]
+    yield from found
+
+
+def _stops(screen: Screen, link: Link) -> bool:
+    return bool(OPTOUT_ACT.search(f"{link.text} {link.alt}") or OPTOUT_ACT.search(screen.around(link.line, 1)))
+
+
+def is_by_reply(screen: Screen) -> bool:
+    """One can opt out by answering the mail: then the address that it came from is the one to opt out at."""
+    return any(OPTOUT_ACT.search(line.plain) and BY_REPLY.search(line.plain) for line in screen.lines)

@@ -53,13 +53,16 @@ def take_apart(octets: bytes) -> Sample:
     try:
         found.header = [(entry.lower, _value(entry.value)) for entry in read_raw(octets).fields]
         parsed = email.message_from_bytes(octets, policy=email.policy.compat32)
-        texts = list(_texts(parsed))
+        _sort(found, list(_texts(parsed)))
     except RawError as error:
         found.faults.append(str(error))
-        return found
-    except RecursionError:
-        found.faults.append("parts are nested too deep to be read")
-        return found
+    except (RecursionError, LookupError, TypeError, ValueError) as error:
+        # The standard library's parser gives up: on parts that are nested too deep, on parameters that are none.
+        found.faults.append(f"its parts cannot be taken apart ({type(error).__name__})")
+    return found
+
+
+def _sort(found: Sample, texts: list[tuple[Message, bool]]) -> None:
     plain, markup, elsewhere = [], [], []
     for part, in_text in texts:
         if not in_text:
@@ -70,7 +73,6 @@ def take_apart(octets: bytes) -> Sample:
             plain.append(part)
     for kind, parts in (("text", plain), ("html", markup)):
         _show(found, kind, parts, elsewhere)
-    return found
 
 
 def _show(found: Sample, kind: str, parts: list[Message], elsewhere: list[Message]) -> None:
@@ -101,10 +103,7 @@ def _texts(parsed: Message) -> Iterator[tuple[Message, bool]]:
 
 
 def _charset(part: Message) -> str:
-    try:
-        given = part.get_param("charset", "us-ascii")
-    except (ValueError, LookupError, TypeError):
-        return "?"
+    given = part.get_param("charset", "us-ascii")
     text = given[2] if isinstance(given, tuple) else str(given)
     return text.strip().strip("\"'").lower()
 
