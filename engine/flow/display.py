@@ -49,8 +49,9 @@ def check_display(
     blocking = [finding for finding in findings if finding.severity is Severity.BLOCK]
     if blocking and is_enforced(mode, category):
         raise Refusal("display", blocking[0].part, "", _told(findings, len(blocking)))
-    for finding in findings[:MOST_WARNINGS]:
-        log.warning("sender=%s category=%s display %s", identity.name, category, ascii(finding.one_line())[1:-1])
+    if findings:
+        first = ascii(findings[0].one_line())[1:-1]
+        log.warning("sender=%s category=%s display findings=%d %s", identity.name, category, len(findings), first)
     return [finding.fields() for finding in findings[:MOST_WARNINGS]]
 
 

@@ -71,29 +71,36 @@ class Screen:
     links: list[Link] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     is_too_deep: bool = False
-    folded: str = ""
-    starts: list[int] = field(default_factory=list)
+    _folded: str | None = None
+    _starts: list[int] = field(default_factory=list)
     """Where each line begins in `folded`."""
 
     def finish(self) -> Screen:
-        at, pieces = 0, []
         for line in self.lines:
             line.plain = narrowed(line.text)
-            folded = fold(line.text)
-            self.starts.append(at)
-            at += len(folded)
-            pieces.append(folded)
-        self.folded = "".join(pieces)
         return self
+
+    @property
+    def folded(self) -> str:
+        """All that is seen, as texts are compared; made when it is asked for first."""
+        if self._folded is None:
+            at, pieces = 0, []
+            for line in self.lines:
+                folded = fold(line.plain)
+                self._starts.append(at)
+                at += len(folded)
+                pieces.append(folded)
+            self._folded = "".join(pieces)
+        return self._folded
 
     def line_of(self, needle: str) -> int:
         """Index of the visible line where a text begins, over line breaks; -1 when it is not seen."""
         found = self.folded.find(fold(needle))
-        return bisect_right(self.starts, found) - 1 if found >= 0 else -1
+        return bisect_right(self._starts, found) - 1 if found >= 0 else -1
 
     def share(self, line: int) -> float:
         """How far down a line stands, 0 to 1."""
-        return self.starts[line] / len(self.folded) if self.folded else 0.0
+        return self._starts[line] / len(self.folded) if self.folded else 0.0
 
     def around(self, line: int, reach: int = 2) -> str:
         """The line with its neighbours, for patterns."""

@@ -71,7 +71,7 @@ def test_how_hard_is_the_setting_s_to_say(category: str, mode: LintMode, refuses
     assert all(
         warning["article"] and warning["ja"] and warning["en"] for warning in warnings if warning["rule"] == "D01"
     )
-    assert f"sender=shop category={category} display D01 text" in caplog.text
+    assert f"sender=shop category={category} display findings={len(warnings)} D01 text" in caplog.text
     msgspec.msgpack.encode(warnings)
 
 
