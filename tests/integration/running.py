@@ -69,6 +69,9 @@ unsubscribe_url = "https://shop.example/u/{{token}}"
 [senders.shop.profile]
 postal_address = "〒100-0001 東京都千代田区千代田1-1-1"
 phone = "03-0000-0000"
+contact_mail = "info@shop.example"
+[senders.shop.profile.mail_order]
+tokusho_url = "https://shop.example/tokusho"
 [[senders.shop.dkim]]
 selector = "s1"
 key = "dkim.pem"
