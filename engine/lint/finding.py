@@ -72,18 +72,23 @@ class Finding:
         return {**asdict(self), "article": self.article}
 
     def one_line(self) -> str:
-        """For error texts and logs: ASCII but for the law's own words is what they are, so English."""
+        """For error texts and logs, in English."""
         return f"{self.rule} {self.place}: {self.en}"
 
 
 def block(rule: str, part: str, line: int, words: tuple[str, str], excerpt: str = "") -> Finding:
-    return Finding(rule, Severity.BLOCK, part, line, *words, _cut(excerpt))
+    return _finding(Severity.BLOCK, rule, part, line, words, excerpt)
 
 
 def warn(rule: str, part: str, line: int, words: tuple[str, str], excerpt: str = "") -> Finding:
-    return Finding(rule, Severity.WARN, part, line, *words, _cut(excerpt))
+    return _finding(Severity.WARN, rule, part, line, words, excerpt)
 
 
-def _cut(text: str) -> str:
-    shown = "".join(character if character.isprintable() else " " for character in text[:_MAX_EXCERPT]).strip()
-    return shown + ("…" if len(text) > _MAX_EXCERPT else "")
+def _finding(severity: Severity, rule: str, part: str, line: int, words: tuple[str, str], excerpt: str) -> Finding:
+    """Nothing of the message reaches a terminal or a log but what prints."""
+    shown = _plain(excerpt[:_MAX_EXCERPT]).strip() + ("…" if len(excerpt) > _MAX_EXCERPT else "")
+    return Finding(rule, severity, part, line, _plain(words[0]), _plain(words[1]), shown)
+
+
+def _plain(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

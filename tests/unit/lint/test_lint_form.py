@@ -209,3 +209,8 @@ def test_hosts() -> None:
 
 def test_every_rule_has_its_words() -> None:
     assert list(rule_texts()) == list(RULES) == [f"D{number:02}" for number in range(1, 17)]
+
+
+def test_nothing_reaches_a_terminal_but_what_prints() -> None:
+    for finding in findings(raw("[[\x1b]31mx]] \x1b[2J\n<p style=x>", kind="html")):
+        assert all(text.isprintable() for text in (finding.ja, finding.en, finding.excerpt, finding.one_line()))
