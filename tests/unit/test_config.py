@@ -497,12 +497,12 @@ def test_what_looks_wrong_is_told_without_refusing_it(tmp_path) -> None:
 
 def test_an_opt_out_listener_that_looks_wrong(tmp_path) -> None:
     text = MINIMAL.replace("/u/{token}", "/stop?t={token}") + '[unsubscribe]\nlisten = "0.0.0.0:8025"\n'
-    found = list(cautions(settings_of(tmp_path, text)))
+    found = [line for line in cautions(settings_of(tmp_path, text)) if "no profile" not in line]
     assert len(found) == 2
     assert "does not end in /u/{token}" in found[0]
     assert "unsubscribe.listen 0.0.0.0:8025 is open to the network without TLS" in found[1]
     right = settings_of(tmp_path, MINIMAL + "[unsubscribe]\n")
-    assert list(cautions(right)) == []
+    assert [line for line in cautions(right) if "no profile" not in line] == []
     assert right.unsubscribe is not None
     assert settings_of(tmp_path, MINIMAL).unsubscribe is None
 
