@@ -22,14 +22,8 @@ _TEXT = """{{name}} 様
 新米、りんご、焼き菓子など、この季節ならではの品々を取りそろえて
 お待ちしております。皆様のご来店を心よりお待ち申し上げます。
 
-----------------------------------------------------------------
 このメールは、山吹堂メールマガジンにお申し込みいただいた方にお送りしています。
-配信の停止は、次のページからお手続きいただけます。
-%cancelurl%
-
-送信者　株式会社山吹堂
-所在地　〒100-0013 東京都千代田区霞が関2-1-2
-お問い合わせ　info@yamabuki.example.jp / 03-0000-0000
+%footer%
 """
 
 _HTML = """<!DOCTYPE html>
@@ -45,9 +39,8 @@ _HTML = """<!DOCTYPE html>
 <tr><th align="left">現在のポイント</th><td>{{points}} ポイント</td></tr>
 </table>
 <p>新米、りんご、焼き菓子など、この季節ならではの品々を取りそろえてお待ちしております。</p>
-<hr>
-<p>配信の停止は<a href="%cancelurl%">こちら</a>からお手続きいただけます。</p>
-<p>送信者 株式会社山吹堂<br>〒100-0013 東京都千代田区霞が関2-1-2<br>info@yamabuki.example.jp / 03-0000-0000</p>
+<p>このメールは、山吹堂メールマガジンにお申し込みいただいた方にお送りしています。</p>
+%footer%
 </body></html>
 """
 
@@ -77,6 +70,12 @@ legal_name = "株式会社山吹堂"
 address = "山吹堂 <magazine@{SENDER_DOMAIN}>"
 unsubscribe_url = "https://{SENDER_DOMAIN}/u/{{token}}"
 feedback_id = ["{TOPIC}", "{SENDER}"]
+
+# What has to be displayed of the sender (表示義務): %footer% is built from it.
+[senders.{SENDER}.profile]
+postal_address = "〒100-0013 東京都千代田区霞が関2-1-2"
+phone = "03-0000-0000"
+contact_mail = "info@yamabuki.example.jp"
 
 [[senders.{SENDER}.dkim]]
 selector = "demo"

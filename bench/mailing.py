@@ -28,16 +28,18 @@ _TEXT = """{{name}} 様
 """
 _PARAGRAPH = "季節の果物、焼きたてのパン、産地直送の野菜など、皆さまにお楽しみいただける品々をご用意しております。\n"
 _END = """
-配信停止: %cancelurl%
-速達ベンチ商店 東京都千代田区霞が関2-1-2 電話 03-0000-0000
+%footer%
 """
 _HTML = """<!DOCTYPE html><html lang="ja"><body><h1>秋の感謝祭</h1><p>{{name}} 様</p>
 <p>現在のポイントは <b>{{points}}</b> ポイント、クーポンは <code>{{coupon}}</code> です。</p>
 <p>{{shop}}でお待ちしております。</p>
-<p>%s</p><p><a href="%%cancelurl%%">配信停止</a></p></body></html>
+<p>%s</p>
+%%footer%%</body></html>
 """
 _HEADER_BYTES = 1900
 """Header, signature and MIME frame of a message on the wire, about."""
+_FOOTER_BYTES = 1000
+"""%footer% in both parts, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def number_of(address: str) -> tuple[str, int]:
 def message(size: int) -> dict[str, str]:
     """A template with text and HTML that is about `size` bytes on the wire."""
     paragraph = len(_PARAGRAPH.encode()) * 4 / 3
-    fixed = len((_TEXT + _END + _HTML).encode()) * 4 / 3 + _HEADER_BYTES
+    fixed = len((_TEXT + _END + _HTML).encode()) * 4 / 3 + _HEADER_BYTES + _FOOTER_BYTES
     count = max(0, round((size - fixed) / paragraph))
     in_text = (count + 1) // 2
     return {

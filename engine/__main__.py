@@ -14,6 +14,7 @@ from engine.cli import (
     evidence,
     forms,
     law,
+    lint,
     retention,
     running,
     status,
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     running.register(commands)
     enqueue.register(commands)
+    lint.register(commands)
     status.register(commands)
     backup.register(commands)
     consents.register(commands)

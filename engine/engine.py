@@ -256,7 +256,7 @@ class Engine:
         for number in ring.missing:
             log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
         return ring, {
-            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest)
+            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest, sender.lint)
             for name, sender in self.settings.senders.items()
         }
 

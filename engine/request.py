@@ -31,6 +31,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     text: str | None = None
     html: str | None = None
     headers: dict[str, str] | None = None
+    charset: str | None = None
+    without_ad: dict[str, str] | None = None
+    """Subject, text and html of the variant for those who may get everything but the advertisement."""
     raw: bytes | None = None
 
     def parts(self) -> dict[str, object]:

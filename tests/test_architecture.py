@@ -22,6 +22,7 @@ FLOORS = {
     "engine.request": 0,
     "engine.wire": 0,
     "engine.mail": 1,
+    "engine.lint": 2,
     "engine.policy": 2,
     "engine.queue": 2,
     "engine.metrics": 3,
@@ -51,6 +52,7 @@ FLOORS = {
 PURE = (
     "engine.smtp",
     "engine.mail",
+    "engine.lint",
     "engine.policy",
     "engine.queue",
     "suppression.address",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.__main__ import build_parser
+from engine.__main__ import build_parser, main
 from engine.cli.recipients import Consent, Line, read_consents, read_recipients
 from engine.config import Settings, read_configuration
 from engine.mail.message import decode_message, use_of
@@ -58,6 +58,13 @@ def test_the_first_mailing_can_be_read_and_fits_together() -> None:
     assert [type(one) for one in recipients] == [Line, Line, Line]
     addresses = {one.address for one in recipients if isinstance(one, Line)}
     assert {one.record["address"] for one in consented if isinstance(one, Consent)} < addresses
+
+
+def test_the_first_mailing_displays_what_it_has_to(tmp_path: Path) -> None:
+    configuration, message = (tmp_path / name for name in ("sokutatsu.toml", "newsletter.toml"))
+    configuration.write_text(blocks(README, "toml")[0], "utf-8")
+    message.write_text(blocks(README, "toml")[1], "utf-8")
+    assert main(["lint", str(message), "--sender", "shop", "--config", str(configuration), "--strict"]) == 0
 
 
 @pytest.mark.parametrize("program", blocks(README, "python"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from engine.config.profile import display_cautions
 from engine.config.settings import Settings
 from engine.tables import Problems, parse_listen
 from suppression.decision import Category
@@ -75,6 +76,7 @@ def cautions(settings: Settings) -> Iterator[str]:
                 f"senders.{name}.unsubscribe_url {url} does not end in /u/{{token}}, where [unsubscribe] answers: the "
                 "proxy in front has to rewrite it"
             )
+        yield from display_cautions(name, sender)
     if settings.unsubscribe and not is_loopback(settings.unsubscribe.listen):
         yield (
             f"unsubscribe.listen {settings.unsubscribe.listen} is open to the network without TLS: one-click links are "

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from pathlib import Path
 
+from engine.config.profile import read_profile
 from engine.config.settings import KeyTable, SenderSettings, SenderTable
 from engine.mail.identity import TOKEN, IdentityError, SenderIdentity, check_identity, is_link
+from engine.mail.profile import Profile, text_faults
 from engine.signer.settings import KeyFile
 from engine.tables import Problems, dotted, read_table, shown
 
@@ -37,9 +39,10 @@ def read_senders(
             continue
         if not _NAME.fullmatch(name):
             problems.add(where, "a sender's name has letters, digits and ._- only, 64 at most; legal_name has the rest")
-        own = {key: value for key, value in entry.items() if key != "dkim"}
+        own = {key: value for key, value in entry.items() if key not in ("dkim", "profile")}
         read = read_table(SenderTable, own, where, problems)
-        sender = read and _sender(name, read, where, problems)
+        profile = read_profile(entry["profile"], f"{where}.profile", problems) if "profile" in entry else None
+        sender = read and _sender(name, read, profile, where, problems)
         if sender:
             senders[name] = sender
             for key in _keys(entry.get("dkim", []), where, sender.identity.domain, folder, problems):
@@ -51,9 +54,13 @@ def read_senders(
     return senders, tuple(keys.values())
 
 
-def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> SenderSettings | None:
+def _sender(
+    name: str, table: SenderTable, profile: Profile | None, where: str, problems: Problems
+) -> SenderSettings | None:
     if not table.legal_name.strip():
         problems.add(f"{where}.legal_name", "is empty; write the sender's registered name (送信者の氏名又は名称)")
+    for wrong in text_faults(table.legal_name):
+        problems.add(f"{where}.legal_name", f"{shown(table.legal_name)}: {wrong}")
     if not table.categories:
         problems.add(f"{where}.categories", "is empty; nothing could be sent: name some, or leave it out for all")
     display, address = parseaddr(table.address)
@@ -68,6 +75,8 @@ def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> Se
         unsubscribe_url=table.unsubscribe_url,
         unsubscribe_mailto=table.unsubscribe_mailto,
         feedback_id=table.feedback_id,
+        legal_name=table.legal_name,
+        profile=profile,
     )
     if "@" not in address:
         problems.add(f"{where}.address", f"{shown(table.address)}: write news@example.jp or 店名 <news@example.jp>")
@@ -81,7 +90,13 @@ def _sender(name: str, table: SenderTable, where: str, problems: Problems) -> Se
     if table.confirm_url and (not is_link(table.confirm_url) or TOKEN not in table.confirm_url):
         problems.add(f"{where}.confirm_url", f"{shown(table.confirm_url)}: write an https URL with {TOKEN} in it")
     return SenderSettings(
-        identity, table.legal_name, frozenset(table.categories), table.confirm_url, table.mail_order, table.regions
+        identity,
+        table.legal_name,
+        frozenset(table.categories),
+        table.confirm_url,
+        table.mail_order,
+        table.regions,
+        table.lint,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from engine import wire
 from engine.admin import AdminSettings
 from engine.flow.accept import AcceptSettings
+from engine.flow.display import LintMode
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
@@ -99,6 +100,8 @@ class SenderTable:
     """Whether advertisements inside its other mail may be for mail order."""
     regions: tuple[str, ...] = ("JP",)
     """Whose law applies to its recipients (suppression/rules/regions.toml)."""
+    lint: LintMode = LintMode.AUTO
+    """What becomes of a message whose display is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class SenderSettings:
     confirm_url: str = ""
     mail_order: bool = True
     regions: tuple[str, ...] = ("JP",)
+    lint: LintMode = LintMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ MESSAGES_REMEMBERED = 1024
 GATED_RECIPIENTS = 1000
 """Submits larger than this are validated one at a time: their memory and their share of the loop are bounded."""
 LARGE_SUBMIT = 4 * 1024 * 1024
+LARGE_MESSAGE = 32 * 1024
+"""Bytes of content that are checked beside the loop: its display check takes more than a turn may."""
+Warnings = Sequence[Mapping[str, object]]
 K = TypeVar("K")
 T = TypeVar("T")
 PRIORITIES = {"transactional": Priority.TRANSACTIONAL, "bulk": Priority.BULK}
@@ -112,8 +115,8 @@ class Accept:
         self._fields: dict[bytes, FieldUse] = {}
         self._carried: dict[bytes, bytes] = {}
         """Digest of a message as it stood in a submit -> SHA-256 of its canonical content."""
-        self._suited: dict[tuple[bytes, str], None] = {}
-        """Messages known to suit a sender."""
+        self._suited: dict[tuple[bytes, str, str], Warnings] = {}
+        """Messages known to suit a sender in a category, with what is doubtful about them."""
         self._pending = 0
         self._gate = asyncio.Lock()
         self.carry: Carry | None = None
@@ -127,23 +130,25 @@ class Accept:
         """Raises Refusal, SpoolFull, SpoolFailed. A repeat gets the stored answer, also one that is too late now."""
         key, digest = spool_key(request), await _digest(request)
         try:
-            receipt = await self._submit(request, key, digest)
+            receipt, warnings = await self._submit(request, key, digest)
         except (Refusal, SpoolFull):
             earlier = await self._known(request, key, digest)
             if earlier is None:
                 self.counts.submits_refused += 1
                 raise
-            receipt = earlier
-        return self._told(receipt)
+            receipt, warnings = earlier, ()
+        return self._told(receipt, warnings)
 
-    def _told(self, receipt: Receipt) -> Mapping[str, object]:
+    def _told(self, receipt: Receipt, warnings: Warnings) -> Mapping[str, object]:
         self.counts.repeats += receipt.repeated
+        more = {"warnings": warnings} if warnings else {}
         return {
             "accepted": receipt.accepted,
             "first": receipt.first,
             "refused": Raw(receipt.refused),
             "credit": self.credit(),
             "repeated": receipt.repeated,
+            **more,
         }
 
     async def _known(self, request: wire.Submit, key: bytes, digest: bytes) -> Receipt | None:
@@ -152,7 +157,7 @@ class Accept:
         except KeyReused:
             raise _key_reused(request) from None
 
-    async def _submit(self, request: wire.Submit, key: bytes, digest: bytes) -> Receipt:
+    async def _submit(self, request: wire.Submit, key: bytes, digest: bytes) -> tuple[Receipt, Warnings]:
         now = self._clock()
         self.check_sender(request.sender, request.category)
         check_names(request)
@@ -162,7 +167,7 @@ class Accept:
         self._pending += len(raws)
         try:
             message, needed = await self._message(request.message)
-            await self._check_suits(message, request.sender)
+            warnings = await self._check_suits(message, request.sender, request.category)
             recipients, refused = await self._read(raws, needed)
             if self.carry is not None and request.category == "CONFIRM" and recipients:
                 recipients, without = await self.carry(request.sender, key, recipients)
@@ -171,7 +176,7 @@ class Accept:
             if not recipients:
                 # nothing to keep, so the key stays free for the corrected submit
                 self.counts.recipients_refused += len(refused)
-                return Receipt(first=0, accepted=0, refused=stored, repeated=False)
+                return Receipt(first=0, accepted=0, refused=stored, repeated=False), warnings
             submission = _submission(
                 request, (key, digest), message=message, dates=dates, recipients=recipients, refused=stored
             )
@@ -183,7 +188,7 @@ class Accept:
             self.counts.recipients += receipt.accepted
             self.counts.recipients_refused += len(refused)
             self._engine.on_accepted(receipt, submission)
-        return receipt
+        return receipt, warnings
 
     async def _read(self, raws: Sequence[Raw], needed: FieldUse) -> tuple[list[NewRecipient], list[wire.Refused]]:
         if len(raws) <= GATED_RECIPIENTS:
@@ -240,15 +245,21 @@ class Accept:
             _remember(self._fields, given, self._reading.stored(await self._spool.content(number)))
         return given, self._fields[given]
 
-    async def _check_suits(self, message: bytes, sender: str) -> None:
+    async def _check_suits(self, message: bytes, sender: str, category: str) -> Warnings:
         """Compiles it for the sender, once: what cannot be sent is refused here and not found out in the queue."""
-        if (message, sender) in self._suited:
-            return
+        key = (message, sender, category)
+        if key in self._suited:
+            return self._suited[key]
         number = await self._spool.message_number(message)
         if number is None:
-            return  # tidied away meanwhile: the commit finds out and knows what to do
-        self._reading.suits(await self._spool.content(number), sender)
-        _remember(self._suited, (message, sender), None)
+            return ()  # tidied away meanwhile: the commit finds out and knows what to do
+        content = await self._spool.content(number)
+        if len(content) < LARGE_MESSAGE:
+            warnings = self._reading.suits(content, sender, category)
+        else:
+            warnings = await asyncio.to_thread(self._reading.suits, content, sender, category)
+        _remember(self._suited, key, warnings)
+        return warnings
 
     async def _put(self, message: wire.Message) -> tuple[bytes, FieldUse]:
         if self._engine.draining:

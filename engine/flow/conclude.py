@@ -16,6 +16,7 @@ from engine.flow.letters import Letter
 from engine.flow.path import Path
 from engine.flow.report import NO_WIRE, Wire, end_of, record_of, response_of, wire_of
 from engine.flow.settle import RECORD_TYPES, Settle
+from engine.mail.compose import Compiled
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.policy.outcome import Kind, Ruling
@@ -75,13 +76,24 @@ class Conclude:
         epoch = self._suppression.epoch
         decision = self._suppression.decide_one(batch.sender, batch.topic, batch.category, recipient.who)
         self._counts.rechecked += 1
-        if decision.verdict is Verdict.SEND:
+        if decision.verdict is Verdict.SEND or decision.verdict is Verdict.STRIP:
+            # A letter that was made for another answer is made again: see Path.next_transaction.
             recipient.epoch, recipient.basis = epoch, decision.basis
-            return True
+            recipient.strip = (decision.reason or "STRIP") if decision.verdict is Verdict.STRIP else ""
+            return self.has_variant(recipient, now)
         if decision.verdict is Verdict.HOLD:
             self.put_back(recipient, int(now) + HOLD_SECONDS)
         else:
             self.suppress(recipient, decision.reason, now)
+        return False
+
+    def has_variant(self, recipient: Recipient, now: float) -> bool:
+        """Who may get everything but the advertisement is suppressed where the sender gave no message without it."""
+        reason = recipient.strip
+        if not reason or (isinstance(compiled := recipient.batch.compiled, Compiled) and compiled.without_ad):
+            return True
+        recipient.strip = ""
+        self.suppress(recipient, reason, now)
         return False
 
     def suppress(self, recipient: Recipient, reason: str, now: float) -> None:

@@ -101,6 +101,7 @@ class Dispatch:
         )
         # The desk's other half: the paths call it directly.
         self.may_leave = self._conclude.may_leave
+        self.has_variant = self._conclude.has_variant
         self.suppress = self._conclude.suppress
         self.close_recipient = self._conclude.close_recipient
         self.on_drained: Callable[[str], None] = lambda _site: None

@@ -27,6 +27,7 @@ from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
 from engine.spool.port import Spool, SpoolFailed
 from suppression import LedgerFailed
+from suppression.decision import Category
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Letter:
     utf8: bool
     good_until: float
     """Unix time: the day that was noted for it covers no later one."""
+    strip: bool = False
+    """It is the variant without the advertisement."""
 
 
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error
@@ -81,7 +84,7 @@ class Letters:
         self._senders = senders
         self._verp_secret = verp_secret
         self._clock = clock
-        self._compiled: WeakValueDictionary[tuple[int, str], Compiled] = WeakValueDictionary()
+        self._compiled: WeakValueDictionary[tuple[int, str, bool], Compiled] = WeakValueDictionary()
         self._under_way = 0
         self._starved: deque[Callable[[], None]] = deque()
         self._second = -1
@@ -93,11 +96,13 @@ class Letters:
         """
         if batch.sender not in self._senders:
             raise UnknownSender(f"sender {batch.sender!a} is not configured; put [senders.{batch.sender}] back")
-        name = (batch.message, batch.sender)
+        mail_order = batch.category == Category.AD_MO
+        name = (batch.message, batch.sender, mail_order)
         compiled = self._compiled.get(name)
         if compiled is None:
             content = await self._spool.content(batch.message)
-            compiled = compile_message(decode(content), self._senders[batch.sender].identity)
+            identity = self._senders[batch.sender].identity
+            compiled = compile_message(decode(content), identity, mail_order=mail_order)
             self._compiled[name] = compiled
         batch.compiled = compiled
 
@@ -125,7 +130,7 @@ class Letters:
         try:
             for recipient in recipients:
                 draft, envelope_from, keys = self._compose(recipient)
-                sheet.drafts.append((draft, envelope_from, keys))
+                sheet.drafts.append((draft, envelope_from, keys, bool(recipient.strip)))
                 requests += [(key.index, draft.digest(key, self._second)) for key in keys]
         except (KeyError, ValueError) as error:
             # Accept has validated all this, so it is our bug; one recipient's must not stop everybody's mail.
@@ -172,6 +177,9 @@ class Letters:
             cancel_url=sender.cancel_url(recipient.id, recipient.address, batch.topic),
             message_id=make_message_id(recipient.id, identity.message_id_domain),
         )
+        if recipient.strip:
+            assert compiled.without_ad, "who may get nothing else is suppressed where there is none"
+            compiled = compiled.without_ad
         return compiled.compose(facts), envelope_from, self._signer.keys[identity.domain]
 
     def _finished(self, count: int) -> None:
@@ -195,7 +203,7 @@ class _Sheet:
     ) -> None:
         self.recipients = recipients
         self._failed = failed
-        self.drafts: list[tuple[Draft, str, tuple[KeyInfo, ...]]] = []
+        self.drafts: list[tuple[Draft, str, tuple[KeyInfo, ...], bool]] = []
         self._done = done
         self._released = released
         self._signatures: list[bytes] = []
@@ -246,9 +254,11 @@ class _Sheet:
     def _letters(self) -> list[Letter]:
         letters: list[Letter] = []
         at = 0
-        for recipient, (draft, envelope_from, keys) in zip(self.recipients, self.drafts, strict=True):
+        for recipient, (draft, envelope_from, keys, strip) in zip(self.recipients, self.drafts, strict=True):
             signatures = list(zip(keys, self._signatures[at : at + len(keys)], strict=True))
             at += len(keys)
             payload = draft.finish(signatures)
-            letters.append(Letter(recipient, envelope_from, payload, draft.eightbit, draft.utf8, self.good_until))
+            letters.append(
+                Letter(recipient, envelope_from, payload, draft.eightbit, draft.utf8, self.good_until, strip=strip)
+            )
         return letters

@@ -263,7 +263,9 @@ class Path:
             if not self._desk.may_leave(letter.recipient, now):
                 self.in_flight -= 1
                 continue
-            if now >= letter.good_until:  # the day noted for it is over: it is noted, and made, again
+            if now >= letter.good_until or letter.strip is not bool(letter.recipient.strip):
+                # The day noted for it is over, or it was decided otherwise since, with or without the advertisement:
+                # it is noted, and made, again.
                 self.in_flight -= 1
                 self.ready.put_back([letter.recipient])
                 continue

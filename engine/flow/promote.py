@@ -208,13 +208,13 @@ class Promote:
         allowed = []
         for recipient, identity, decision in zip(group, identities, decisions, strict=True):
             recipient.who, recipient.epoch, recipient.basis = identity, epoch, decision.basis
-            if decision.verdict is Verdict.SEND:
+            recipient.strip = (decision.reason or "STRIP") if decision.verdict is Verdict.STRIP else ""
+            if decision.verdict is Verdict.SEND or recipient.strip:
                 allowed.append(recipient)
             elif decision.verdict is Verdict.HOLD:
                 later = int(now) + HOLD_SECONDS
                 self._settle.deferred(recipient, later, counted=False, in_doubt=recipient.in_doubt, record=None)
             else:
-                # STRIP too: there is no variant without the advertisement yet, and what is not known does not go.
                 self._dispatch.suppress(recipient, decision.reason, now)
         return allowed
 
@@ -231,4 +231,6 @@ class Promote:
             stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
             self._dispatch.unsigned(stuck, why)
         self._dispatch.paths.used(path.site)
-        path.push(recipient for recipient in recipients if recipient.batch.id not in unfit)
+        ready = [recipient for recipient in recipients if recipient.batch.id not in unfit]
+        # Only the loaded content tells whether there is a variant without the advertisement.
+        path.push([recipient for recipient in ready if self._dispatch.has_variant(recipient, self._clock())])

@@ -65,6 +65,7 @@ def record_of(
     """`size` in bytes on the wire, before the final dot; `in_doubt`: the receiver may have it all the same."""
     batch = recipient.batch
     address = recipient.address
+    strip = recipient.strip if site else ""  # only what left has a variant
     return Record(
         kind,
         recipient_text(recipient.id),
@@ -90,8 +91,10 @@ def record_of(
         batch.topic,
         batch.mailing,
         recipient.basis,
-        reason,
+        reason or strip,
         recipient.epoch,
+        0,
+        "without_ad" if strip else "",
     )
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine import wire
+from engine.flow.display import LintMode, Warnings, check_display
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
 from engine.mail.identity import TOKEN, SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
 from engine.mail.slots import FieldUse, check_fields
 from engine.mail.template import compile_message
+from suppression.decision import Category
 from suppression.unsubscribe import TokenKey, token_of
 
 
@@ -23,6 +25,7 @@ class ConfiguredSender:
     legal_name: str
     categories: frozenset[str]
     token_key: TokenKey
+    lint: LintMode = LintMode.AUTO
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
@@ -39,11 +42,14 @@ def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
 def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
     """How accept reads addresses and messages."""
 
-    def suits(content: bytes, sender: str) -> None:
+    def suits(content: bytes, sender: str, category: str) -> Warnings:
+        spec, configured = decode(content), senders[sender]
         try:
-            compile_message(decode(content), senders[sender].identity)
+            compiled = compile_message(spec, configured.identity, mail_order=category == Category.AD_MO)
         except MessageError as error:
             raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
+        is_raw = spec.raw is not None
+        return check_display(compiled, configured.identity, configured.lint, category, is_raw=is_raw)
 
     return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits)
 

@@ -50,8 +50,10 @@ class Reading:
     """The merge fields of content that was stored earlier."""
     check_fields: Callable[[Any, Mapping[str, str]], str | None]
     """None, or why these fields do not fit the message, the field named."""
-    suits: Callable[[bytes, str], None] = lambda _content, _sender: None
-    """Whether stored content can be sent by this sender (its link, its From). Raises Refusal. About a millisecond."""
+    suits: Callable[[bytes, str, str], Sequence[Mapping[str, object]]] = lambda _content, _sender, _category: ()
+    """Whether stored content can be sent by this sender in this category (its link, its From, its display); what is
+    doubtful about it. Raises Refusal. Some milliseconds, more for long messages.
+    """
 
 
 def read_address(text: str, reading: Reading) -> str:

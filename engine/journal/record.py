@@ -72,6 +72,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     epoch: int = -1
     """State of the suppression index that the decision was made in."""
     count: int = 0
+    variant: str = ""
+    """"without_ad": the message went without its advertisement, and `reason` says why it may not have it."""
 
 
 RECORD_DECODER = msgspec.json.Decoder(Record)

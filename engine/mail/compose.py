@@ -115,6 +115,7 @@ class Compiled:
         "static",
         "use",
         "utf8",
+        "without_ad",
     )
 
     def __init__(self, use: FieldUse, static: Static, own: Own, body: Body, *, eightbit: bool, utf8: bool) -> None:
@@ -126,6 +127,8 @@ class Compiled:
         self._body = body
         self.eightbit = eightbit
         self.utf8 = utf8
+        self.without_ad: Compiled | None = None
+        """The same message without its advertisement, when the sender supplied it."""
         self._free = [(field, field.name.lower() in SIGNED) for field in own.free]
         self._wire, self._canonical = own.formats()
         self._names = signed_names((*static.names, *own.names))

@@ -57,6 +57,8 @@ class Recipient:
     """Suppression epoch of the last decision."""
     who: bytes = b""
     """The suppression identity of the address (suppression.identify), made once."""
+    strip: str = ""
+    """Why only the variant without the advertisement may go (a reason code of the decision); empty: all of it may."""
     basis: str = ""
     """Legal basis of the last decision; it stands in the journal beside the delivery."""
     lane: Any = None

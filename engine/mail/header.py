@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from engine.mail.slots import Slot, Template
 
@@ -27,19 +27,25 @@ _NEUTRALISED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Rendered = tuple[bytes, bytes]
 """The field as it is sent, and its relaxed canonical form (RFC 6376 3.4.2); both with CRLF."""
+Encode = Callable[[str], list[bytes]]
+"""Text -> encoded-words of at most 60 characters each. Total."""
 
 
 class FieldTemplate:
     """One field, compiled. `names` are the merge fields in it."""
 
-    __slots__ = ("_canonical_start", "_encoded_start", "_may_be_plain", "_template", "_words", "name", "names")
+    __slots__ = (
+        "_canonical_start", "_encode", "_encoded_start", "_may_be_plain", "_template", "_words", "name", "names",
+    )  # fmt: skip
 
-    def __init__(self, name: str, template: Template) -> None:
+    def __init__(self, name: str, template: Template, encode: Encode | None = None) -> None:
+        """`encode`: into encoded-words of another charset than UTF-8."""
         self.name = name
+        self._encode = encode or encoded_words
         self.names = frozenset(part.name for part in template if isinstance(part, Slot))
         self._template = template
         self._words: tuple[str | list[bytes], ...] = tuple(
-            encoded_words(part) if isinstance(part, str) else part.name for part in template
+            self._encode(part) if isinstance(part, str) else part.name for part in template
         )
         self._may_be_plain = all(part.isascii() for part in template if isinstance(part, str))
         room = MAX_LINE - len(name) - 2
@@ -54,7 +60,7 @@ class FieldTemplate:
                 return self._plain(text.encode("ascii"))
         words: list[bytes] = []
         for ready in self._words:
-            words += encoded_words(fields[ready]) if isinstance(ready, str) else ready
+            words += self._encode(fields[ready]) if isinstance(ready, str) else ready
         start = self._encoded_start if words else self.name.encode("ascii") + b": "
         return start + b"\r\n ".join(words) + b"\r\n", self._canonical_start + b" ".join(words) + b"\r\n"
 

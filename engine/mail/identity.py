@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from engine.mail.address import AddressError, parse_address
 from engine.mail.mailbox import write_mailbox
+from engine.mail.profile import Profile
 
 TOKEN = "{token}"  # noqa: S105 - a placeholder
 MAX_URL = 800
@@ -48,6 +49,10 @@ class SenderIdentity:
     """Address that takes refusals by mail; stands in List-Unsubscribe behind the URL (RFC 8058 3.1, RFC 6068)."""
     feedback_id: tuple[str, ...] = ()
     """Up to four parts, the last of 5 to 15 characters. Empty: no Feedback-ID."""
+    legal_name: str = ""
+    """The registered name, for %footer%; not in the header."""
+    profile: Profile | None = None
+    """What the law wants displayed; without it there is no %footer%."""
 
 
 def check_identity(identity: SenderIdentity) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from engine.mail.address import Address, AddressError, parse_address
-from engine.mail.header import encoded_words
+from engine.mail.header import Encode, encoded_words
 
 MAX_DISPLAY = 200
 _TOGETHER = 60
@@ -34,14 +34,14 @@ def read_mailbox(text: str) -> tuple[str, Address]:
     return name.strip(), parse_address(match["bare"] or match["angle"] or "")
 
 
-def write_mailbox(display: str, address: Address) -> str:
+def write_mailbox(display: str, address: Address, encode: Encode = encoded_words) -> str:
     """The field's value, folded. Raises ValueError when the display name has control characters or is too long."""
     if len(display) > MAX_DISPLAY or not all(map(_stands_in_a_name, display)):
         raise ValueError(f"display name {display[:80]!a}: at most {MAX_DISPLAY} characters, no control characters")
     if not display:
         return address.wire
     if not display.isascii() or "=?" in display:
-        lines = [word.decode("ascii") for word in encoded_words(display)]
+        lines = [word.decode("ascii") for word in encode(display)]
     elif _ATOMS.fullmatch(display):
         lines = [display]
     else:

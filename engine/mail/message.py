@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.mail import narrow
+from engine.mail.footer import FOOTER
 from engine.mail.mailbox import read_mailbox, write_mailbox
 from engine.mail.raw import RawError, read_raw
 from engine.mail.slots import BODY_CONTROL, HEADER_CONTROL, NO_FIELDS, FieldUse, Template, TemplateError, cut, field_use
@@ -38,7 +40,9 @@ RESERVED = "x-sokutatsu-"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
 _TOKEN_VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
-_KNOWN = frozenset({"subject", "text", "html", "headers", "raw"})
+_KNOWN = frozenset({"subject", "text", "html", "headers", "charset", "without_ad", "raw"})
+_VARIANT = frozenset({"subject", "text", "html"})
+CHARSETS = ("utf-8", narrow.CHARSET)
 
 
 class MessageError(ValueError):
@@ -60,6 +64,13 @@ class MessageSpec:
     html: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     raw: bytes | None = None
+    charset: str = "utf-8"
+    without_ad: MessageSpec | None = None
+    """What goes to those who may get everything but the advertisement; header fields and charset are the same."""
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.charset == narrow.CHARSET
 
 
 def decode_message(given: object) -> MessageSpec:
@@ -76,7 +87,10 @@ def decode_message(given: object) -> MessageSpec:
             text=_text(given, "text", MAX_PART),
             html=_text(given, "html", MAX_PART),
             headers=tuple(_headers(given.get("headers"))),
+            charset=_charset(given.get("charset")),
         )
+        if given.get("without_ad") is not None:
+            spec = replace(spec, without_ad=_variant(given["without_ad"], spec))
     elif not isinstance(raw, bytes):
         raise MessageError("raw", "", "must be binary")
     elif len(given) > 1:
@@ -84,6 +98,29 @@ def decode_message(given: object) -> MessageSpec:
     else:
         spec = MessageSpec(raw=raw)
     return _checked(spec)
+
+
+def _charset(given: object) -> str:
+    if given is None:
+        return CHARSETS[0]
+    if not isinstance(given, str) or given.lower() not in CHARSETS:
+        raise MessageError("charset", str(given), f"must be one of {', '.join(CHARSETS)}")
+    return given.lower()
+
+
+def _variant(given: object, main: MessageSpec) -> MessageSpec:
+    """Validated like the message itself; without a subject it has the message's."""
+    if not isinstance(given, dict):
+        raise MessageError("without_ad", "", "must be a map of subject, text and html")
+    unknown = [name for name in given if name not in _VARIANT]
+    if unknown:
+        raise MessageError(f"without_ad.{_shown(unknown[0])}", "", f"unknown; it has {', '.join(sorted(_VARIANT))}")
+    try:
+        subject = _text(given, "subject", MAX_SUBJECT)
+        text, html = _text(given, "text", MAX_PART), _text(given, "html", MAX_PART)
+        return _checked(replace(main, subject=main.subject if subject is None else subject, text=text, html=html))
+    except MessageError as error:
+        raise MessageError(f"without_ad.{error.field}", error.value, error.text) from None
 
 
 def _shown(name: object) -> str:
@@ -132,8 +169,19 @@ def _checked(spec: MessageSpec) -> MessageSpec:
     seen: set[str] = set()
     for name, value in spec.headers:
         _check_field(name, value, seen)
+    for field, value in _written(spec):
+        if FOOTER in value and field not in ("text", "html"):
+            raise MessageError(field, value, f"{FOOTER} may stand in the text and in the HTML only")
+        if spec.is_narrow and (character := narrow.foreign(value)):
+            raise MessageError(field, "", narrow.remedy(character))
     use_of(spec)
     return spec
+
+
+def _written(spec: MessageSpec) -> Iterator[tuple[str, str]]:
+    """Everything that readers may see, by field."""
+    yield from (("subject", spec.subject), ("text", spec.text or ""), ("html", spec.html or ""))
+    yield from ((f"headers.{name}", value) for name, value in spec.headers)
 
 
 def _check_subject(subject: str) -> None:
@@ -194,16 +242,25 @@ def use_of(spec: MessageSpec) -> FieldUse:
         field = "html"
         html = cut(spec.html or "")
         field = "message"
-        return field_use(headers, (text, html))
+        use = field_use(headers, (text, html), narrow=spec.is_narrow)
     except TemplateError as error:
         raise MessageError(field, "", str(error)) from None
+    if spec.without_ad is None:
+        return use
+    other = use_of(spec.without_ad)
+    return replace(use, names=use.names | other.names, in_headers=use.in_headers | other.in_headers)
 
 
 def encode(spec: MessageSpec) -> bytes:
-    """Canonical: equal messages give equal octets."""
+    """Canonical: equal messages give equal octets. What was not given leaves no trace: digests outlive releases."""
     if spec.raw is not None:
         return b"R" + spec.raw
-    known = {"subject": spec.subject, "text": spec.text, "html": spec.html, "headers": spec.headers}
+    known: dict[str, object] = {"subject": spec.subject, "text": spec.text, "html": spec.html, "headers": spec.headers}
+    if spec.is_narrow:
+        known["charset"] = spec.charset
+    if spec.without_ad:
+        other = spec.without_ad
+        known["without_ad"] = {"subject": other.subject, "text": other.text, "html": other.html}
     return b"T" + json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -213,4 +270,6 @@ def decode(octets: bytes) -> MessageSpec:
         return MessageSpec(raw=octets[1:])
     known = json.loads(octets[1:])
     headers = tuple((name, value) for name, value in known["headers"])
-    return MessageSpec(subject=known["subject"], text=known["text"], html=known["html"], headers=headers)
+    charset = known.get("charset", "utf-8")
+    main = MessageSpec(known["subject"], known["text"], known["html"], headers, charset=charset)
+    return replace(main, without_ad=replace(main, **known["without_ad"])) if "without_ad" in known else main

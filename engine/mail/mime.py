@@ -16,19 +16,19 @@ from engine.mail.transfer import Part
 _CONTENT = "=_content_=\r\n"
 
 
-def frame(parts: Sequence[tuple[str, Part]], boundary: str) -> tuple[bytes, list[bytes]]:
+def frame(parts: Sequence[tuple[str, Part]], boundary: str, charset: str = "utf-8") -> tuple[bytes, list[bytes]]:
     """The MIME fields of the header; and the octets before, between and behind the parts, each of which ends in CRLF.
     `parts` are subtypes of text with their contents.
     """
     root = EmailMessage(policy=SMTP)
     root["MIME-Version"] = "1.0"
     if len(parts) == 1:
-        _describe(root, *parts[0])
+        _describe(root, *parts[0], charset)
     else:
         root["Content-Type"] = f'multipart/alternative; boundary="{boundary}"'
         for subtype, part in parts:
             leaf: EmailMessage = MIMEPart(policy=SMTP)  # type: ignore[assignment]  # typeshed wants the wrong one
-            _describe(leaf, subtype, part)
+            _describe(leaf, subtype, part, charset)
             root.attach(leaf)
     header, _, body = root.as_bytes().partition(b"\r\n\r\n")
     first, *others = body.split(_CONTENT.encode("ascii"))
@@ -36,7 +36,7 @@ def frame(parts: Sequence[tuple[str, Part]], boundary: str) -> tuple[bytes, list
     return header + b"\r\n", [first, *(octets.removeprefix(b"\r\n") for octets in others)]
 
 
-def _describe(leaf: MIMEPart, subtype: str, part: Part) -> None:
-    leaf["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+def _describe(leaf: MIMEPart, subtype: str, part: Part, charset: str) -> None:
+    leaf["Content-Type"] = f'text/{subtype}; charset="{charset}"'
     leaf["Content-Transfer-Encoding"] = part.encoding
     leaf.set_payload(_CONTENT)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from engine.mail.narrow import misfit
+
 MAX_SLOTS = 500
 """Per message; with MAX_VALUE it bounds what one recipient can make of a template."""
 MAX_VALUE = 8192
@@ -46,6 +48,8 @@ class FieldUse:
 
     names: frozenset[str]
     in_headers: frozenset[str]
+    narrow: bool = False
+    """The message is ISO-2022-JP, and so must every value be."""
 
 
 NO_FIELDS = FieldUse(frozenset(), frozenset())
@@ -77,7 +81,7 @@ def slot_names(template: Template) -> list[str]:
     return [part.name for part in template if isinstance(part, Slot)]
 
 
-def field_use(headers: Iterable[Template], bodies: Iterable[Template]) -> FieldUse:
+def field_use(headers: Iterable[Template], bodies: Iterable[Template], *, narrow: bool = False) -> FieldUse:
     """Raises TemplateError when there are too many slots or a link stands in a header field."""
     in_headers = [name for template in headers for name in slot_names(template)]
     in_bodies = [name for template in bodies for name in slot_names(template)]
@@ -85,7 +89,7 @@ def field_use(headers: Iterable[Template], bodies: Iterable[Template]) -> FieldU
         raise TemplateError(f"{CANCEL_URL} may stand in the text and in the HTML only")
     if len(in_headers) + len(in_bodies) > MAX_SLOTS:
         raise TemplateError(f"more than {MAX_SLOTS} merge fields in one message")
-    return FieldUse(frozenset((*in_headers, *in_bodies)) - {CANCEL_URL}, frozenset(in_headers))
+    return FieldUse(frozenset((*in_headers, *in_bodies)) - {CANCEL_URL}, frozenset(in_headers), narrow)
 
 
 def check_fields(use: FieldUse, fields: Mapping[str, str]) -> str | None:
@@ -97,6 +101,14 @@ def check_fields(use: FieldUse, fields: Mapping[str, str]) -> str | None:
             error = _wrong_value(name, value, in_header=name in use.in_headers)
             if error is not None:
                 return error
+    return _wrong_charset(fields) if use.narrow else None
+
+
+def _wrong_charset(fields: Mapping[str, str]) -> str | None:
+    for name, value in fields.items():
+        error = misfit(value)
+        if error is not None:
+            return f"merge field {name!r}, value {value[:80]!a}: {error}"
     return None
 
 

@@ -9,16 +9,21 @@ a URL to make it from, a raw From outside the signing domain. Fields written by 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from engine.mail.address import parse_address
 from engine.mail.body import Body, FixedBody, MergedBody
 from engine.mail.compose import Compiled, Own, Static
 from engine.mail.dkim import SIGNED, relaxed_field
-from engine.mail.header import FieldTemplate
+from engine.mail.footer import FOOTER, Footer
+from engine.mail.header import Encode, FieldTemplate, encoded_words
 from engine.mail.identity import SenderIdentity, around_token, feedback_id, is_aligned, mailto_uri
 from engine.mail.mailbox import read_mailbox, write_mailbox
 from engine.mail.message import TOKENS, MessageError, MessageSpec, encode, header_templates, use_of
 from engine.mail.mime import frame
+from engine.mail.narrow import encoded_words as narrow_words
+from engine.mail.narrow import foreign, remedy
+from engine.mail.narrow_body import NarrowPart, narrow_body
 from engine.mail.raw import RawError, RawMessage, read_raw
 from engine.mail.slots import CANCEL_URL, NO_FIELDS, cut
 from engine.mail.transfer import Part, Places, encode_part
@@ -27,19 +32,54 @@ _ONE_CLICK = "List-Unsubscribe=One-Click"
 """RFC 8058 3.1: these very characters."""
 
 
-def compile_message(spec: MessageSpec, identity: SenderIdentity) -> Compiled:
-    """Raises MessageError when the message does not suit the sender. The identity has passed check_identity()."""
+def compile_message(spec: MessageSpec, identity: SenderIdentity, *, mail_order: bool = False) -> Compiled:
+    """Raises MessageError when the message does not suit the sender. The identity has passed check_identity().
+    `mail_order`: %footer% has the items of 特定商取引法 too.
+    """
     if spec.raw is not None:
         return _compile_raw(spec.raw, identity)
+    compiled = _compile_template(_with_footer(spec, identity, mail_order), identity)
+    if spec.without_ad is not None:
+        try:
+            variant = _with_footer(spec.without_ad, identity, mail_order)
+            compiled.without_ad = _compile_template(variant, identity)
+        except MessageError as error:
+            raise MessageError(f"without_ad.{error.field}", error.value, error.text) from None
+    return compiled
+
+
+def _with_footer(spec: MessageSpec, identity: SenderIdentity, mail_order: bool) -> MessageSpec:
+    used = [field for field, text in (("text", spec.text), ("html", spec.html)) if FOOTER in (text or "")]
+    for field in used:
+        if identity.profile is None:
+            text = f"uses {FOOTER}, but sender {identity.name!a} has no profile: add [senders.{identity.name}.profile]"
+            raise MessageError(field, "", text)
+        if (getattr(spec, field) or "").count(FOOTER) > 1:
+            raise MessageError(field, "", f"has {FOOTER} more than once: keep one")
+    if not used or identity.profile is None:
+        return spec
+    footer = Footer(identity.legal_name, identity.profile, bool(identity.unsubscribe_url), mail_order)
+    text, html = footer.text(), footer.html()
+    if spec.is_narrow and (character := foreign(text)):
+        raise MessageError("charset", "", f"the sender's profile in {FOOTER}: {remedy(character)}")
+    return replace(
+        spec,
+        text=spec.text and spec.text.replace(FOOTER, text),
+        html=spec.html and spec.html.replace(FOOTER, html),
+    )
+
+
+def _compile_template(spec: MessageSpec, identity: SenderIdentity) -> Compiled:
     use = use_of(spec)
+    words = narrow_words if spec.is_narrow else encoded_words
     if not identity.unsubscribe_url:
         for field, text in (("text", spec.text), ("html", spec.html)):
             if CANCEL_URL in (text or ""):
                 raise MessageError(field, "", f"uses {CANCEL_URL}, but sender {identity.name!a} has no unsubscribe_url")
-    templates = [FieldTemplate(name, template) for name, template in header_templates(spec)]
+    templates = [FieldTemplate(name, template, words) for name, template in header_templates(spec)]
     mime, body = _body(spec)
-    lines = _sender_fields(identity) + [
-        _structured(name, value) for name, value in spec.headers if _is_structured(name)
+    lines = _sender_fields(identity, words) + [
+        _structured(name, value, words) for name, value in spec.headers if _is_structured(name)
     ]
     lines += [field.render({})[0] for field in templates if not field.names]
     own = Own(
@@ -51,8 +91,10 @@ def compile_message(spec: MessageSpec, identity: SenderIdentity) -> Compiled:
     return Compiled(use, _static(b"".join([*lines, mime])), own, body, eightbit=False, utf8=False)
 
 
-def _sender_fields(identity: SenderIdentity) -> list[bytes]:
-    author = write_mailbox(identity.from_display, parse_address(identity.from_address))
+def _sender_fields(identity: SenderIdentity, words: Encode) -> list[bytes]:
+    if words is narrow_words and (character := foreign(identity.from_display)):
+        raise MessageError("charset", "", f"the sender's display name: {remedy(character)}")
+    author = write_mailbox(identity.from_display, parse_address(identity.from_address), words)
     lines = [f"From: {author}\r\n"]
     if identity.unsubscribe_url:
         lines.append(f"List-Unsubscribe-Post: {_ONE_CLICK}\r\n")
@@ -65,10 +107,10 @@ def _is_structured(name: str) -> bool:
     return name.lower() == "reply-to" or name.lower() in TOKENS
 
 
-def _structured(name: str, value: str) -> bytes:
+def _structured(name: str, value: str, words: Encode) -> bytes:
     if name.lower() == "reply-to":
         display, address = read_mailbox(value)
-        return f"{name}: {write_mailbox(display, address)}\r\n".encode()
+        return f"{name}: {write_mailbox(display, address, words)}\r\n".encode()
     return FieldTemplate(name, (value,)).render({})[0]
 
 
@@ -87,12 +129,17 @@ def _signed(message: RawMessage, wire: bytes) -> Static:
 def _body(spec: MessageSpec) -> tuple[bytes, Body]:
     """The MIME fields, and the body."""
     given = [(subtype, text) for subtype, text in (("plain", spec.text), ("html", spec.html)) if text]
+    boundary = "=_" + hashlib.sha256(encode(spec)).hexdigest()[:32]
+    if spec.is_narrow:
+        texts = [NarrowPart(cut(text), markup=subtype == "html") for subtype, text in given]
+        named = [(subtype, part) for (subtype, _), part in zip(given, texts, strict=True)]
+        mime, statics = frame(named, boundary, spec.charset)
+        return mime, narrow_body(statics, texts, boundary)
     places = Places()
     parts: list[tuple[str, Part]] = []
     for subtype, text in given:
         part = encode_part(cut(text), markup=subtype == "html", places=places, alone=len(given) == 1)
         parts.append((subtype, part))
-    boundary = "=_" + hashlib.sha256(encode(spec)).hexdigest()[:32]
     mime, statics = frame(parts, boundary)
     if places.values:
         return mime, MergedBody(statics, [part for _, part in parts], places)

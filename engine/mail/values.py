@@ -25,14 +25,14 @@ _QP_PLAIN = re.compile(r"[!-\-/-<>-~][!-<>-~]*(?: [!-<>-~]+)*")
 
 def plain(value: str) -> bytes:
     """For text that a base64 part carries."""
-    return value.encode() if value.isprintable() else _tidy(value).encode("utf-8", "replace")
+    return value.encode() if value.isprintable() else tidy(value).encode("utf-8", "replace")
 
 
 def markup(value: str) -> bytes:
     """For HTML, elements and quoted attributes alike, that a base64 part carries."""
     if value.isalnum() or _SPECIAL.search(value) is None:
         return value.encode()
-    return html.escape(_tidy(value)).encode("utf-8", "replace")
+    return html.escape(tidy(value)).encode("utf-8", "replace")
 
 
 def link(url: str) -> bytes:
@@ -47,15 +47,15 @@ def link_markup(url: str) -> bytes:
 
 def quoted_plain(value: str) -> bytes:
     """For text in quoted-printable; begins a line, and a soft line break follows."""
-    return quote(_tidy(value))
+    return quote(tidy(value))
 
 
 def quoted_markup(value: str) -> bytes:
     """For HTML in quoted-printable; begins a line, and a soft line break follows."""
-    return quote(html.escape(_tidy(value)))
+    return quote(html.escape(tidy(value)))
 
 
-def _tidy(value: str) -> str:
+def tidy(value: str) -> str:
     if value.isprintable():
         return value
     lines = value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")

@@ -57,6 +57,7 @@ IDENTITY = SenderIdentity("shop", "news@shop.example", "shop.example", "shop.exa
 SEND = Decision(Verdict.SEND, "", "TEST")
 OPTED_OUT = Decision(Verdict.BLOCK, "OPTOUT_ALL", "")
 HELD = Decision(Verdict.HOLD, "ADDR_FICT_REVIEW", "")
+STRIPPED = Decision(Verdict.STRIP, "OPTOUT_ALL", "")
 CONTENT = {"subject": "Hello", "text": "Dear reader\n"}
 
 
@@ -252,11 +253,14 @@ class Site:
         self.refusal: Refused | None = None
         self.attempts = 0
         self.received: list[str] = []
+        self.messages: dict[str, bytes] = {}
+        """The last one of each recipient."""
         self.events: Counter[str] = Counter()
         self.wires: list[Wire] = []
 
     def receive(self, recipient: bytes, message: bytes, *, answered: bool) -> None:
         self.received.append(recipient.decode())
+        self.messages[recipient.decode()] = message
 
     def count(self, event: str) -> None:
         self.events[event] += 1
@@ -435,10 +439,11 @@ class World:
     async def submit(
         self, addresses: Sequence[str], *, mailing: str = "m", priority: Priority = Priority.BULK,
         expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop", category: str = "TX",
+        message: object = CONTENT,
     ) -> int:  # fmt: skip
         """`expires` and `not_before` in seconds from now. The first recipient's id."""
         self._submits += 1
-        content = encode(decode_message(CONTENT))
+        content = encode(decode_message(message))
         await self.spool.put_message(content)
         now = int(self.clock())
         submission = Submission(

@@ -30,7 +30,7 @@ from engine.signer.keys import generate_key, key_pem
 PATIENCE = 60.0
 ENDS = ("delivered", "bounced", "expired", "suppressed", "cancelled")
 PLACES = ("waiting", "ready", "in_flight", "held")
-MESSAGE = {"subject": "Hello", "text": "Dear reader, this is a test.\n"}
+MESSAGE = {"subject": "Hello", "text": "Dear reader, this is a test.\n%footer%\n"}
 SHAPING = {
     "connection_limit": 4,
     "initial_connection_limit": 4,
@@ -63,9 +63,15 @@ workers = 1
 [admin]
 listen = "127.0.0.1:{admin}"
 [senders.shop]
-legal_name = "x"
+legal_name = "株式会社ショップ"
 address = "news@shop.example"
 unsubscribe_url = "https://shop.example/u/{{token}}"
+[senders.shop.profile]
+postal_address = "〒100-0001 東京都千代田区千代田1-1-1"
+phone = "03-0000-0000"
+contact_mail = "info@shop.example"
+[senders.shop.profile.mail_order]
+tokusho_url = "https://shop.example/tokusho"
 [[senders.shop.dkim]]
 selector = "s1"
 key = "dkim.pem"

@@ -42,7 +42,7 @@ workers = 1
 [admin]
 listen = "127.0.0.1:{port}"
 [senders.shop]
-legal_name = "x"
+legal_name = "株式会社ショップ"
 address = "news@example.jp"
 [[senders.shop.dkim]]
 selector = "s1"

@@ -30,6 +30,7 @@ from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.flow.users import entry_line
 from engine.journal import JournalSettings
+from engine.mail.profile import MailOrder, Profile
 from engine.net.mx import Family
 from engine.net.resolver import Credentials, TlsMode
 from engine.policy.shaping import Limits
@@ -60,6 +61,8 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "unsubscribe": (UnsubscribeSettings, set()),
     "resolver": (ResolverTable, set()),
     "senders.shop": (SenderTable, set()),
+    "senders.shop.profile": (Profile, {"mail_order"}),
+    "senders.shop.profile.mail_order": (MailOrder, set()),
     "shaping.default": (Limits, set()),
 }
 """Table -> its class, and the fields of it that the program sets."""
@@ -68,6 +71,8 @@ EXAMPLES = {
     "submission.users", "submission.certificate", "submission.key", "suppression.rules",
     "senders.shop.legal_name", "senders.shop.address", "senders.shop.domain", "senders.shop.return_path_domain",
     "senders.shop.message_id_domain", "senders.shop.unsubscribe_url",
+    "senders.shop.profile.postal_address", "senders.shop.profile.phone", "senders.shop.profile.contact_mail",
+    "senders.shop.profile.contact_url", "senders.shop.profile.mail_order.tokusho_url",
 }  # fmt: skip
 """Keys that have no default, or one that follows from another key."""
 
@@ -123,7 +128,7 @@ def check(file: Path) -> subprocess.CompletedProcess[str]:
 def table_of(document: dict, name: str) -> dict:
     for part in name.split("."):
         document = document[part]
-    return {key: value for key, value in document.items() if not isinstance(value, list) or key != "dkim"}
+    return {key: value for key, value in document.items() if key not in ("dkim", "profile", "mail_order")}
 
 
 # -- the shipped file against the code ---------------------------------------------------------------------------------
@@ -206,7 +211,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
 
 def test_every_number_has_bounds_and_no_bound_is_for_nothing() -> None:
     for name, (kind, ours) in CLASSES.items():
-        if name in ("shaping.default", "senders.shop"):
+        if name == "shaping.default" or name.startswith("senders."):
             continue
         numbers = {entry.name for entry in fields(kind) if re.search(r"\b(int|float)\b", str(entry.type))}
         assert BOUNDS[name].keys() == numbers - ours, name
@@ -235,7 +240,8 @@ def test_the_least_that_a_file_must_say(tmp_path) -> None:
     assert (identity.from_address, identity.from_display) == ("news@news.example.jp", "れい商店")
     assert identity.return_path_domain == identity.message_id_domain == "news.example.jp"
     assert read.routes["*"].site == "relay.example.jp:25"
-    assert list(cautions(read)) == []
+    (caution,) = cautions(read)
+    assert caution.startswith("senders.shop has no profile: there is no %footer%")
 
 
 def test_durations_may_be_text_where_seconds_are_asked(tmp_path) -> None:
@@ -549,20 +555,21 @@ def test_what_looks_wrong_is_told_without_refusing_it(tmp_path) -> None:
         "admin.listen 0.0.0.0:9180",
         "特定電子メール法",
         "relay.example.jp:26",
+        "no profile",
         "auto",
     ):
         assert words in found
-    assert len(found.splitlines()) == 5
+    assert len(found.splitlines()) == 6
 
 
 def test_an_opt_out_listener_that_looks_wrong(tmp_path) -> None:
     text = MINIMAL.replace("/u/{token}", "/stop?t={token}") + '[unsubscribe]\nlisten = "0.0.0.0:8025"\n'
-    found = list(cautions(settings_of(tmp_path, text)))
+    found = [line for line in cautions(settings_of(tmp_path, text)) if "no profile" not in line]
     assert len(found) == 2
     assert "does not end in /u/{token}" in found[0]
     assert "unsubscribe.listen 0.0.0.0:8025 is open to the network without TLS" in found[1]
     right = settings_of(tmp_path, MINIMAL + "[unsubscribe]\n")
-    assert list(cautions(right)) == []
+    assert [line for line in cautions(right) if "no profile" not in line] == []
     assert right.unsubscribe is not None
     assert settings_of(tmp_path, MINIMAL).unsubscribe is None
 

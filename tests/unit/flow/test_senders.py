@@ -22,9 +22,9 @@ def sender(url: str = "") -> ConfiguredSender:
 def test_a_link_without_an_address_for_it_is_refused_at_accept() -> None:
     content = encode(MessageSpec(subject="s", text="stop: %cancelurl%"))
     with pytest.raises(Refusal) as refused:
-        reading({"shop": sender()}).suits(content, "shop")
+        reading({"shop": sender()}).suits(content, "shop", "TX")
     assert (refused.value.code, refused.value.field) == ("bad_message", "text")
-    reading({"shop": sender("https://shop.example.jp/u/{token}")}).suits(content, "shop")
+    assert reading({"shop": sender("https://shop.example.jp/u/{token}")}).suits(content, "shop", "TX") == []
 
 
 def test_the_link_names_its_recipient() -> None:

@@ -1,0 +1,137 @@
+"""`sokutatsu lint`: the display check of a message before anybody submits it, as accept would make it.
+
+Needs the configuration (for the sender's profile), not a running engine. Exit codes: 0 nothing that blocks, 1 with
+--strict when there are warnings, 2 findings that block, or a file or an argument that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from engine.cli.recipients import FileError, read_message
+from engine.cli.running import DEFAULT_FILE
+from engine.config import SenderSettings, read_configuration
+from engine.flow.display import is_enforced
+from engine.lint import Finding, Severity, check, rule_texts
+from engine.mail.message import MessageError, decode_message
+from engine.mail.template import compile_message
+from suppression.decision import Category
+
+EPILOG = """\
+The message is read as `sokutatsu enqueue --message` reads it: .toml, .json or
+.eml. Each finding says what to write, with the article it rests on, the line
+of the part as readers get it, and where that line is in the file.
+
+  sokutatsu lint newsletter.toml --sender shop --config sokutatsu.toml
+
+Exit codes: 0 nothing blocks, 1 warnings and --strict, 2 it would be refused,
+or a file or an argument is wrong."""
+_COLOURS = {Severity.BLOCK: "bold red", Severity.WARN: "yellow"}
+_ENOUGH = 40
+"""Characters of an excerpt that find its line in the file."""
+
+
+def register(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "lint",
+        help="check what a message displays (表示義務)",
+        description="Checks what a message displays of its sender and of opting out (表示義務) before it is sent.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("message", type=Path, metavar="MESSAGE", help=".json, .toml or .eml")
+    parser.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
+    parser.add_argument("--category", choices=list(Category), default="AD", help="default: AD")
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    parser.add_argument(
+        "--region", action="append", choices=("US", "CA"), default=[], help="recipients there; may be repeated"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit code 1 when there are warnings")
+    parser.add_argument("--json", action="store_true", help="for programs: one object")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        sender = _sender(options)
+        findings = _findings(options, sender)
+    except FileError as error:
+        print(f"sokutatsu: {error}", file=sys.stderr)
+        return 2
+    blocking = sum(finding.severity is Severity.BLOCK for finding in findings)
+    if options.json:
+        told = {"sender": options.sender, "category": options.category, "blocking": blocking}
+        fields = [{**finding.fields(), "file_line": _line_in_file(finding, options.message)} for finding in findings]
+        print(json.dumps({**told, "warnings": len(findings) - blocking, "findings": fields}, ensure_ascii=False))
+    else:
+        _report(options, sender, findings, blocking)
+    return 2 if blocking else 1 if findings and options.strict else 0
+
+
+def _sender(options: argparse.Namespace) -> SenderSettings:
+    settings = read_configuration(options.config)
+    if isinstance(settings, list):
+        raise FileError("\n".join(settings))
+    sender = settings.senders.get(options.sender)
+    if sender is None:
+        known = ", ".join(sorted(settings.senders))
+        raise FileError(f"sender {options.sender!a} is not in {options.config}: use one of {known}")
+    return sender
+
+
+def _findings(options: argparse.Namespace, sender: SenderSettings) -> list[Finding]:
+    try:
+        spec = decode_message(read_message(options.message))
+        mail_order = options.category == Category.AD_MO
+        compiled = compile_message(spec, sender.identity, mail_order=mail_order)
+    except MessageError as error:
+        raise FileError(f"{options.message}: {error}") from None
+    is_raw = spec.raw is not None
+    return check(compiled, sender.identity, options.category, is_raw=is_raw, regions=options.region)
+
+
+def _report(options: argparse.Namespace, sender: SenderSettings, findings: Sequence[Finding], blocking: int) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{options.message}: {sender.legal_name} ({options.sender}), {options.category}"))
+    names = rule_texts()
+    for finding in findings:
+        _, ja, en = names[finding.rule]
+        line = _line_in_file(finding, options.message)
+        head = Text(f"\n{finding.severity.upper():<5} {finding.rule} ", style=_COLOURS[finding.severity])
+        head.append(f"{ja} / {en}", style="bold")
+        head.append(f"  {finding.place}" + (f"  {options.message}:{line}" if line else ""), style="cyan")
+        console.print(head)
+        console.print(Text(f"      {finding.ja}\n      {finding.en}"))
+        if finding.excerpt:
+            console.print(Text(f"      > {finding.excerpt}", style="dim"))
+        if finding.article:
+            console.print(Text(f"      {finding.article}", style="dim"))
+    console.print(Text(f"\n{_verdict(options.category, sender, len(findings), blocking)}"))
+
+
+def _verdict(category: str, sender: SenderSettings, count: int, blocking: int) -> str:
+    if not count:
+        return "問題は見つかりませんでした。 / Nothing found."
+    numbers = f"blocking {blocking}, warnings {count - blocking}"
+    if not blocking:
+        return f"送信できます（警告あり）。 / May be sent. {numbers}"
+    if is_enforced(sender.lint, category):
+        return f"このままでは受け付けられません。 / Would be refused. {numbers}"
+    return f"問題がありますが、lint = {sender.lint} なので受け付けられます。 / Would be taken all the same. {numbers}"
+
+
+def _line_in_file(finding: Finding, file: Path) -> int:
+    """Where the finding's line stands in the file; 0 when it does not stand there as it is shown."""
+    wanted = finding.excerpt.removesuffix("…")[:_ENOUGH].strip()
+    if not wanted:
+        return 0
+    lines = file.read_text("utf-8", "replace").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if wanted in line), 0)

@@ -1,0 +1,125 @@
+"""The display check at the door: what refuses, what only warns, and that it is made once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from engine import wire
+from engine.flow.accept import LARGE_MESSAGE, Accept
+from engine.flow.display import MOST_TEXT, MOST_WARNINGS, LintMode
+from engine.flow.senders import ConfiguredSender, reading
+from engine.mail.identity import SenderIdentity
+from engine.mail.message import decode_message, encode
+from engine.mail.profile import MailOrder, Profile
+from engine.wire import Refusal
+from suppression.unsubscribe import TokenKey
+from tests.fakes.accepting import PlayedEngine
+from tests.fakes.spool import MemorySpool
+
+IDENTITY = SenderIdentity(
+    "shop",
+    "news@shop.jp",
+    "shop.jp",
+    "shop.jp",
+    "shop.jp",
+    unsubscribe_url="https://shop.jp/u/{token}",
+    legal_name="株式会社ショップ",
+    profile=Profile("〒100-0001 東京都千代田区千代田1-1-1", "03-0000-0000", "shop@shop.jp"),
+)
+ORDERING = replace(IDENTITY.profile or Profile(), mail_order=MailOrder(tokusho_url="https://shop.jp/tokusho"))
+LAWFUL = {"subject": "s", "text": "hello\n%footer%"}
+BARE = {"subject": "s", "text": "hello"}
+
+
+def suits(message: dict[str, object], category: str, mode: LintMode = LintMode.AUTO, profile: Profile | None = None):
+    identity = replace(IDENTITY, profile=profile or IDENTITY.profile)
+    sender = ConfiguredSender(identity, "株式会社ショップ", frozenset({"AD"}), TokenKey(0, b"k" * 32), mode)
+    return reading({"shop": sender}).suits(encode(decode_message(message)), "shop", category)
+
+
+@pytest.mark.parametrize("category", ["AD", "AD_MO"])
+def test_advertising_without_its_display_is_refused_with_every_finding(category: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        suits(BARE, category)
+    assert (refused.value.code, refused.value.field) == ("display", "text")
+    for rule in ("D01", "D02", "D04"):
+        assert f"[{rule} text: " in refused.value.text
+    assert "「送信者：株式会社ショップ」" in refused.value.text
+    assert "sokutatsu lint" in refused.value.text
+
+
+@pytest.mark.parametrize(
+    ("category", "mode", "refuses"),
+    [
+        ("AD", LintMode.AUTO, True), ("AD", LintMode.WARN, False), ("CONFIRM", LintMode.AUTO, False),
+        ("CONFIRM", LintMode.ENFORCE, True), ("TX_AD", LintMode.AUTO, False), ("TX_AD", LintMode.ENFORCE, True),
+    ],
+)  # fmt: skip
+def test_how_hard_is_the_setting_s_to_say(category: str, mode: LintMode, refuses: bool, caplog) -> None:
+    if refuses:
+        with pytest.raises(Refusal, match="D01"):
+            suits(BARE, category, mode)
+        return
+    with caplog.at_level(logging.WARNING):
+        warnings = suits(BARE, category, mode)
+    assert "D01" in [warning["rule"] for warning in warnings]
+    assert all(
+        warning["article"] and warning["ja"] and warning["en"] for warning in warnings if warning["rule"] == "D01"
+    )
+    assert f"sender=shop category={category} display findings={len(warnings)} D01 text" in caplog.text
+    msgspec.msgpack.encode(warnings)
+
+
+def test_off_looks_at_nothing_and_lawful_mail_has_nothing_to_say() -> None:
+    assert suits(BARE, "AD", LintMode.OFF) == ()
+    assert suits(LAWFUL, "AD") == []
+    assert suits(BARE, "TX") == []
+
+
+def test_mail_order_has_its_items_in_the_footer() -> None:
+    assert suits(LAWFUL, "AD_MO", profile=ORDERING) == []
+    with pytest.raises(Refusal, match="D10"):
+        suits(LAWFUL, "AD_MO")
+
+
+def test_texts_and_warnings_are_bounded() -> None:
+    many = {"subject": "s", "text": "".join(f"[[slot{number}]]\n" for number in range(500)), "html": "[[a]]<br>" * 500}
+    with pytest.raises(Refusal) as refused:
+        suits(many, "AD")
+    assert len(refused.value.text) <= MOST_TEXT + 1
+    assert len(suits(many, "TX")) == MOST_WARNINGS
+
+
+@pytest.mark.parametrize("size", [10, LARGE_MESSAGE])
+def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size: int) -> None:
+    asked: list[str] = []
+    sender = ConfiguredSender(
+        IDENTITY, "株式会社ショップ", frozenset({"AD", "CONFIRM", "TX_AD"}), TokenKey(0, b"k" * 32)
+    )
+    real = reading({"shop": sender})
+
+    def counted(content: bytes, name: str, category: str):
+        asked.append(category)
+        return real.suits(content, name, category)
+
+    def request(number: int, category: str) -> wire.Submit:
+        message = wire.encode_message(wire.Message(subject="s", text="x" * size + "\n株式会社ショップ"))
+        recipients = wire.encode_recipients([("a@x.example", {})])
+        fields = {"key": f"k{number}", "sender": "shop", "category": category, "mailing": "m"}
+        return wire.submit({**fields, "message": message, "recipients": recipients})
+
+    async def main() -> None:
+        accept = Accept(MemorySpool(), PlayedEngine(), {"shop": sender}, replace(real, suits=counted))
+        told = [await accept.submit(request(number, "CONFIRM")) for number in range(3)]
+        assert all([warning["rule"] for warning in one["warnings"]] == ["D02", "D04", "D04"] for one in told)
+        assert "warnings" not in await accept.submit(request(4, "TX_AD"))
+        with pytest.raises(Refusal):
+            await accept.submit(request(5, "AD"))
+        assert asked == ["CONFIRM", "TX_AD", "AD"]
+
+    asyncio.run(main())
