@@ -14,6 +14,7 @@ from engine.cli import (
     evidence,
     forms,
     retention,
+    returns,
     running,
     status,
     unsubscribe_key,
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     user.register(commands)
     retention.register(commands)
     unsubscribe_key.register(commands)
+    returns.register(commands)
     return parser
 
 

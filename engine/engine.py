@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__, wire
-from engine.config import Settings, open_submission
+from engine.config import ReturnPathTable, Settings, open_return_path, open_submission
 from engine.flow.accept import Accept
 from engine.flow.backup import Backups
 from engine.flow.conclude import Identity
@@ -34,6 +34,7 @@ from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
 from engine.flow.retention import Retention
+from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, confirm_urls, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
@@ -99,6 +100,7 @@ class Engine:
     door: Door
     submission: Submission | None = None
     web: OptOutListener | None = None
+    way_back: WayBack | None = None
 
     def __init__(
         self,
@@ -162,6 +164,10 @@ class Engine:
             # Closed after everything else but the disks: a refusal is taken until the last moment.
             await self.web.start()
             self._closers.append(self.web.close)
+        if self.settings.return_path:
+            self.way_back = self._open_way_back(self.settings.return_path)
+            await self.way_back.start()
+            self._closers.append(self.way_back.close_at_once)
 
     async def _start_submission(self, submission: Submission) -> None:
         try:
@@ -298,12 +304,26 @@ class Engine:
         self.accept.carry = self.records.carry
         return self.records.answers()
 
+    def _open_way_back(self, table: ReturnPathTable) -> WayBack:
+        engine = self.settings.engine
+        secret = secret_at(engine.state / "verp.secret")
+        return WayBack.open(
+            open_return_path(table, self.settings.senders, engine.ehlo_name, secret),
+            self.suppression,
+            self.settle,
+            open_ring(engine.state).read,
+            clock=self.clock,
+            node=self.node,
+        )
+
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
         self.draining = True
         await self.door.close()
         if self.submission:
             await self.submission.close()
+        if self.way_back:
+            await self.way_back.listener.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.engine import Engine
-from engine.flow import submission
+from engine.flow import feedback, returnpath, submission
 from engine.mail.envelope import Priority
 from engine.web.listener import WebCounts
 
@@ -121,6 +121,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
         **_submission(engine),
         **_optouts(engine),
+        **_way_back(engine),
         **_resources(engine),
     }
 
@@ -139,6 +140,19 @@ def _optouts(engine: Engine) -> dict[str, Any]:
         "optouts_repeated": web.opt_outs.repeated if web else 0,
         "optout_requests": dict(web.counts.results if web else WebCounts().results),
         "optout_connections_refused": web.turned_away if web else 0,
+    }
+
+
+def _way_back(engine: Engine) -> dict[str, Any]:
+    listener = engine.way_back.listener.counts if engine.way_back else returnpath.Counts()
+    returns = engine.way_back.returns.counts if engine.way_back else feedback.Counts()
+    return {
+        **{f"return_path_{name}": getattr(listener, name) for name in returnpath.Counts.__slots__},
+        "returns": dict(returns.kinds),
+        "returns_by_class": dict(returns.classes),
+        "returns_suppressed": dict(returns.suppressed),
+        "returns_unproven": returns.unproven,
+        "returns_malformed": returns.malformed,
     }
 
 
