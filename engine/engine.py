@@ -16,31 +16,29 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from engine import __version__, wire
+from engine import wire
 from engine.config import Settings, open_submission
 from engine.flow.accept import Accept
-from engine.flow.backup import Backups
 from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
 from engine.flow.lastsent import LastSent
-from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.promote import Promote
-from engine.flow.records import Desk, Records
+from engine.flow.records import Records
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
 from engine.flow.retention import Retention
-from engine.flow.senders import ConfiguredSender, confirm_urls, reading
+from engine.flow.returning import WayBack
+from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
-from engine.flow.tokens import TokenRing, open_ring
-from engine.flow.validate import Reading
+from engine.flow.tokens import TokenRing
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
@@ -49,6 +47,7 @@ from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import Resolver, StaticRoutes
 from engine.optout import opt_out_listener
+from engine.parts import make_backups, make_law, make_records, make_retention, make_senders, open_way_back
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -57,7 +56,7 @@ from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
 from engine.web.listener import OptOutListener
-from suppression import SenderState, Suppression
+from suppression import Suppression
 from suppression.day import day_of
 from suppression.sent import SentStore
 
@@ -104,6 +103,7 @@ class Engine:
     web: OptOutListener | None = None
     dns: DnsClient
     mx: MxResolver | None = None
+    way_back: WayBack | None = None
 
     def __init__(
         self,
@@ -167,6 +167,12 @@ class Engine:
             # Closed after everything else but the disks: a refusal is taken until the last moment.
             await self.web.start()
             self._closers.append(self.web.close)
+        if self.settings.return_path:
+            self.way_back = open_way_back(
+                self.settings.return_path, self.settings, self.suppression, self.settle, self.clock, self.node
+            )
+            await self.way_back.start()
+            self._closers.append(self.way_back.close_at_once)
 
     async def _start_submission(self, submission: Submission) -> None:
         try:
@@ -185,7 +191,7 @@ class Engine:
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
-        ring, senders = self._senders()
+        ring, senders = make_senders(settings)
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.settle = Settle(
             settings.settle,
@@ -238,11 +244,15 @@ class Engine:
         settings = self.settings
         reads = reading(senders)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
+        self.retention = make_retention(settings, self.suppression, self.sent, self.spool, self.clock)
+        self._closers.append(self.retention.close)
+        self.records = make_records(settings, self.suppression, self.accept, ring, reads, self.clock)
+        self.accept.carry = self.records.carry
         others: dict[type[wire.Request], Answer] = {
-            wire.Backup: self._backups().answer,
-            **self._wire_retention(),
-            **self._records(ring, reads),
-            **self._wire_law(),
+            wire.Backup: make_backups(settings, self.spool, self.node, self.clock).answer,
+            **self.retention.answers(),
+            **self.records.answers(),
+            **make_law(settings, self.suppression, self.accept, self.clock).answers(),
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
@@ -250,15 +260,6 @@ class Engine:
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
             self.submission = Submission(listening, users, requests.answer, parse_address)
-
-    def _senders(self) -> tuple[TokenRing, dict[str, ConfiguredSender]]:
-        ring = open_ring(self.settings.engine.state)
-        for number in ring.missing:
-            log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
-        return ring, {
-            name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest, sender.lint)
-            for name, sender in self.settings.senders.items()
-        }
 
     def _web(self, ring: TokenRing, ledger: SuppressionLedger) -> OptOutListener | None:
         return opt_out_listener(
@@ -270,44 +271,6 @@ class Engine:
             clock=self.clock,
             fault=self._on_fault,
         )
-
-    def _backups(self) -> Backups:
-        settings = self.settings
-        return Backups(
-            settings.engine.backups,
-            settings.engine.state,
-            copy_spool=self.spool.copy,
-            ledger=settings.suppression.folder,
-            node=self.node,
-            version=__version__,
-            clock=self.clock,
-            disk_floor=settings.spool.disk_floor,
-        )
-
-    def _wire_law(self) -> dict[type[wire.Request], Answer]:
-        for name, sender in self.settings.senders.items():
-            state = SenderState(mail_order=sender.mail_order, regions=sender.regions)
-            self.suppression.set_sender(name, state)
-        return Law(self.suppression, self.accept.check_sender, self.clock).answers()
-
-    def _wire_retention(self) -> dict[type[wire.Request], Answer]:
-        self.retention = Retention(
-            self.settings.retention,
-            self.settings.suppression.folder,
-            suppression=self.suppression,
-            sent=self.sent,
-            queue=self.spool,
-            clock=self.clock,
-        )
-        self._closers.append(self.retention.close)
-        return self.retention.answers()
-
-    def _records(self, ring: TokenRing, reads: Reading) -> dict[type[wire.Request], Answer]:
-        urls = confirm_urls({name: sender.confirm_url for name, sender in self.settings.senders.items()})
-        check = self.accept.check_sender
-        self.records = Records(Desk(self.suppression, check, reads, self.clock, ring.keys, urls, self.settings.confirm))
-        self.accept.carry = self.records.carry
-        return self.records.answers()
 
     def _wire_network(self) -> Resolver:
         """The operator's routes, and DNS for what they do not name; what opens connections to there."""
@@ -327,6 +290,8 @@ class Engine:
         await self.door.close()
         if self.submission:
             await self.submission.close()
+        if self.way_back:
+            await self.way_back.listener.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 
