@@ -20,10 +20,16 @@ from suppression import LedgerFailed, Suppression, confirm
 
 
 def displays(senders: Mapping[str, SenderSettings]) -> dict[str, SenderDisplay]:
-    return {
-        name: SenderDisplay(sender.legal_name, mail_from=sender.identity.from_address)
-        for name, sender in senders.items()
-    }
+    return {name: _display(sender) for name, sender in senders.items()}
+
+
+def _display(sender: SenderSettings) -> SenderDisplay:
+    """The page that the mail's link leads to may carry address and contact (施行規則 9条2号, 3号)."""
+    profile = sender.identity.profile
+    if profile is None:
+        return SenderDisplay(sender.legal_name, mail_from=sender.identity.from_address)
+    contacts = tuple(filter(None, (profile.phone, profile.contact_mail, profile.contact_url)))
+    return SenderDisplay(sender.legal_name, profile.postal_address, contacts, sender.identity.from_address)
 
 
 class SignUps:

@@ -36,8 +36,8 @@ def make_senders(settings: Settings) -> tuple[TokenRing, dict[str, ConfiguredSen
     for number in ring.missing:
         log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
     return ring, {
-        name: ConfiguredSender(sender.identity, sender.legal_name, sender.categories, ring.newest, sender.lint)
-        for name, sender in settings.senders.items()
+        name: ConfiguredSender(own.identity, own.legal_name, own.categories, ring.newest, own.lint, own.regions)
+        for name, own in settings.senders.items()
     }
 
 

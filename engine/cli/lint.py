@@ -95,7 +95,7 @@ def _findings(options: argparse.Namespace, sender: SenderSettings) -> list[Findi
     except MessageError as error:
         raise FileError(f"{options.message}: {error}") from None
     is_raw = spec.raw is not None
-    return check(compiled, sender.identity, options.category, is_raw=is_raw, regions=options.region)
+    return check(compiled, sender.identity, options.category, is_raw=is_raw, regions=options.region or sender.regions)
 
 
 def _report(options: argparse.Namespace, sender: SenderSettings, findings: Sequence[Finding], blocking: int) -> None:

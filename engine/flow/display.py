@@ -40,12 +40,18 @@ def is_enforced(mode: LintMode, category: str) -> bool:
 
 
 def check_display(
-    compiled: Compiled, identity: SenderIdentity, mode: LintMode, category: str, *, is_raw: bool
+    compiled: Compiled,
+    identity: SenderIdentity,
+    mode: LintMode,
+    category: str,
+    *,
+    is_raw: bool,
+    regions: Sequence[str] = (),
 ) -> Warnings:
     """The findings that do not refuse, as they stand in the answer. Raises Refusal `display`. About 3 ms."""
     if mode is LintMode.OFF:
         return ()
-    findings = check(compiled, identity, category, is_raw=is_raw)
+    findings = check(compiled, identity, category, is_raw=is_raw, regions=regions)
     blocking = [finding for finding in findings if finding.severity is Severity.BLOCK]
     if blocking and is_enforced(mode, category):
         raise Refusal("display", blocking[0].part, "", _told(findings, len(blocking)))

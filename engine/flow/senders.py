@@ -26,6 +26,7 @@ class ConfiguredSender:
     categories: frozenset[str]
     token_key: TokenKey
     lint: LintMode = LintMode.AUTO
+    regions: tuple[str, ...] = ()
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
@@ -49,7 +50,9 @@ def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
         except MessageError as error:
             raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
         is_raw = spec.raw is not None
-        return check_display(compiled, configured.identity, configured.lint, category, is_raw=is_raw)
+        return check_display(
+            compiled, configured.identity, configured.lint, category, is_raw=is_raw, regions=configured.regions
+        )
 
     return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits)
 
