@@ -1,0 +1,134 @@
+"""What a report's words mean: texts and status -> Class, by the rules of rules.toml and of engine/policy/rules.toml.
+
+Each text is read as a reply (code, enhanced code, words) at the phase that it tells of, and asked first of the rules
+for reports, then of those for replies. Rules with words are believed at once, in the order of the texts; rules that
+know only a code are kept for when no text says more: codes alone lie (RFC 3463 5.1.1 from a full mailbox).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.policy.classify import Class, Rule, Rules
+from engine.returns.value import HARD
+from engine.smtp.event import Phase
+from engine.smtp.reply import Reply
+
+_REPLY: Final = re.compile(r"(?<![\d.#-])([245]\d\d)[ \t-]{1,3}(?:#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?")
+_STATUS: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_PHASES: Final = (
+    (
+        re.compile(
+            r"end of (?:message )?data|final data|after sending (?:the )?(?:message|data)|\bdata_end\b", re.IGNORECASE
+        ),
+        Phase.DOT,
+    ),
+    (
+        re.compile(
+            r">>> ?data|reply to (?:the )?data|after data|\[data\]|our data|^data$", re.IGNORECASE | re.MULTILINE
+        ),
+        Phase.DATA,
+    ),
+    (
+        re.compile(r">>> ?mail|reply to mail|after mail from|mail_from|our mail from|refused mail from", re.IGNORECASE),
+        Phase.MAIL,
+    ),
+)
+_AT_RCPT: Final = re.compile(
+    r"rcpt[ _]to|reply to rcpt|after rcpt|rcpt command|does not like recipient|need rcpt|no valid recipients"
+    r"|our rcpt|\(state 14\)",
+    re.IGNORECASE,
+)
+_NO_CODE: Final = 599
+_NO_CODE_BUT_LATER: Final = 499
+_TOLD_BY_NO_SERVER: Final = frozenset({_NO_CODE, _NO_CODE_BUT_LATER})
+_MAX_TEXT: Final = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    bounce_class: Class
+    code: int
+    status: str
+    text: str
+    rule: str
+
+    @property
+    def is_hard(self) -> bool:
+        """The address is none, for good. A 4xx was tried again, and time decided, not the receiver."""
+        is_temporary = 400 <= self.code < 500 or self.status.startswith("4")
+        return self.bounce_class in HARD and not is_temporary
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The three tables of rules, in the order in which they are asked."""
+
+    reports: Rules
+    replies: Rules
+    fallback: Rules
+
+    def diagnose(self, texts: Sequence[str], status: str, context: str) -> Diagnosis:
+        """`texts` from the most exact to the vaguest; `context` tells the phase when they do not."""
+        told = _STATUS.search(status[:100])
+        enhanced = told[1] if told else ""
+        replies = [reply for text in texts if text.strip() for reply in _replies(text, enhanced)]
+        told_at = next((phase for text in (*texts, context) if (phase := _phase(text)) is not None), None)
+        replies = replies or [Reply(_NO_CODE, enhanced, "")]
+        weak: Diagnosis | None = None
+        for reply in replies:
+            # A transcript shows the reply to a pipelined RCPT behind DATA: the status knows better.
+            is_rcpt = told_at is Phase.RCPT or _is_address_status(enhanced, reply.enhanced)
+            phase = Phase.RCPT if is_rcpt or told_at is None else told_at
+            for rules in (self.reports, self.replies, self.fallback):
+                rule = rules.match(phase, reply)
+                if rule is None:
+                    continue
+                known = rule.bounce_class if is_rcpt or reply.code in _TOLD_BY_NO_SERVER else _sure(rule)
+                found = _diagnosis(known, reply, enhanced, rule.name)
+                if rule.words or rules is self.reports:
+                    return found
+                weak = weak or found
+        return weak or _diagnosis(Class.OTHER, replies[0], enhanced, "")
+
+
+def _is_address_status(*codes: str) -> bool:
+    return any(code.startswith(("5.1.", "5.2.1", "4.1.")) for code in codes)
+
+
+def _sure(rule: Rule) -> Class:
+    """Of a server's reply to nobody knows which command. Carriers say "unknown user" behind the data of mail that they
+    filter, so that it proves nothing about the address unless it answered RCPT.
+    """
+    only_at_rcpt = Phase.DOT not in rule.phases
+    return Class.FILTERED if rule.bounce_class is Class.UNKNOWN_USER and only_at_rcpt else rule.bounce_class
+
+
+def _diagnosis(bounce_class: Class, reply: Reply, status: str, rule: str) -> Diagnosis:
+    code = 0 if reply.code in _TOLD_BY_NO_SERVER else reply.code
+    return Diagnosis(bounce_class, code, status or reply.enhanced, reply.text, rule)
+
+
+def _replies(text: str, status: str) -> list[Reply]:
+    """The text as one reply, with the first code in it; and from that code on when words stand before it."""
+    text = text[:_MAX_TEXT]
+    found = _REPLY.search(text)
+    code = int(found[1]) if found and int(found[1][0]) > 3 else _NO_CODE
+    enhanced = (found[2] if found and found[2] else "") or status
+    if not enhanced and (named := _STATUS.search(text)):
+        enhanced = named[1]
+    if code == _NO_CODE and enhanced.startswith("4"):
+        code = _NO_CODE_BUT_LATER
+    flat = " ".join(text.split())
+    if found and found.start() > 0:
+        return [Reply(code, enhanced, " ".join(text[found.end() :].split())), Reply(code, enhanced, flat)]
+    return [Reply(code, enhanced, " ".join(text[found.end() :].split()) if found else flat)]
+
+
+def _phase(text: str) -> Phase | None:
+    if _AT_RCPT.search(text[:_MAX_TEXT]):
+        return Phase.RCPT
+    return next((phase for pattern, phase in _PHASES if pattern.search(text[:_MAX_TEXT])), None)
