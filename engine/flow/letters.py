@@ -166,7 +166,7 @@ class Letters:
         batch = recipient.batch
         sender = self._senders[batch.sender]
         identity = sender.identity
-        envelope_from = make_verp(recipient.id, self._verp_secret, identity.return_path_domain)
+        envelope_from = make_verp(recipient.id, self._verp_secret, identity.return_path_domain, recipient.who)
         compiled = batch.compiled
         assert isinstance(compiled, Compiled), "promote loads the content before a recipient becomes ready"
         facts = Facts(

@@ -1,8 +1,11 @@
 """Envelope senders that name their recipient (VERP), with a MAC, so that a bounce finds home and none can be made up.
 
-`b+<16 hexadecimal digits>-<16 hexadecimal digits>@domain`: the recipient's id and a keyed BLAKE2s of it (RFC 7693).
-Hosts on the way may fold the case of a local part (RFC 5321 2.4 notwithstanding), therefore only digits that survive
-it. Reading refuses everything that is not letter for letter what make_verp() writes, and compares in constant time.
+`b+<id>-<mac>-<tag>@domain`, each of 16 hexadecimal digits: the recipient's id, half of a keyed BLAKE2s of it (RFC
+7693), and the suppression key of the address under the other half as a mask. A report of failure names an address but
+proves nothing; with the tag it can be told whether this very address was written to, and so nobody can have somebody
+else suppressed. Hosts on the way may fold the case of a local part (RFC 5321 2.4 notwithstanding), therefore only
+digits that survive it. Reading refuses everything that is not letter for letter what make_verp() writes, and compares
+in constant time.
 """
 
 from __future__ import annotations
@@ -10,25 +13,46 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from typing import NamedTuple
 
 from engine.mail.envelope import recipient_text
 
-_LOCAL = re.compile(r"b\+([0-9a-f]{16})-([0-9a-f]{16})")
+_LOCAL = re.compile(r"b\+([0-9a-f]{16})-([0-9a-f]{16})(?:-([0-9a-f]{16}))?")
+KEY_BYTES = 8
+"""Of a suppression identity the first half, the exact address's key."""
 
 
-def _mac(text: str, secret: bytes) -> str:
-    return hashlib.blake2s(text.encode("ascii"), digest_size=8, key=secret, person=b"verp").hexdigest()
+class Verp(NamedTuple):
+    recipient_id: int
+    key: bytes
+    """The suppression key of the address that was written to; empty when it was not known."""
 
 
-def make_verp(recipient_id: int, secret: bytes, domain: str) -> str:
-    """`secret` of 1 to 32 octets, the longest key of BLAKE2s."""
+def _digest(text: str, secret: bytes) -> bytes:
+    return hashlib.blake2s(text.encode("ascii"), digest_size=2 * KEY_BYTES, key=secret, person=b"verp").digest()
+
+
+def make_verp(recipient_id: int, secret: bytes, domain: str, who: bytes = b"") -> str:
+    """`secret` of 1 to 32 octets, the longest key of BLAKE2s; `who` is the recipient's suppression identity."""
     text = recipient_text(recipient_id)
-    return f"b+{text}-{_mac(text, secret)}@{domain}"
+    digest = _digest(text, secret)
+    if not who:
+        return f"b+{text}-{digest[:KEY_BYTES].hex()}@{domain}"
+    return f"b+{text}-{digest[:KEY_BYTES].hex()}-{_masked(digest, who[:KEY_BYTES]).hex()}@{domain}"
 
 
-def read_verp(local: str, secret: bytes) -> int | None:
-    """The recipient's id, or None: not ours, or forged."""
+def read_verp(local: str, secret: bytes) -> Verp | None:
+    """None: not ours, or forged. The key is not authenticated: who changes it has a key that fits no address."""
     match = _LOCAL.fullmatch(local.lower()) if len(local) <= 64 else None
-    if match is None or not hmac.compare_digest(match[2], _mac(match[1], secret)):
+    if match is None:
         return None
-    return int(match[1], 16)
+    digest = _digest(match[1], secret)
+    if not hmac.compare_digest(match[2], digest[:KEY_BYTES].hex()):
+        return None
+    return Verp(int(match[1], 16), _masked(digest, bytes.fromhex(match[3])) if match[3] else b"")
+
+
+def _masked(digest: bytes, key: bytes) -> bytes:
+    """Its own inverse."""
+    mask = int.from_bytes(digest[KEY_BYTES:], "big")
+    return (int.from_bytes(key, "big") ^ mask).to_bytes(KEY_BYTES, "big")
