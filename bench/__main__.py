@@ -15,6 +15,7 @@ WORDS = {
     "sink": "the receiving server alone",
     "verify": "verify the DKIM signatures of kept messages",
     "suppression": "the suppression index alone",
+    "returns": "bounces and complaints against labels: recognised, hard, reason, recipient",
 }
 
 

@@ -16,6 +16,7 @@ from engine.cli import (
     law,
     lint,
     retention,
+    returns,
     running,
     status,
     unsubscribe_key,
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     unsubscribe_key.register(commands)
     law.register(commands)
     whynot.register(commands)
+    returns.register(commands)
     return parser
 
 

@@ -35,6 +35,7 @@ from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
 from engine.flow.retention import Retention
+from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, confirm_urls, reading
 from engine.flow.settle import Settle
 from engine.flow.submission import Submission
@@ -102,6 +103,7 @@ class Engine:
     door: Door
     submission: Submission | None = None
     web: OptOutListener | None = None
+    way_back: WayBack | None = None
     dns: DnsClient
     mx: MxResolver | None = None
 
@@ -167,6 +169,10 @@ class Engine:
             # Closed after everything else but the disks: a refusal is taken until the last moment.
             await self.web.start()
             self._closers.append(self.web.close)
+        self.way_back = way_back(self.settings, self.suppression, self.settle, self.clock, self.node)
+        if self.way_back:
+            await self.way_back.start()
+            self._closers.append(self.way_back.close_at_once)
 
     async def _start_submission(self, submission: Submission) -> None:
         try:
@@ -327,6 +333,8 @@ class Engine:
         await self.door.close()
         if self.submission:
             await self.submission.close()
+        if self.way_back:
+            await self.way_back.listener.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.engine import Engine
-from engine.flow import submission
+from engine.flow import feedback, returnpath, submission
 from engine.mail.envelope import Priority
 from engine.web.listener import WebCounts
 
@@ -135,6 +135,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         **_submission(engine),
         **_optouts(engine),
         **_resolving(engine),
+        **_way_back(engine),
         **_resources(engine),
     }
 
@@ -171,6 +172,19 @@ def _resolving(engine: Engine) -> dict[str, Any]:
         "domains_stale": mx.counts.stale if mx else 0,
         "mx_addresses_refused": mx.counts.refused_addresses if mx else 0,
         "sites": len(engine.dispatch.paths),
+    }
+
+
+def _way_back(engine: Engine) -> dict[str, Any]:
+    listener = engine.way_back.listener.counts if engine.way_back else returnpath.Counts()
+    returns = engine.way_back.returns.counts if engine.way_back else feedback.Counts()
+    return {
+        **{f"return_path_{name}": getattr(listener, name) for name in returnpath.Counts.__slots__},
+        "returns": dict(returns.kinds),
+        "returns_by_class": dict(returns.classes),
+        "returns_suppressed": dict(returns.suppressed),
+        "returns_unproven": returns.unproven,
+        "returns_malformed": returns.malformed,
     }
 
 

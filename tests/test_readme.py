@@ -33,7 +33,7 @@ def commands() -> list[str]:
 def test_the_commands_are_found() -> None:
     assert {command.split()[0] for command in commands()} >= {
         "dkim", "check", "run", "status", "consent", "suppress", "enqueue", "cancel", "submission-user",
-        "unsubscribe-key",
+        "unsubscribe-key", "bounce-test",
     }  # fmt: skip
 
 

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.config import Settings, SubmissionTable, SubmissionUnusable, cautions, open_submission, read_configuration
+from engine.config import (
+    Settings,
+    SubmissionTable,
+    SubmissionUnusable,
+    cautions,
+    open_return_path,
+    open_submission,
+    read_configuration,
+)
 from engine.daemon import STARTING_FAILS, run
 from engine.signer.keys import KeyFileError, algorithm_of, read_key
 from suppression.reasons import open_tables
@@ -65,6 +73,11 @@ def check(options: argparse.Namespace) -> int:
             open_submission(settings.submission, settings.engine.ehlo_name)
         except SubmissionUnusable as error:
             problems.append(f"{settings.file}: {error}")
+    if settings.return_path:
+        try:
+            open_return_path(settings.return_path, settings.senders, settings.engine.ehlo_name, b"")
+        except SubmissionUnusable as error:
+            problems.append(f"{settings.file}: {error}")
     for line in problems:
         print(line, file=sys.stderr)
     if problems:
@@ -97,6 +110,7 @@ def _in_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "socket", f"{settings.door.path}"
     yield "submission", _submission(submission) if submission else "off"
     yield "opt-outs", settings.unsubscribe.listen if settings.unsubscribe else "off: unsubscribe_url leads elsewhere"
+    yield "return path", settings.return_path.listen if settings.return_path else "off"
     yield "admin", settings.admin.listen or "off"
     yield "signer", f"{settings.signer.workers or 'one per core'}, {settings.signer.backend}"
     yield "journal", f"{settings.journal.folder}, kept {_duration(settings.journal.keep_seconds)}"

@@ -8,15 +8,18 @@ file is safe to show. deploy/sokutatsu.toml describes every key.
 from engine.config.agreement import cautions
 from engine.config.opening import SubmissionUnusable, open_submission
 from engine.config.reading import read_configuration
-from engine.config.settings import EngineSettings, SenderSettings, Settings, SubmissionTable
+from engine.config.returns import open_return_path
+from engine.config.settings import EngineSettings, ReturnPathTable, SenderSettings, Settings, SubmissionTable
 
 __all__ = [
     "EngineSettings",
+    "ReturnPathTable",
     "SenderSettings",
     "Settings",
     "SubmissionTable",
     "SubmissionUnusable",
     "cautions",
+    "open_return_path",
     "open_submission",
     "read_configuration",
 ]

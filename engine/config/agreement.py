@@ -25,6 +25,9 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
         if name not in settings.senders:
             problems.add("retention.hold", f"{name!a} is no sender of this file; add [senders.{name}], or correct it")
     _check_doors(settings, problems)
+    returns = settings.return_path
+    if returns and submission and parse_listen(returns.listen) == parse_listen(submission.listen):
+        problems.add("return_path.listen", f"{returns.listen} is submission.listen too; choose another port")
     if submission is None:
         return
     if listen and parse_listen(submission.listen) == parse_listen(listen) and parse_listen(listen)[1]:

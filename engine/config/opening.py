@@ -13,7 +13,7 @@ from engine.tables import parse_listen
 
 
 class SubmissionUnusable(Exception):  # noqa: N818 - a start that cannot be, not a bug
-    """A file of [submission] cannot be used; the text names it and the remedy."""
+    """A file of [submission] or [return_path] cannot be used; the text names it and the remedy."""
 
 
 def open_submission(table: SubmissionTable, ehlo_name: str) -> tuple[SubmissionSettings, Users]:
@@ -36,14 +36,12 @@ def open_submission(table: SubmissionTable, ehlo_name: str) -> tuple[SubmissionS
     return settings, users
 
 
-def load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
+def load_certificate(certificate: Path, key: Path, table: str = "submission") -> ssl.SSLContext:
     """Raises SubmissionUnusable. TLS 1.2 and later (RFC 8996)."""
     try:
         mode = stat.S_IMODE(key.stat().st_mode)
         if mode & 0o007:
-            raise SubmissionUnusable(
-                f"submission.key {key} can be read by everybody (mode {mode:04o}); chmod 0640 {key}"
-            )
+            raise SubmissionUnusable(f"{table}.key {key} can be read by everybody (mode {mode:04o}); chmod 0640 {key}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A passphrase would be asked for at the terminal, which a service has not.
@@ -51,12 +49,12 @@ def load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).lower().replace("_", " ")
         raise SubmissionUnusable(
-            f"submission.certificate {certificate} and key {key}: {reason}; "
+            f"{table}.certificate {certificate} and key {key}: {reason}; "
             "give a PEM certificate and its own key, unencrypted"
         ) from None
     except OSError as error:
         raise SubmissionUnusable(
-            f"submission.certificate {certificate} or key {key}: {error.strerror}; correct the path or the owner"
+            f"{table}.certificate {certificate} or key {key}: {error.strerror}; correct the path or the owner"
         ) from None
     return context
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 from engine.admin import AdminSettings
 from engine.config.agreement import check_agreement
 from engine.config.resolving import read_resolver, read_routes
+from engine.config.returns import check_return_path
 from engine.config.senders import read_senders
-from engine.config.settings import BOUNDS, LOG_LEVELS, EngineSettings, Settings, SubmissionTable
+from engine.config.settings import BOUNDS, LOG_LEVELS, EngineSettings, ReturnPathTable, Settings, SubmissionTable
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
@@ -83,6 +84,7 @@ class _Reader:
             "accept": self._table(AcceptSettings, "accept"),
             "door": self._door(state),
             "submission": self._submission(),
+            "return_path": self._return_path(),
             "spool": self._table(
                 SpoolSettings, "spool", {"folder": state / "spool", "node": engine.node if engine else 0}
             ),
@@ -206,6 +208,12 @@ class _Reader:
         except ValueError as error:
             self.problems.add("unsubscribe.proxies", str(error))
         return table
+
+    def _return_path(self) -> ReturnPathTable | None:
+        if "return_path" not in self.document:
+            return None
+        table = self._table(ReturnPathTable, "return_path")
+        return table and check_return_path(table, self.folder, self.problems)
 
     def _shaping(self) -> Shaping | None:
         table = self.document.get("shaping", {})

@@ -77,6 +77,30 @@ class SubmissionTable:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnPathTable:
+    """[return_path]: without the table nothing is listened to. Bounces come to the senders' return_path_domain."""
+
+    listen: str = "127.0.0.1:2525"
+    hostname: str = ""
+    """The name in the greeting; default: engine.ehlo_name."""
+    optout_addresses: tuple[str, ...] = ()
+    """Addresses to which people write to refuse; whose they are says their domain."""
+    addresses: tuple[str, ...] = ()
+    """Addresses that feedback loops report to."""
+    certificate: Path | None = None
+    """PEM, with the chain: STARTTLS is offered."""
+    key: Path | None = None
+    size_limit: int = 4 * 1024 * 1024
+    """Bytes of one mail."""
+    connections: int = 50
+    """At once; one client may have a fourth of them."""
+    max_client_rate: str = "600/min"
+    """Mails of one client."""
+    timeout: float = 60.0
+    """Seconds that a silent client is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class SenderTable:
     """[senders.NAME]"""
 
@@ -179,6 +203,7 @@ class Settings:
     accept: AcceptSettings
     door: DoorSettings
     submission: SubmissionTable | None
+    return_path: ReturnPathTable | None
     spool: SpoolSettings
     settle: SettleSettings
     journal: JournalSettings
@@ -218,6 +243,11 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "memory": Bounds(64 * 1024, 2**40),
     },
     "submission": {
+        "size_limit": Bounds(64 * 1024, wire.FRAME_LIMIT),
+        "connections": Bounds(1, 10_000),
+        "timeout": Bounds(1, 60 * MINUTE, seconds=True),
+    },
+    "return_path": {
         "size_limit": Bounds(64 * 1024, wire.FRAME_LIMIT),
         "connections": Bounds(1, 10_000),
         "timeout": Bounds(1, 60 * MINUTE, seconds=True),

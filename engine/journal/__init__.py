@@ -5,13 +5,14 @@ lines is described in docs/journal.md.
 """
 
 from engine.journal.reading import read_lines, read_records, segments
-from engine.journal.record import RECORD_DECODER, EnhancedCode, Peer, Record, Response, enhanced_code
+from engine.journal.record import RECORD_DECODER, EnhancedCode, FeedbackReport, Peer, Record, Response, enhanced_code
 from engine.journal.segment import JournalSettings
 from engine.journal.writer import Journal, JournalFailed
 
 __all__ = [
     "RECORD_DECODER",
     "EnhancedCode",
+    "FeedbackReport",
     "Journal",
     "JournalFailed",
     "JournalSettings",

@@ -1,8 +1,9 @@
 """One line of the journal: names and shapes are those of KumoMTA's log record, so that its readers fit.
 
-Record types: Reception, Delivery, TransientFailure, Bounce, Expiration as there, and Suppressed and Cancelled, which
-nobody else has. Two shapes differ on purpose: `timestamp` and `created` are Unix seconds with a fraction (KumoMTA cuts
-it off), and what only we know (the legal sender, category, basis) stands beside the rest and not under `meta`.
+Record types: Reception, Delivery, TransientFailure, Bounce, Expiration, OOB, Feedback as there, and Suppressed,
+Cancelled and OptOut, which nobody else has. Two shapes differ on purpose: `timestamp` and `created` are Unix seconds
+with a fraction (KumoMTA cuts it off), and what only we know (the legal sender, category, basis) stands beside the rest
+and not under `meta`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from functools import lru_cache
 
 import msgspec
 
-RECORD_TYPES = ("Reception", "Delivery", "TransientFailure", "Bounce", "Expiration", "Suppressed", "Cancelled")
+RECORD_TYPES = (
+    *("Reception", "Delivery", "TransientFailure", "Bounce", "Expiration", "Suppressed", "Cancelled"),
+    *("OOB", "Feedback", "OptOut"),
+)
 _CODE = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})")
 
 
@@ -35,6 +39,23 @@ class Response(msgspec.Struct, frozen=True):
     enhanced_code: EnhancedCode | None
     content: str
     command: str
+
+
+class FeedbackReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a complaint says (RFC 5965 3), as it stood there: a stranger's words."""
+
+    feedback_type: str
+    user_agent: str = ""
+    version: str = ""
+    arrival_date: str = ""
+    incidents: int = 1
+    original_envelope_id: str = ""
+    original_mail_from: str = ""
+    reporting_mta: str = ""
+    source_ip: str = ""
+    original_rcpto_to: tuple[str, ...] = ()
+    """KumoMTA's spelling."""
+    reported_domain: tuple[str, ...] = ()
 
 
 class Record(msgspec.Struct, omit_defaults=True):
@@ -74,6 +95,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     count: int = 0
     variant: str = ""
     """"without_ad": the message went without its advertisement, and `reason` says why it may not have it."""
+    feedback_report: FeedbackReport | None = None
 
 
 RECORD_DECODER = msgspec.json.Decoder(Record)
@@ -104,6 +126,8 @@ def _scrubbed(record: Record) -> Record:
 def _clean(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, Response | Peer):
+    if isinstance(value, tuple):
+        return tuple(map(_clean, value))
+    if isinstance(value, Response | Peer | FeedbackReport):
         return msgspec.structs.replace(value, **{n: _clean(getattr(value, n)) for n in value.__struct_fields__})
     return value

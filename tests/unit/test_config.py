@@ -24,7 +24,15 @@ from engine.config import (
     read_configuration,
 )
 from engine.config.reading import TABLES
-from engine.config.settings import BOUNDS, KeyTable, ResolverTable, RouteTable, SenderTable, SubmissionTable
+from engine.config.settings import (
+    BOUNDS,
+    KeyTable,
+    ResolverTable,
+    ReturnPathTable,
+    RouteTable,
+    SenderTable,
+    SubmissionTable,
+)
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
@@ -50,6 +58,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "accept": (AcceptSettings, set()),
     "socket": (DoorSettings, set()),
     "submission": (SubmissionTable, set()),
+    "return_path": (ReturnPathTable, set()),
     "spool": (SpoolSettings, {"folder", "node"}),
     "settle": (SettleSettings, set()),
     "journal": (JournalSettings, {"folder"}),
@@ -69,6 +78,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
 EXAMPLES = {
     "engine.state", "engine.ehlo_name", "socket.path", "socket.group",
     "submission.users", "submission.certificate", "submission.key", "suppression.rules",
+    "return_path.certificate", "return_path.key",
     "senders.shop.legal_name", "senders.shop.address", "senders.shop.domain", "senders.shop.return_path_domain",
     "senders.shop.message_id_domain", "senders.shop.unsubscribe_url",
     "senders.shop.profile.postal_address", "senders.shop.profile.phone", "senders.shop.profile.contact_mail",
@@ -191,9 +201,10 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
     text = SHIPPED.read_text(encoding="utf-8")
     place_key(tmp_path / "dkim-s2026a.pem")
     certificate = trustme.CA().issue_cert("localhost")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "submission.crt")
-    (tmp_path / "submission.key").touch(0o600)
-    certificate.private_key_pem.write_to_path(tmp_path / "submission.key")
+    for name in ("submission", "return-path"):
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.crt")
+        (tmp_path / f"{name}.key").touch(0o600)
+        certificate.private_key_pem.write_to_path(tmp_path / f"{name}.key")
     (tmp_path / "rules").mkdir()
     (tmp_path / "submission-users").touch(0o600)
     (tmp_path / "submission-users").write_text(entry_line("shop", "secret", cost=16) + "\n")
@@ -658,3 +669,32 @@ def test_users_that_cannot_be_read(tmp_path) -> None:
     table = SubmissionTable(users=tmp_path / "none")
     with pytest.raises(SubmissionUnusable, match=r"submission\.users: cannot read the users"):
         open_submission(table, "x")
+
+
+# -- the way back --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ('listen = "here"', "return_path.listen"),
+        ('max_client_rate = "often"', "return_path.max_client_rate"),
+        ('optout_addresses = ["stop"]', "return_path.optout_addresses"),
+        ('addresses = ["fbl@"]', "return_path.addresses"),
+        ('certificate = "x.crt"', "certificate and key belong together"),
+    ],
+)
+def test_a_return_path_that_cannot_be(tmp_path, line, where) -> None:
+    place_key(tmp_path / "dkim-s2026a.pem")
+    text = SHIPPED.read_text(encoding="utf-8") + f"\n[return_path]\n{line}\n"
+    found = read_configuration(at(tmp_path, text))
+    assert isinstance(found, list)
+    assert where in "\n".join(found)
+
+
+def test_the_return_path_and_submission_need_ports_of_their_own(tmp_path) -> None:
+    place_key(tmp_path / "dkim-s2026a.pem")
+    more = '\n[submission]\nusers = "u"\n[return_path]\nlisten = "127.0.0.1:2587"\n'
+    found = read_configuration(at(tmp_path, SHIPPED.read_text(encoding="utf-8") + more))
+    assert isinstance(found, list)
+    assert "return_path.listen" in found[0]

@@ -22,7 +22,18 @@ def test_every_command_is_listed_with_a_word_about_it(capsys) -> None:
         build_parser().parse_args(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for command in ("run", "check", "enqueue", "cancel", "suppress", "consent", "status", "dkim", "submission-user"):
+    for command in (
+        "run",
+        "check",
+        "enqueue",
+        "cancel",
+        "suppress",
+        "consent",
+        "status",
+        "dkim",
+        "submission-user",
+        "bounce-test",
+    ):
         assert f"\n    {command}" in text
 
 

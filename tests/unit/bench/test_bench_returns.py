@@ -1,0 +1,59 @@
+"""The scorer counts what it says, and the published mapping is the one it measures by."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from bench.returns import MEANS, load_reader, main, measure, read_rows
+from engine.policy.classify import Class
+from tests.unit.returns.returned_samples import ARF, POSTFIX, QMAIL, VACATION
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "returns.md"
+
+
+def labelled(folder: Path) -> Path:
+    rows = [
+        ("postfix", POSTFIX, [("userunknown", True)]),
+        ("qmail", QMAIL, [("mailboxfull", False)]),
+        ("arf", ARF, [("feedback", False)]),
+        ("vacation", VACATION, [("vacation", False)]),
+        ("hello", "Subject: x\n\nHello\n", [("expired", False), ("rejected", False)]),
+    ]
+    for name, text, _ in rows:
+        (folder / name).write_text(text)
+    lines = [
+        json.dumps(
+            {"file": name, "expected": [{"reason": reason, "hard": hard, "dsn": ""} for reason, hard in expected]}
+        )
+        for name, _, expected in rows
+    ]
+    (folder / "labels").write_text("\n".join(lines) + "\n")
+    return folder / "labels"
+
+
+def test_it_counts(tmp_path) -> None:
+    score = measure(read_rows(labelled(tmp_path), ""), tmp_path, load_reader())
+    assert (score.messages, score.rows, score.recognised, score.hard, score.reason) == (5, 6, 4, 3, 3)
+    assert (score.vacations, score.false_bounces, score.crashes) == (1, 0, 0)
+    assert (score.named, score.recipient) == (3, 3)
+    assert score.confusion == {
+        ("mailboxfull", "unknown_user"): 1,
+        ("expired", "Unknown"): 1,
+        ("rejected", "NoneType"): 1,
+    }
+
+
+def test_half_of_it(tmp_path, capsys) -> None:
+    labels = labelled(tmp_path)
+    assert main(["--labels", str(labels), "--messages", str(tmp_path), "--half", "odd", "--misses"]) == 0
+    said = capsys.readouterr().out
+    assert "messages    2, rows 2" in said
+    assert "qmail: mailboxfull (soft, ) -> unknown_user hard" in said
+
+
+def test_the_published_mapping() -> None:
+    rows = re.findall(r"^\| `([a-z]+)` \| (`[a-z_`, ]+) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert {reason: tuple(re.findall(r"[a-z_]+", classes)) for reason, classes in rows} == MEANS
+    assert {name for classes in MEANS.values() for name in classes} <= set(Class)
