@@ -24,6 +24,7 @@ from engine.returns.words import address_of, addresses
 
 MAX_RECIPIENTS: Final = 100
 MAX_DIAGNOSTIC: Final = 1000
+_AU: Final = re.compile(r"the user\(s\) account is [a-z ]{3,60}", re.IGNORECASE)
 _FLUFL_BYTES: Final = 65_536
 _FLUFL_LINES: Final = 1000
 _DAEMON: Final = re.compile(
@@ -137,8 +138,8 @@ def _of_group(group: Fields, shape: Shape, reader: Reader) -> Return:
         return Delivered(recipient)
     diagnostic = _diagnostic(group)
     block = _block(recipient, shape.words) if recipient else shape.words
-    texts = [diagnostic, block, shape.words]
-    diagnosis = reader.diagnose(texts, group.first("status"), f"{block}\n{shape.words}")
+    texts = [*_carrier_words(shape.words), diagnostic, block, shape.words]
+    diagnosis = reader.diagnose(texts, group.first("status"), f"{block}\n{shape.words}", is_report=bool(diagnostic))
     told = _told(recipient, diagnosis, How.REPORT, is_delayed=action.startswith("delay"), diagnostic=diagnostic)
     if isinstance(told, Bounce) and len(known) > 1:
         return replace(told, also=tuple(known[1:]))
@@ -162,9 +163,16 @@ def _each(failed: list[str], reader: Reader, how: How, words: str) -> list[Retur
     several = len(failed) > 1
     found: list[Return] = []
     for address in failed[:MAX_RECIPIENTS]:
-        texts = [_block(address, words, failed), words] if several else [_block(address, words), words]
+        block = _block(address, words, failed if several else None)
+        texts = [*_carrier_words(words), block, words]
         found.append(_told(address, reader.diagnose(texts, "", words), how))
     return found
+
+
+def _carrier_words(words: str) -> list[str]:
+    """What au says about the mailbox itself knows more than the reply that it quotes."""
+    found = _AU.search(words)
+    return [found[0]] if found else []
 
 
 def _flufl(raw: bytes) -> tuple[list[str], list[str]]:

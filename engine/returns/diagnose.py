@@ -17,7 +17,7 @@ from engine.returns.value import HARD
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 
-_REPLY: Final = re.compile(r"(?<![\d.#-])([245]\d\d)[ \t-]{1,3}(?:#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?")
+_REPLY: Final = re.compile(r"(?<![\d.#-])([245]\d\d)(?::[ \t]|[ \t-]{1,3})(?:#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?")
 _STATUS: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _PHASES: Final = (
     (
@@ -42,6 +42,8 @@ _AT_RCPT: Final = re.compile(
     r"|our rcpt|\(state 14\)",
     re.IGNORECASE,
 )
+_CARRIER: Final = re.compile(r"docomo|ezweb|@au\.com|softbank|vodafone|mineo|uqmobile|ymobile", re.IGNORECASE)
+"""Whose servers say "unknown user" of mail that they filter, also behind the data."""
 _NO_CODE: Final = 599
 _NO_CODE_BUT_LATER: Final = 499
 _TOLD_BY_NO_SERVER: Final = frozenset({_NO_CODE, _NO_CODE_BUT_LATER})
@@ -71,39 +73,55 @@ class Reader:
     replies: Rules
     fallback: Rules
 
-    def diagnose(self, texts: Sequence[str], status: str, context: str) -> Diagnosis:
-        """`texts` from the most exact to the vaguest; `context` tells the phase when they do not."""
+    def diagnose(self, texts: Sequence[str], status: str, context: str, *, is_report: bool = False) -> Diagnosis:
+        """`texts` from the most exact to the vaguest; `context` tells the phase when they do not. `is_report`: the
+        first text is the field of a delivery status, which names no phase either but belongs to one recipient.
+        """
         told = _STATUS.search(status[:100])
         enhanced = told[1] if told else ""
-        replies = [reply for text in texts if text.strip() for reply in _replies(text, enhanced)]
+        read = [_replies(text, enhanced) for text in texts if text.strip()] or [[Reply(_NO_CODE, enhanced, "")]]
         told_at = next((phase for text in (*texts, context) if (phase := _phase(text)) is not None), None)
-        replies = replies or [Reply(_NO_CODE, enhanced, "")]
         weak: Diagnosis | None = None
-        for reply in replies:
-            # A transcript shows the reply to a pipelined RCPT behind DATA: the status knows better.
-            is_rcpt = told_at is Phase.RCPT or _is_address_status(enhanced, reply.enhanced)
-            phase = Phase.RCPT if is_rcpt or told_at is None else told_at
-            for rules in (self.reports, self.replies, self.fallback):
-                rule = rules.match(phase, reply)
-                if rule is None:
-                    continue
-                known = rule.bounce_class if is_rcpt or reply.code in _TOLD_BY_NO_SERVER else _sure(rule)
-                found = _diagnosis(known, reply, enhanced, rule.name)
-                if rule.words or rules is self.reports:
-                    return found
-                weak = weak or found
-        return weak or _diagnosis(Class.OTHER, replies[0], enhanced, "")
+        for replies in read:
+            for tables in ((self.reports, self.replies), (self.fallback,)):
+                for reply in replies:
+                    is_rcpt = _is_rcpt(told_at, enhanced, reply, context, is_report=is_report)
+                    phase = Phase.RCPT if is_rcpt or told_at is None else told_at
+                    for rules in tables:
+                        rule = rules.match(phase, reply)
+                        if rule is None:
+                            continue
+                        known = rule.bounce_class if is_rcpt or reply.code in _TOLD_BY_NO_SERVER else _sure(rule)
+                        found = _diagnosis(known, reply, enhanced, rule.name)
+                        if rule.words or rules is self.reports:
+                            return found
+                        weak = weak or found
+        return weak or _diagnosis(Class.OTHER, read[0][0], enhanced, "")
+
+
+def _is_rcpt(told_at: Phase | None, status: str, reply: Reply, context: str, *, is_report: bool) -> bool:
+    """Whether it answered RCPT, as far as can be known."""
+    # A transcript shows the reply to a pipelined RCPT behind DATA: the status knows better.
+    if told_at is Phase.RCPT or _is_address_status(status, reply.enhanced):
+        return True
+    if not is_report or told_at is not None or _is_filter_status(status, reply.enhanced):
+        return False
+    return not _CARRIER.search(f"{reply.text} {context}"[:_MAX_TEXT])
 
 
 def _is_address_status(*codes: str) -> bool:
     return any(code.startswith(("5.1.", "5.2.1", "4.1.")) for code in codes)
 
 
+def _is_filter_status(*codes: str) -> bool:
+    return any(code.startswith(("5.2.", "5.7.")) for code in codes)
+
+
 def _sure(rule: Rule) -> Class:
     """Of a server's reply to nobody knows which command. Carriers say "unknown user" behind the data of mail that they
     filter, so that it proves nothing about the address unless it answered RCPT.
     """
-    only_at_rcpt = Phase.DOT not in rule.phases
+    only_at_rcpt = rule.phases == {Phase.RCPT}
     return Class.FILTERED if rule.bounce_class is Class.UNKNOWN_USER and only_at_rcpt else rule.bounce_class
 
 
