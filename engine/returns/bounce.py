@@ -24,6 +24,10 @@ from engine.returns.words import address_of, addresses
 
 MAX_RECIPIENTS: Final = 100
 MAX_DIAGNOSTIC: Final = 1000
+_OTHERWISE: Final = re.compile(
+    r"message-id|in-reply-to|references:|contact|assistance|問い?合わ?せ|連絡|ご相談", re.IGNORECASE
+)
+"""On a line with an address: it is no recipient's."""
 _AU: Final = re.compile(r"the user\(s\) account is [a-z ]{3,60}", re.IGNORECASE)
 _FLUFL_BYTES: Final = 65_536
 _FLUFL_LINES: Final = 1000
@@ -106,8 +110,10 @@ def read_bounces(shape: Shape, raw: bytes, reader: Reader) -> list[Return]:
     failed = [address for value in shape.fields.every(*_FAILED_FIELDS) for address in addresses(value)]
     if failed:
         return _each(failed, reader, How.HEADER, shape.words)
-    temporary, permanent = _flufl(raw)
+    nobody = _ours(shape) | {shape.original.message_id.strip("<>").lower()}
+    temporary, permanent = ([found for found in each if found.lower() not in nobody] for each in _flufl(raw))
     listed = [address_of(match[1] or match[2]) for match in _TRANSCRIPT.finditer(shape.words)]
+    listed = [address for address in listed if address in _strangers(shape)]
     if len(set(listed)) > len(permanent):
         permanent, temporary = list(dict.fromkeys(listed)), []
     if not permanent and temporary:
@@ -195,7 +201,7 @@ def _texts(found: frozenset[bytes]) -> list[str]:
 
 def _own_eyes(shape: Shape) -> list[str]:
     """The addresses that the text calls recipients; else the first one that is neither us nor a postmaster."""
-    strangers = [address for address in addresses(shape.words) if address.lower() not in _ours(shape)]
+    strangers = _strangers(shape)
     labelled = [address for match in _LABELLED.finditer(shape.words) if (address := address_of(match[1])) in strangers]
     if labelled:
         return list(dict.fromkeys(labelled))
@@ -204,6 +210,15 @@ def _own_eyes(shape: Shape) -> list[str]:
     if sent or strangers:
         return (sent or strangers)[:1]
     return list(shape.original.recipients[:1])
+
+
+def _strangers(shape: Shape) -> list[str]:
+    """The addresses of the report's own words that may be recipients: not ours, no message's number, nobody who is
+    named to be asked.
+    """
+    ours = _ours(shape)
+    told = "\n".join(line for line in shape.words.splitlines() if not _OTHERWISE.search(line[:300]))
+    return [address for address in addresses(told) if address.lower() not in ours]
 
 
 def _only(shape: Shape) -> str:
@@ -230,7 +245,7 @@ def _block(address: str, words: str, others: list[str] | None = None) -> str:
     for number, line in enumerate(lines):
         if lowered not in line.lower():
             continue
-        block = [line]
+        block = [lines[number - 1], line] if number and lines[number - 1].startswith("<<<") else [line]
         for later in lines[number + 1 : number + 12]:
             if any(stop in later.lower() for stop in stops):
                 break
