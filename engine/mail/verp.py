@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.mail.envelope import recipient_text
@@ -20,6 +21,7 @@ from engine.mail.envelope import recipient_text
 _LOCAL = re.compile(r"b\+([0-9a-f]{16})-([0-9a-f]{16})(?:-([0-9a-f]{16}))?")
 KEY_BYTES = 8
 """Of a suppression identity the first half, the exact address's key."""
+_MASK = (1 << 8 * KEY_BYTES) - 1
 
 
 class Verp(NamedTuple):
@@ -28,17 +30,13 @@ class Verp(NamedTuple):
     """The suppression key of the address that was written to; empty when it was not known."""
 
 
-def _digest(text: str, secret: bytes) -> bytes:
-    return hashlib.blake2s(text.encode("ascii"), digest_size=2 * KEY_BYTES, key=secret, person=b"verp").digest()
-
-
 def make_verp(recipient_id: int, secret: bytes, domain: str, who: bytes = b"") -> str:
-    """`secret` of 1 to 32 octets, the longest key of BLAKE2s; `who` is the recipient's suppression identity."""
+    """`secret` of 1 to 32 octets, the longest key of BLAKE2s; `who` is the recipient's suppression identity. About 2 µs:
+    one is made for every mail.
+    """
     text = recipient_text(recipient_id)
-    digest = _digest(text, secret)
-    if not who:
-        return f"b+{text}-{digest[:KEY_BYTES].hex()}@{domain}"
-    return f"b+{text}-{digest[:KEY_BYTES].hex()}-{_masked(digest, who[:KEY_BYTES]).hex()}@{domain}"
+    both = f"{_digest(text, secret) ^ int.from_bytes(who[:KEY_BYTES], 'big'):032x}"
+    return f"b+{text}-{both[:16]}-{both[16:]}@{domain}" if who else f"b+{text}-{both[:16]}@{domain}"
 
 
 def read_verp(local: str, secret: bytes) -> Verp | None:
@@ -47,12 +45,20 @@ def read_verp(local: str, secret: bytes) -> Verp | None:
     if match is None:
         return None
     digest = _digest(match[1], secret)
-    if not hmac.compare_digest(match[2], digest[:KEY_BYTES].hex()):
+    if not hmac.compare_digest(match[2], f"{digest >> 8 * KEY_BYTES:016x}"):
         return None
-    return Verp(int(match[1], 16), _masked(digest, bytes.fromhex(match[3])) if match[3] else b"")
+    key = (int(match[3], 16) ^ digest & _MASK).to_bytes(KEY_BYTES, "big") if match[3] else b""
+    return Verp(int(match[1], 16), key)
 
 
-def _masked(digest: bytes, key: bytes) -> bytes:
-    """Its own inverse."""
-    mask = int.from_bytes(digest[KEY_BYTES:], "big")
-    return (int.from_bytes(key, "big") ^ mask).to_bytes(KEY_BYTES, "big")
+def _digest(text: str, secret: bytes) -> int:
+    """The MAC in the upper half, the mask in the lower."""
+    digest = _seeded(secret).copy()
+    digest.update(text.encode("ascii"))
+    return int.from_bytes(digest.digest(), "big")
+
+
+@lru_cache(maxsize=16)
+def _seeded(secret: bytes) -> hashlib.blake2s:
+    """With the key taken in, which is half of the work."""
+    return hashlib.blake2s(digest_size=2 * KEY_BYTES, key=secret, person=b"verp")
