@@ -31,8 +31,8 @@ class Verp(NamedTuple):
 
 
 def make_verp(recipient_id: int, secret: bytes, domain: str, who: bytes = b"") -> str:
-    """`secret` of 1 to 32 octets, the longest key of BLAKE2s; `who` is the recipient's suppression identity. About 2 µs:
-    one is made for every mail.
+    """`secret` of 1 to 32 octets, the longest key of BLAKE2s; `who` is the recipient's suppression identity.
+    One is made for every mail: about 2 µs.
     """
     text = recipient_text(recipient_id)
     both = f"{_digest(text, secret) ^ int.from_bytes(who[:KEY_BYTES], 'big'):032x}"
