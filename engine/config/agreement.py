@@ -41,13 +41,14 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
 
 
 def _check_doors(settings: Settings, problems: Problems) -> None:
-    """The opt-out listener against the other two."""
+    """The opt-out listener against the others."""
     if settings.unsubscribe is None:
         return
     place = parse_listen(settings.unsubscribe.listen)
     for name, listen in (
         ("admin", settings.admin.listen),
         ("submission", settings.submission.listen if settings.submission else ""),
+        ("return_path", settings.return_path.listen if settings.return_path else ""),
     ):
         if listen and place[1] and parse_listen(listen) == place:
             problems.add("unsubscribe.listen", f"{listen} is {name}.listen too; choose another port")
