@@ -57,6 +57,7 @@ from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
+from engine.wayback import way_back
 from engine.web.listener import OptOutListener
 from suppression import SenderState, Suppression
 from suppression.day import day_of
