@@ -47,7 +47,7 @@ from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import Resolver, StaticRoutes
 from engine.optout import opt_out_listener
-from engine.parts import make_backups, make_law, make_records, make_retention, make_senders, open_way_back
+from engine.parts import make_backups, make_law, make_records, make_retention, make_senders
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -55,6 +55,7 @@ from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
 from engine.spool.port import Submission as Submitted
 from engine.spool.sqlite import SqliteSpool
+from engine.wayback import way_back
 from engine.web.listener import OptOutListener
 from suppression import Suppression
 from suppression.day import day_of
@@ -101,9 +102,9 @@ class Engine:
     door: Door
     submission: Submission | None = None
     web: OptOutListener | None = None
+    way_back: WayBack | None = None
     dns: DnsClient
     mx: MxResolver | None = None
-    way_back: WayBack | None = None
 
     def __init__(
         self,
@@ -167,10 +168,8 @@ class Engine:
             # Closed after everything else but the disks: a refusal is taken until the last moment.
             await self.web.start()
             self._closers.append(self.web.close)
-        if self.settings.return_path:
-            self.way_back = open_way_back(
-                self.settings.return_path, self.settings, self.suppression, self.settle, self.clock, self.node
-            )
+        self.way_back = way_back(self.settings, self.suppression, self.settle, self.clock, self.node)
+        if self.way_back:
             await self.way_back.start()
             self._closers.append(self.way_back.close_at_once)
 

@@ -9,18 +9,15 @@ import logging
 from collections.abc import Callable
 
 from engine import __version__
-from engine.config import ReturnPathTable, Settings, open_return_path
+from engine.config import Settings
 from engine.flow.accept import Accept
 from engine.flow.backup import Backups
 from engine.flow.law import Law
 from engine.flow.records import Desk, Records
 from engine.flow.retention import Retention
-from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, confirm_urls
-from engine.flow.settle import Settle
 from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
-from engine.secret import secret_at
 from engine.spool.sqlite import SqliteSpool
 from suppression import SenderState, Suppression
 from suppression.sent import SentStore
@@ -72,12 +69,3 @@ def make_records(
 ) -> Records:
     urls = confirm_urls({name: sender.confirm_url for name, sender in settings.senders.items()})
     return Records(Desk(suppression, accept.check_sender, reads, clock, ring.keys, urls, settings.confirm))
-
-
-def open_way_back(
-    table: ReturnPathTable, settings: Settings, suppression: Suppression, settle: Settle, clock: Clock, node: str
-) -> WayBack:
-    """Raises what open_return_path raises."""
-    engine = settings.engine
-    path = open_return_path(table, settings.senders, engine.ehlo_name, secret_at(engine.state / "verp.secret"))
-    return WayBack.open(path, suppression, settle, open_ring(engine.state).read, clock=clock, node=node)

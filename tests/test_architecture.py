@@ -41,6 +41,7 @@ FLOORS = {
     "engine.config": 8,
     "engine.optout": 9,
     "engine.parts": 9,
+    "engine.wayback": 9,
     "engine.engine": 9,
     "engine.observe": 10,
     "engine.daemon": 11,
