@@ -1,7 +1,7 @@
 """`make demo`: the main job from nothing, on this machine alone, in less than two minutes.
 
 Makes a key, starts a receiver and the engine as processes of their own, records consents and opt-outs over the
-socket, sends a Japanese newsletter to 20,000 people of five kinds, and shows what became of each kind, held against
+socket, sends a Japanese newsletter to 20,000 people of eight kinds, and shows what became of each kind, held against
 what the receiver got. The last line is one JSON object; the exit code is 1 when anything is lost or the sums do not
 add up.
 """
@@ -31,6 +31,7 @@ from bench.rig import RunningSink, running_sink
 from bench.verify import verify_folder
 from engine.client import AsyncClient, Terms
 from engine.journal import read_records, segments
+from suppression.reasons import text
 
 FOLDER = Path("demo-run")
 SECONDS = 100.0
@@ -51,15 +52,29 @@ class Kind:
     ends: str
     """The journal's record type of their end."""
     what: str
+    reason: str = ""
+    """Why it must not go."""
+    basis: str | None = "OPTIN_REC"
+    """What the recorded consent rests on; None: nothing is recorded."""
+    refusal: Mapping[str, str] | None = None
+    """What its opt-out names beside the address."""
 
 
+LAST_DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86400))
 KINDS = (
     Kind("reader", "reader", 0.85, "Delivery", "consented"),
-    Kind("opted-out", "optout", 0.05, "Suppressed", "consented, then opted out (3条3項)"),
-    Kind("no-consent", "stranger", 0.04, "Suppressed", "never consented (3条1項)"),
+    Kind("left", "left", 0.03, "Suppressed", "consented, then refused this sender", "OPTOUT_ALL",
+         refusal={"sender": SENDER}),
+    Kind("left-topic", "topic", 0.01, "Suppressed", "refused this newsletter", "OPTOUT_TOPIC",
+         refusal={"sender": SENDER, "topic": TOPIC}),
+    Kind("pausing", "pausing", 0.01, "Suppressed", f"refused until {LAST_DAY}", "OPTOUT_PERIOD",
+         refusal={"sender": SENDER, "until": LAST_DAY}),
+    Kind("no-consent", "stranger", 0.03, "Suppressed", "never consented", "NO_CONSENT", basis=None),
+    Kind("no-record", "norecord", 0.01, "Suppressed", "consent without a record", "NO_CONSENT_RECORD",
+         basis="OPTIN_NOREC"),
     Kind("refused", "bounce-", 0.03, "Bounce", "the receiver says 550"),
     Kind("deferred", "defer-1-", 0.03, "Delivery", "the receiver says 451 once"),
-)
+)  # fmt: skip
 
 
 def address(kind: Kind, number: int) -> str:
@@ -113,17 +128,19 @@ class Demo:
             return await self._mail(client, terms)
 
     async def _record(self, client: AsyncClient) -> None:
-        consenting = [address(kind, number) for kind, number in self.everybody if kind.name != "no-consent"]
         at = int(time.time()) - 86400
+        consenting = [
+            {"address": address(kind, number), "at": at, "source": "web", "basis": kind.basis,
+             "topics": [TOPIC], "evidence": "form:demo-2026"}
+            for kind, number in self.everybody if kind.basis
+        ]  # fmt: skip
         for start in range(0, len(consenting), CONSENTS):
-            records = [
-                {"address": who, "at": at, "source": "web", "topics": [TOPIC], "evidence": "form:demo-2026"}
-                for who in consenting[start : start + CONSENTS]
-            ]
-            await client.consent(SENDER, records)
-        leaving = [address(kind, number) for kind, number in self.everybody if kind.name == "opted-out"]
+            await client.consent(SENDER, consenting[start : start + CONSENTS])
+        leaving = [
+            {"address": address(kind, number), **kind.refusal} for kind, number in self.everybody if kind.refusal
+        ]
         for start in range(0, len(leaving), 100):
-            await asyncio.gather(*(client.suppress(who, SENDER) for who in leaving[start : start + 100]))
+            await asyncio.gather(*(client.call("suppress", refusal) for refusal in leaving[start : start + 100]))
         self.console.print(
             f"recorded [bold]{len(consenting):,}[/] consents, [bold]{len(leaving):,}[/] opt-outs, all synced to disk"
         )
@@ -169,27 +186,32 @@ class Demo:
                 raise ProcessFailed(f"the engine does not listen:\n{tail(self.engine.log)}")
             time.sleep(0.02)
 
-    def journal(self) -> Counter[tuple[str, str]]:
-        """(kind, record type) -> how many, from the journal's files."""
+    def journal(self) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        """(kind, record type) -> how many, and (kind, reason) of the suppressed, from the journal's files."""
         found: Counter[tuple[str, str]] = Counter()
+        reasons: Counter[tuple[str, str]] = Counter()
         for segment in segments(self.folder / "state" / "journal"):
             for record in read_records(segment):
                 if record.recipient:
                     found[kind_of(record.recipient), record.type] += 1
-        return found
+                    if record.type == "Suppressed":
+                        reasons[kind_of(record.recipient), record.reason] += 1
+        return found, reasons
 
     def report(self, sink: RunningSink, status: Mapping[str, Any]) -> dict[str, Any]:
         sink.flushed()
         counts = sink.counts()
         received = Counter(kind_of(receipt.recipient) for receipt in sink.read())
         verified = verify_folder(sink.samples, self.dns)
-        journal = self.journal()
+        journal, reasons = self.journal()
         self._table(journal, received)
+        self._reasons(reasons)
         expected = Counter(kind.name for kind, _ in self.everybody)
         lost = sum(max(0, expected[kind.name] - received[kind.name]) for kind in KINDS if kind.ends == "Delivery")
         forbidden = sum(received[kind.name] for kind in KINDS if kind.ends != "Delivery")
         settled = sum(number for (_, what), number in journal.items() if what in FINAL)
         right = all(journal[kind.name, kind.ends] == expected[kind.name] for kind in KINDS)
+        right &= all(reasons[kind.name, kind.reason] == expected[kind.name] for kind in KINDS if kind.reason)
         accepted = self.submitted["accepted"]
         balance = status["balance"] == 0 and settled == accepted == ended(status) and right
         return {
@@ -215,6 +237,15 @@ class Demo:
         for kind in KINDS:
             says = "\n".join(f"{what} {count:,}" for (who, what), count in sorted(journal.items()) if who == kind.name)
             table.add_row(kind.what, f"{expected[kind.name]:,}", says, f"{received[kind.name]:,}")
+        self.console.print(table)
+
+    def _reasons(self, reasons: Mapping[tuple[str, str], int]) -> None:
+        table = Table(title="Why these did not go  送信しなかった理由", title_justify="left")
+        table.add_column("code")
+        table.add_column("recipients", justify="right")
+        table.add_column("理由 / reason", overflow="fold")
+        for (_, code), count in sorted(reasons.items(), key=lambda entry: -entry[1]):
+            table.add_row(code, f"{count:,}", "\n".join(text(code)))
         self.console.print(table)
 
 
