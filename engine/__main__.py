@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from engine.cli import (
     backup,
+    classify,
     consents,
     dkim,
     enqueue,
@@ -19,8 +20,10 @@ from engine.cli import (
     returns,
     running,
     status,
+    steer,
     unsubscribe_key,
     user,
+    why,
     whynot,
 )  # fmt: skip
 
@@ -39,6 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     consents.register(commands)
     forms.register(commands)
     evidence.register(commands)
+    why.register(commands)
+    steer.register(commands)
+    classify.register(commands)
     dkim.register(commands)
     user.register(commands)
     retention.register(commands)

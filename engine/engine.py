@@ -27,6 +27,7 @@ from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
 from engine.flow.opening import Opening, OpeningSettings
+from engine.flow.orders import Orders, make_orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
 from engine.flow.recovery import recover
@@ -36,6 +37,7 @@ from engine.flow.retention import Retention
 from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
+from engine.flow.steering import Steering, open_steering
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
 from engine.flow.tokens import TokenRing
@@ -93,6 +95,7 @@ class Engine:
     journal: Journal
     signer: SignerClient
     settle: Settle
+    steering: Steering
     opening: Opening
     dispatch: Dispatch
     promote: Promote
@@ -187,20 +190,13 @@ class Engine:
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
         spawn("retention", self.retention.run())
+        spawn("steering", self.steering.run())
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
         ring, senders = make_senders(settings)
         ledger = SuppressionLedger(self.suppression, self.clock)
-        self.settle = Settle(
-            settings.settle,
-            spool=self.spool,
-            append=self.journal.append,
-            timeline=self.timeline,
-            counts=self.counts,
-            roster=self.roster,
-            hard_bounce=ledger.hard_bounced,
-        )
+        self.settle = self._make_settle(ledger)
         resolver = self._wire_network()
         letters = Letters(
             spool=self.spool,
@@ -210,6 +206,7 @@ class Engine:
             verp_secret=secret_at(state / "verp.secret"),
             clock=self.clock,
         )
+        self.steering = open_steering(state, settings.sources, settings.pools, settings.senders, clock=self.clock)
         self.dispatch = Dispatch(
             identity=Identity(self.node, settings.engine.ehlo_name),
             resolver=resolver,
@@ -222,6 +219,7 @@ class Engine:
             opener=self.opening,
             clock=self.clock,
             lookups=settings.resolver.lookups,
+            steering=self.steering,
         )
         self.dispatch.on_fault = self._on_fault
         ledger.on_opt_out = self.dispatch.effect.acknowledged
@@ -235,6 +233,7 @@ class Engine:
         }
         self.promote = Promote(suppression=self.suppression, letters=letters, counts=self.counts, **flow)
         self.sweep = Sweep(**flow)
+        self.steering.on_over = self.promote.unpark
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
@@ -252,6 +251,7 @@ class Engine:
             **self.retention.answers(),
             **self.records.answers(),
             **make_law(settings, self.suppression, self.accept, self.clock).answers(),
+            **self._orders().answerers(),
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
@@ -271,6 +271,17 @@ class Engine:
             fault=self._on_fault,
         )
 
+    def _make_settle(self, ledger: SuppressionLedger) -> Settle:
+        return Settle(
+            self.settings.settle,
+            spool=self.spool,
+            append=self.journal.append,
+            timeline=self.timeline,
+            counts=self.counts,
+            roster=self.roster,
+            hard_bounce=ledger.hard_bounced,
+        )
+
     def _wire_network(self) -> Resolver:
         """The operator's routes, and DNS for what they do not name; what opens connections to there."""
         settings = self.settings
@@ -283,6 +294,10 @@ class Engine:
         self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
         return resolver
 
+    def _orders(self) -> Orders:
+        flow = (self.spool, self.timeline, self.settle, self.roster)
+        return make_orders(self.dispatch, self.settings.shaping, frozenset(self.settings.senders), flow, self.clock)
+
     async def stop(self) -> None:
         """Graceful: no new work; what is on the wire finishes; everything known is on disk."""
         self.draining = True
@@ -293,6 +308,7 @@ class Engine:
             await self.way_back.listener.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
+        await self.steering.close()
 
     async def last_words(self) -> None:
         """After a fault, when nothing else moves any more. Raises JournalFailed when that was the fault."""

@@ -129,6 +129,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("domains_unresolved", "gauge", "Domains put off because DNS did not tell where they take mail."),
     Metric("domains_stale", "counter", "Look-ups that failed while an older answer served on."),
     Metric("mx_addresses_refused", "counter", "Private and other addresses in MX records that nobody connects to."),
+    Metric("provider_delivered", "counter", "Deliveries, by provider of the shaping.", ("provider",)),
+    Metric("provider_deferred", "counter", "Attempts put off, by provider of the shaping.", ("provider",)),
+    Metric("provider_failed", "counter", "Attempts that ended without delivery, by provider.", ("provider",)),
+    Metric("directives", "gauge", "Orders of operators and automation in force, by verb.", ("verb",)),
+    Metric("automation_fired", "counter", "Times that a rule of automation fired."),
+    Metric("unclassified_replies", "counter", "Refusals that no rule knew: `sokutatsu status` shows them."),
+    Metric("warmup_left", "gauge", "Messages that a source may still send today, while it warms up.", ("source",)),
     Metric("signatures", "counter", "Signatures made, by backend.", ("backend",)),
     Metric("signer_backlog", "gauge", "Signatures asked for and not yet had."),
     Metric("signer_fallbacks", "counter", "Signatures that the multi-buffer library owed or gave wrong; OpenSSL did."),
@@ -169,6 +176,9 @@ LABEL_VALUES: Mapping[str, str] = {
     "site": "the 20 busiest sites, and other",
     "result": "looked, one_click, page, confirmed, unknown, limited, unclear, failed",
     "status": "servfail, bogus, refused, timeout, malformed, loop",
+    "provider": "names of the shaping, and other",
+    "verb": "suspend, bounce, reroute",
+    "source": "names of [sources]",
     "backend": "cryptography or crypto_mb",
 }
 """Label -> what it may hold, all of it bounded and none of it an address."""

@@ -7,11 +7,13 @@ that a lost recipient shows.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from engine.engine import Engine
 from engine.flow import feedback, returnpath, submission
+from engine.flow.path import Path
+from engine.flow.steered import steered, steering_observed
 from engine.mail.envelope import Priority
 from engine.web.listener import WebCounts
 
@@ -58,6 +60,7 @@ def status(engine: Engine) -> dict[str, Any]:
         },
         "sites": _sites(engine),
         "unresolved": _unresolved(engine),
+        **steered(engine),
     }
 
 
@@ -83,6 +86,8 @@ def _sites(engine: Engine) -> list[dict[str, Any]]:
     return [
         {
             "site": path.site,
+            "source": path.source.name,
+            "provider": path.provider,
             "ready": len(path.ready),
             "in_flight": path.in_flight,
             "connections": len(path.pool.connections),
@@ -126,18 +131,27 @@ def observe(engine: Engine) -> dict[str, Any]:
         "recovered_in_doubt": counts.recovered_in_doubt,
         "resent_in_doubt": counts.resent_in_doubt,
         "sent_bytes": counts.bytes_sent,
-        "connections": _busiest({path.site: len(path.pool.connections) for path in paths}),
+        "connections": _busiest(_by_site(paths, lambda path: len(path.pool.connections))),
         "connections_opened": engine.dispatch.paths.opened_before + sum(path.pool.opened_total for path in paths),
         "connections_refused": engine.dispatch.paths.refused_before + sum(path.pool.refused_total for path in paths),
         "tls_fallbacks": engine.opening.tls_fallbacks,
-        "site_recipients": _busiest({path.site: len(path.ready) + path.in_flight for path in paths}),
+        "site_recipients": _busiest(_by_site(paths, lambda path: len(path.ready) + path.in_flight)),
         "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        **steering_observed(engine),
         **_submission(engine),
         **_optouts(engine),
         **_resolving(engine),
         **_way_back(engine),
         **_resources(engine),
     }
+
+
+def _by_site(paths: Iterable[Path], number: Callable[[Path], int]) -> dict[str, int]:
+    """A site may have a path from each source."""
+    found: dict[str, int] = {}
+    for path in paths:
+        found[path.site] = found.get(path.site, 0) + number(path)
+    return found
 
 
 def _submission(engine: Engine) -> dict[str, int]:

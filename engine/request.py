@@ -251,6 +251,35 @@ class Order(Request, frozen=True, kw_only=True, tag="order"):
     evidence: Annotated[str, Meta(max_length=4096)] = ""
 
 
+class Scoped(Request, frozen=True, kw_only=True):
+    """What an order names: all of it must agree. Nothing named: any."""
+
+    domain: Name | None = None
+    provider: Name | None = None
+    site: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    source: Name | None = None
+    sender: Name | None = None
+    mailing: Name | None = None
+
+
+class Steer(Scoped, frozen=True, kw_only=True, tag="steer"):
+    verb: Literal["suspend", "bounce", "reroute"]
+    seconds: Annotated[int, Meta(ge=1, le=366 * 86400)] | None = None
+    """None: until resumed; of a bounce: once."""
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    pool: Name | None = None
+    to: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+
+
+class Resume(Scoped, frozen=True, kw_only=True, tag="resume"):
+    number: Annotated[int, Meta(ge=1)] | None = None
+    everything: bool = False
+
+
+class Why(Request, frozen=True, kw_only=True, tag="why"):
+    domain: Annotated[str, Meta(min_length=1, max_length=253)]
+
+
 AnyRequest = (
     Backup
     | RestoreAddress
@@ -271,4 +300,7 @@ AnyRequest = (
     | Forget
     | WhyNot
     | Order
+    | Steer
+    | Resume
+    | Why
 )

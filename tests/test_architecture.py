@@ -94,6 +94,7 @@ HOMES = {
     "msgpack": ("engine.client", "engine.spool", "engine.cli.enqueue"),
     "numpy": ("suppression", "bench"),
     "prometheus_client": ("engine.metrics",),
+    "re2": ("engine.policy",),
     "rich": ("engine.cli", "bench"),
     "ssl": ("engine.net", "engine.flow.submission", "engine.flow.returnpath", "engine.config", "bench"),
     "uvloop": ("engine.daemon", "engine.cli", "bench"),

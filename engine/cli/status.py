@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli.speaking import add_socket, guarded
+from engine.cli.standing import standing
 from engine.client import Client
 
 PATIENCE = 15.0
@@ -85,6 +86,9 @@ def _show(console: Console, told: Mapping[str, Any], *, is_narrowed: bool) -> No
         for site in told["engine"]["sites"]:
             if remark := _remark(site):
                 console.print(Text(f"{site['site']}: {_printable(remark)}"))
+    if not is_narrowed:
+        for line in standing(told["engine"]):
+            console.print(Text(line), soft_wrap=True)
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:

@@ -28,6 +28,10 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
     returns = settings.return_path
     if returns and submission and parse_listen(returns.listen) == parse_listen(submission.listen):
         problems.add("return_path.listen", f"{returns.listen} is submission.listen too; choose another port")
+    for name, sender in settings.senders.items():
+        for pool in sorted({sender.pool, sender.pool_transactional} - settings.pools.keys()):
+            known = ", ".join(sorted(settings.pools))
+            problems.add(f"senders.{name}.pool", f"no pool {pool[:80]!a}; known are {known}: add [pools.{pool[:40]}]")
     if submission is None:
         return
     if listen and parse_listen(submission.listen) == parse_listen(listen) and parse_listen(listen)[1]:

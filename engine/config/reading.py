@@ -27,12 +27,13 @@ from engine.config.settings import (
     Settings,
     SubmissionTable,
 )
+from engine.config.shaping import read_shaping_table
+from engine.config.sources import read_pools, read_sources
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.net.resolver import is_address
-from engine.policy.shaping import Shaping, read_shaping
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, line_numbers, parse_listen, read_table, shown
@@ -45,7 +46,7 @@ from suppression.keeping import RetentionSettings
 T = TypeVar("T")
 
 MOST_BYTES = 4 * 1024 * 1024
-TABLES = frozenset(BOUNDS) | {"senders", "routes", "shaping"}
+TABLES = frozenset(BOUNDS) | {"senders", "routes", "shaping", "sources", "pools"}
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -102,7 +103,8 @@ class _Reader:
             "confirm": self._table(ConfirmSettings, "confirm"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
-            "shaping": self._shaping(),
+            "shaping": read_shaping_table(self.document.get("shaping", {}), self.folder, self.problems),
+            **self._sources(engine),
             "unsubscribe": self._unsubscribe(),
         }
         resolver = read_resolver(self.document.get("resolver", {}), engine, self.problems)
@@ -222,16 +224,9 @@ class _Reader:
         table = self._table(ReturnPathTable, "return_path")
         return table and check_return_path(table, self.folder, self.problems)
 
-    def _shaping(self) -> Shaping | None:
-        table = self.document.get("shaping", {})
-        if not isinstance(table, Mapping):
-            self.problems.add("shaping", f"{shown(table)} is not a table; write [shaping.default]")
-            return None
-        read = read_shaping(table, "shaping")
-        if isinstance(read, list):
-            self.problems.extend(read)
-            return None
-        return read
+    def _sources(self, engine: EngineSettings | None) -> dict[str, Any]:
+        sources = read_sources(self.document.get("sources", {}), engine or EngineSettings(Path()), self.problems)
+        return {"sources": sources, "pools": read_pools(self.document.get("pools", {}), sources, self.problems)}
 
 
 def _user_number(name: str) -> int:

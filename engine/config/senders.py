@@ -89,6 +89,7 @@ def _sender(
         return None
     if table.confirm_url and (not is_link(table.confirm_url) or TOKEN not in table.confirm_url):
         problems.add(f"{where}.confirm_url", f"{shown(table.confirm_url)}: write an https URL with {TOKEN} in it")
+    pools = (table.pool, table.pool_transactional or table.pool)
     return SenderSettings(
         identity,
         table.legal_name,
@@ -97,6 +98,7 @@ def _sender(
         table.mail_order,
         table.regions,
         table.lint,
+        *pools,
     )
 
 

@@ -21,6 +21,7 @@ from engine.net.dns import DnsSettings
 from engine.net.mx import Family, MxSettings
 from engine.net.resolver import Route, TlsMode
 from engine.policy.shaping import Shaping
+from engine.policy.source import Pool, Source
 from engine.signer.settings import SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import LARGEST, Bounds
@@ -126,6 +127,10 @@ class SenderTable:
     """Whose law applies to its recipients (suppression/rules/regions.toml)."""
     lint: LintMode = LintMode.AUTO
     """What becomes of a message whose display is wrong."""
+    pool: str = "default"
+    """Pool of sources that its bulk mail leaves from."""
+    pool_transactional: str = ""
+    """The same for transactional priority; default: the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,8 @@ class SenderSettings:
     mail_order: bool = True
     regions: tuple[str, ...] = ("JP",)
     lint: LintMode = LintMode.AUTO
+    pool: str = "default"
+    pool_transactional: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +223,8 @@ class Settings:
     routes: Mapping[str, Route]
     resolver: ResolverSettings
     shaping: Shaping
+    sources: Mapping[str, Source]
+    pools: Mapping[str, Pool]
     unsubscribe: UnsubscribeSettings | None = None
 
 

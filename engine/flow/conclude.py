@@ -113,6 +113,11 @@ class Conclude:
         record = record_of(RECORD_TYPES[outcome], recipient, now, self._identity.node)
         self._settle.settled(recipient, outcome, record)
 
+    def bounce_by_order(self, recipient: Recipient, reason: str, now: float) -> None:
+        """An operator's word; the receiver was not asked."""
+        record = record_of("AdminBounce", recipient, now, self._identity.node, reason=reason)
+        self._settle.settled(recipient, Outcome.BOUNCED, record)
+
     def delivered(self, path: Path, connection: Connection, letter: Letter, reply: Reply | None, now: float) -> None:
         """What _heed and _conclude do, for the ruling that nearly all messages get."""
         recipient = letter.recipient
@@ -121,6 +126,8 @@ class Conclude:
         self._counts.resent_in_doubt += recipient.in_doubt
         path.counts.note(Outcome.DELIVERED)
         path.pool.window.success(len(path.pool.connections))
+        if path.brake.changes and path.brake.success(now):
+            path.rein()
         record = record_of(
             "Delivery",
             recipient,
@@ -130,7 +137,7 @@ class Conclude:
             letter.envelope_from,
             response_of(reply, "DOT") if reply else None,
             self._wire_of(connection),
-            self._identity.source,
+            path.egress or self._identity.source,
             size=size,
             in_doubt=recipient.in_doubt,
         )
@@ -170,7 +177,7 @@ class Conclude:
             letter.envelope_from if letter else "",
             response_of(reply, phase) if reply else None,
             self._wire_of(connection) if connection else NO_WIRE,
-            self._identity.source,
+            (path.egress if path else "") or self._identity.source,
             size=len(letter.payload) if letter else 0,
             bounce_class=bounce_class,
             in_doubt=ruling.in_doubt,

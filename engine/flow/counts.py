@@ -39,3 +39,32 @@ class Counts:
     )
     """By priority."""
     bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class PathCounts:
+    delivered: int = 0
+    deferred: int = 0
+    failed: int = 0
+    """Bounced, expired or cancelled after an attempt."""
+    throttled: int = 0
+    rate: float = 0.0
+    """Attempts that ended, a second, over the last moments."""
+    ended: int = 0
+    deferred_in_a_row: int = 0
+
+    def tick(self) -> None:
+        """Each second."""
+        ended = self.delivered + self.deferred + self.failed
+        self.rate += (ended - self.ended - self.rate) * 0.2
+        self.ended = ended
+
+    def note(self, outcome: Outcome | None) -> None:
+        if outcome is Outcome.DELIVERED:
+            self.delivered += 1
+            self.deferred_in_a_row = 0
+        elif outcome is None:
+            self.deferred += 1
+            self.deferred_in_a_row += 1
+        else:
+            self.failed += 1

@@ -1,7 +1,7 @@
 """Delivery: routes to paths, opens their connections, has replies judged, and passes the ruling on.
 
-One Path per site. What a reply means is decided in policy/outcome; what becomes of the recipient in conclude.py; this
-file carries the facts from one to the other and tells session and path their part of the ruling.
+One Path per source and site (ways.py). What a reply means is decided in policy/outcome; what becomes of the recipient
+in conclude.py; this file carries the facts from one to the other and tells session and path their part of the ruling.
 """
 
 from __future__ import annotations
@@ -14,22 +14,29 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
+from engine.flow.braking import Braking
 from engine.flow.conclude import Conclude, Identity
 from engine.flow.counts import Counts
 from engine.flow.effect import OptOutEffect
 from engine.flow.letters import Letter, Letters
 from engine.flow.lookups import MOST, Lookups
+from engine.flow.outlets import Outlets
 from engine.flow.path import Path
-from engine.flow.paths import Paths
 from engine.flow.settle import Settle
+from engine.flow.steering import Steering
+from engine.flow.ways import Place, Ways
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
 from engine.net.resolver import ResolveFailure, Resolver
+from engine.policy.automation import Automation
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
+from engine.policy.fingerprint import Unclassified
 from engine.policy.outcome import DELIVERED, Attempt, PathWord, Refusal, Ruling, rule, rule_connect
-from engine.policy.shaping import Shaping
+from engine.policy.provider import Share
+from engine.policy.shaping import Limits, Shaping
+from engine.policy.source import Source
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 from suppression import Suppression
@@ -78,8 +85,9 @@ class Dispatch:
         clock: Callable[[], float],
         draw: Callable[[], float] = random.random,
         lookups: int = MOST,
+        outlets: Outlets | None = None,
+        steering: Steering | None = None,
     ) -> None:
-        self._resolver = resolver
         self._shaping = shaping
         self._letters = letters
         self._settle = settle
@@ -91,11 +99,11 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._ladders: dict[str, Ladder] = {}
-        self.paths = Paths()
         self.lookups = Lookups(resolver.look_up, most=lookups)
         self.lookups.on_fault = self._fault
         self.closing = False
         self.effect = OptOutEffect(suppression, self._on_wire)
+        self.unclassified = Unclassified()
         self._conclude = Conclude(
             identity=identity, settle=settle, suppression=suppression, counts=counts, clock=clock, fault=self._fault
         )
@@ -104,6 +112,16 @@ class Dispatch:
         self.has_variant = self._conclude.has_variant
         self.suppress = self._conclude.suppress
         self.close_recipient = self._conclude.close_recipient
+        steering = steering or Steering(clock=clock, outlets=outlets)
+        self.steering = steering
+        self.ways = Ways(
+            resolver=resolver, shaping=shaping, outlets=steering.outlets, steering=steering, make=self._make_path,
+            put_back=self._conclude.put_back,
+        )  # fmt: skip
+        self.paths = self.ways.paths
+        self.ways.on_forgotten = self._forget_ladder
+        steering.bind(self.paths, self._conclude, self.ways.facts)
+        self.braking = Braking(Automation(shaping.automation), steering, clock)
         self.on_drained: Callable[[str], None] = lambda _site: None
         self.on_room: Callable[[int], int] = lambda _room: 0
         """Paths may be made again, so many; how many wait for one still."""
@@ -111,31 +129,14 @@ class Dispatch:
 
     # -- promote's side ------------------------------------------------------------------------------------
 
-    def path_to(self, domain: str) -> Path | ResolveFailure | Missing:
-        """The path that carries this domain's mail. Domains that share a site share its path and its limits, except
-        those that the operator gave limits of their own. Synchronous: what is not known has to be looked up.
-        """
-        route = self._resolver.route(domain)
-        if route is None:
-            return Missing.ROUTE
-        if isinstance(route, ResolveFailure):
-            return route
-        own = domain if self._shaping.is_own(domain) else ""
-        name = f"{route.site} for {own}" if own else route.site
-        path = self.paths.used(name)
-        if path is None:
-            if self.paths.is_full:
-                forgotten = self.paths.make_room(self._clock())
-                if not forgotten:
-                    return Missing.ROOM
-                self._ladders.pop(forgotten, None)
-            limits = self._shaping.limits(route.site, own)
-            path = self.paths[name] = Path(
-                route, limits, name=name, letters=self._letters, desk=self, clock=self._clock, loop=self._loop
-            )
-        # The same hosts, perhaps in another order by now: what DNS says goes for the next connection.
-        path.route = route
-        return path
+    def _forget_ladder(self, name: str) -> None:
+        self._ladders.pop(name, None)
+
+    def _make_path(self, place: Place, limits: Limits, source: Source, share: Share | None) -> Path:
+        return Path(
+            place.route, limits, name=place.name, letters=self._letters, desk=self, clock=self._clock, loop=self._loop,
+            source=source, provider=place.provider, domain=place.domain, share=share,
+        )  # fmt: skip
 
     def unroutable(self, recipient: Recipient, failure: ResolveFailure, now: float) -> None:
         """Nobody takes mail there, for good: it bounces. Or no route names the domain: the operator may add one, so
@@ -172,11 +173,18 @@ class Dispatch:
         recipient = letter.recipient
         if self.effect.pending:
             self.effect.finished(recipient, now)
-        ruling = self._rule(Attempt(phase, reply, error, *_ages(recipient)), now, self._ladder(path))
+        attempt = Attempt(phase, reply, error, *_ages(recipient), path.provider)
+        ruling = self._rule(attempt, now, self._ladder(path))
         if ruling is DELIVERED:
             self._conclude.delivered(path, connection, letter, reply, now)
             return
         self._heed(path, connection, ruling, now, session_lost=bool(error))
+        if reply is not None:
+            self.braking.observe(path, recipient, reply)
+            if ruling.suspend_sender:
+                self.braking.suspend_sender(path, recipient, reply, ruling)
+            if not ruling.rule:
+                self.unclassified.note(phase.name, path.provider, reply)
         self._conclude.attempt(
             recipient,
             ruling,
@@ -253,6 +261,10 @@ class Dispatch:
             now, error=f"{refused.phase.name}: {text}"[:200], pause_seconds=ruling.pause_seconds or FIRST_PAUSE
         )
         path.bind = "connection"
+        if refused.reply is not None:
+            self.braking.observe(path, None, refused.reply)
+            if not ruling.rule:
+                self.unclassified.note(refused.phase.name, path.provider, refused.reply)
         log.warning("site=%s no connection in %s: %s (%d in a row)", path.site, refused.phase.name, text, pool.failures)
         path.unmake()
         if pool.failures % path.limits.consecutive_connection_failures_before_delay == 0:
@@ -264,7 +276,9 @@ class Dispatch:
         path.pump()
 
     def _rule_connect(self, path: Path, refused: Refused, now: float, ages: tuple[int, float, int]) -> Ruling:
-        refusal = Refusal(refused.phase, refused.reply, refused.error, refused.tls_failed, *ages)
+        refusal = Refusal(
+            refused.phase, refused.reply, refused.error, refused.tls_failed, *ages, provider=path.provider
+        )
         return rule_connect(refusal, now=now, u=self._draw(), ladder=self._ladder(path), rules=self._rules)
 
     def _on_wire(self) -> Iterator[Recipient]:
@@ -281,7 +295,7 @@ class Dispatch:
         return rule(attempt, now=now, u=self._draw(), ladder=ladder, rules=self._rules)
 
     def _ladder(self, path: Path | None) -> Ladder:
-        site = path.site if path else ""
+        site = path.name if path else ""
         ladder = self._ladders.get(site)
         if ladder is None:
             limits = path.limits if path else self._shaping.default

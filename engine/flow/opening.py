@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.flow.path import Path
+from engine.flow.path import ONLY_SOURCE, Path
 from engine.net.connection import Connection, Timeouts
 from engine.net.negotiate import Refused, TlsContexts, open_connection
 from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
@@ -51,21 +51,21 @@ class Opening:
             return Refused(Phase.CONNECT, None, targets.text)
         result: Connection | Refused = Refused(Phase.CONNECT, None, "no address to connect to")
         for target in targets[:ADDRESSES_TRIED]:
-            result = await self._try(target, path.limits)
+            result = await self._try(target, path)
             if isinstance(result, Connection) or result.is_local:
                 return result
         return result
 
-    async def _try(self, target: Target, limits: Limits) -> Connection | Refused:
-        mode = self._mode(target, limits)
-        result = await self._open(target, limits, mode)
+    async def _try(self, target: Target, path: Path) -> Connection | Refused:
+        mode = self._mode(target, path.limits)
+        result = await self._open(target, path, mode)
         if isinstance(result, Connection) or not result.tls_failed or mode.is_required or mode is TlsMode.DISABLED:
             return result
         self.tls_fallbacks += 1
         if len(self._broken_tls) >= MOST_REMEMBERED:
             self._broken_tls.clear()
         self._broken_tls[target.address] = self._clock() + REMEMBER_BROKEN_TLS
-        return await self._open(target, limits, TlsMode.DISABLED)
+        return await self._open(target, path, TlsMode.DISABLED)
 
     def _mode(self, target: Target, limits: Limits) -> TlsMode:
         """The route's word and the limits' word: the stricter one."""
@@ -75,15 +75,17 @@ class Opening:
             return mode
         return TlsMode.DISABLED if self._broken_tls.get(target.address, 0.0) > self._clock() else mode
 
-    async def _open(self, target: Target, limits: Limits, mode: TlsMode) -> Connection | Refused:
+    async def _open(self, target: Target, path: Path, mode: TlsMode) -> Connection | Refused:
+        limits, source = path.limits, path.source
+        own = self._settings if source is ONLY_SOURCE else OpeningSettings(source.ehlo_name, source.address or None)
         return await open_connection(
             target,
-            ehlo_name=self._settings.ehlo_name,
+            ehlo_name=own.ehlo_name,
             tls=mode,
             contexts=self._contexts,
             credentials=target.credentials,
             timeouts=timeouts_of(limits),
-            source_address=self._settings.source_address,
+            source_address=own.source_address,
             pipelining=limits.enable_pipelining,
         )
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from engine.flow.counts import PathCounts
 from engine.flow.letters import SHEET, Letter, Letters
 from engine.mail.envelope import Priority, Recipient
 from engine.net.connection import Connection
 from engine.net.pool import Pool
 from engine.net.resolver import Route
+from engine.policy.brake import Brake, normal_of, rate_of
+from engine.policy.provider import Share
 from engine.policy.shaping import Limits
+from engine.policy.source import DEFAULT, Source
 from engine.policy.throttle import Throttle
 from engine.queue.ready import Ready
 from engine.smtp.event import Closed, Phase, Transaction
 from engine.smtp.reply import Reply
-from engine.spool.port import Outcome
 
+ONLY_SOURCE = Source(DEFAULT)
 LETTERS_PER_CONNECTION = 8
 """Made ahead, so that the next message is there when a dot's reply comes."""
 SOUR_AFTER = 50
@@ -61,26 +64,6 @@ class Desk(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class PathCounts:
-    delivered: int = 0
-    deferred: int = 0
-    failed: int = 0
-    """Bounced, expired or cancelled after an attempt."""
-    throttled: int = 0
-    deferred_in_a_row: int = 0
-
-    def note(self, outcome: Outcome | None) -> None:
-        if outcome is Outcome.DELIVERED:
-            self.delivered += 1
-            self.deferred_in_a_row = 0
-        elif outcome is None:
-            self.deferred += 1
-            self.deferred_in_a_row += 1
-        else:
-            self.failed += 1
-
-
 class Path:
     """Implements the connection's owner."""
 
@@ -94,21 +77,33 @@ class Path:
         desk: Desk,
         clock: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
+        source: Source = ONLY_SOURCE,
+        provider: str = "",
+        domain: str = "",
+        share: Share | None = None,
     ) -> None:
         self.route = route
+        self.source = source
+        self.egress = "" if source.name == DEFAULT else source.name
+        self.provider = provider
+        self.domain = domain
+        self.brake = Brake(normal_of(limits))
         self.site = name or route.site
         """The site's name, with the domain's behind it for a path of its own."""
         self.limits = limits
         self.ready = Ready(limits.max_ready)
-        self.pool = Pool(limits)
+        self.pool = Pool(limits, share)
         self.counts = PathCounts()
         self.closing = False
+        self.name = self.site
         self.in_flight = 0
         """Taken from ready and not yet handed to settle."""
         self.bind = ""
-        """What limits this path now, for operators."""
         self._throttle = Throttle(limits.max_message_rate) if limits.max_message_rate else None
         self._sour_throttle = Throttle(limits.deferring_message_rate) if limits.deferring_message_rate else None
+        self._share_throttle = share.throttle if share else None
+        self._deliveries = limits.max_deliveries_per_connection
+        self.recheck: Callable[[], None] | None = None  # when letters that an order concerns come back
         self._letters = letters
         self._desk = desk
         self._clock = clock
@@ -118,7 +113,6 @@ class Path:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._begun = 0
-        """Transactions of the open connections, a second ago."""
         self._starved = False
         self._hungry: set[Priority] = set()
 
@@ -140,7 +134,12 @@ class Path:
     def knows_nothing(self, now: float) -> bool:
         """An empty path that may be forgotten: a new one would do the same."""
         throttles = (self._throttle, self._sour_throttle)
-        return self.is_empty and self.pool.knows_nothing(now) and all(t is None or t.is_full(now) for t in throttles)
+        return (
+            self.is_empty
+            and not self.brake.changes
+            and self.pool.knows_nothing(now)
+            and all(t is None or t.is_full(now) for t in throttles)
+        )
 
     # -- filling -------------------------------------------------------------------------------------------
 
@@ -156,6 +155,9 @@ class Path:
         """Called each second: what waits behind sessions that have begun nothing since gets one more connection. A
         receiver may be silent for ten minutes behind a dot.
         """
+        self.counts.tick()
+        if self.brake.changes and self.brake.expire(self._clock()):
+            self.rein()
         begun = sum(connection.transactions for connection in self.pool.connections)
         stuck = begun == self._begun and not self.pool.opening and not self.pool.idle()
         self._begun = begun
@@ -172,6 +174,7 @@ class Path:
         count, wait = self.pool.assign(now, waiting, stuck=stuck)
         for _ in range(count):
             self._desk.open(self)
+        self.pool.wait_for_share(self.pump)
         if wait > 0.0:
             self._call_at(now + wait)
         if now < self.pool.paused_until:
@@ -243,6 +246,9 @@ class Path:
             self._prepared[letter.recipient.batch.priority].append(letter)
         if self._clock() < self.pool.paused_until:
             self.unmake()
+        if self.recheck is not None:
+            self.recheck()
+            self.recheck = self.recheck if self._preparing else None
         self.pump()
 
     def _unsigned(self, recipients: Sequence[Recipient], error: BaseException) -> None:
@@ -256,7 +262,7 @@ class Path:
         now = self._clock()
         if self.closing or now < self.pool.paused_until:
             return None
-        if connection.transactions >= self.limits.max_deliveries_per_connection:
+        if connection.transactions >= self._deliveries:
             connection.quit()
             return None
         while letter := self._next_letter():
@@ -289,13 +295,30 @@ class Path:
 
     def _wait(self, now: float) -> float:
         """Seconds that a limit asks for before the next transaction; 0.0 when it may begin, and then it counts."""
+        shared = self._share_throttle
+        if shared and (wait := shared.peek(now)) > 0.0:
+            self.bind = "provider_max_message_rate"
+            return wait
         if self._sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
             wait, name = self._sour_throttle.take(now), "deferring_message_rate"
         else:
             wait, name = self._throttle.take(now) if self._throttle else 0.0, "max_message_rate"
         if wait > 0.0:
             self.bind = name
+        elif shared:
+            shared.take(now)
         return wait
+
+    def rein(self) -> None:
+        """The brake's limits in place of the path's own."""
+        brake = self.brake
+        self.pool.cap = int(brake.value("connection_limit"))
+        self._deliveries = int(brake.value("max_deliveries_per_connection"))
+        rate = rate_of(brake.value("max_message_rate")) if brake.changes else self.limits.max_message_rate
+        self._throttle = Throttle(rate) if rate else None
+        for connection in list(self.pool.connections)[self.pool.cap :]:
+            connection.quit()
+        self.pump()
 
     def _next_letter(self) -> Letter | None:
         urgent, bulk = self._prepared

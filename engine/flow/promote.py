@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.counts import Counts
-from engine.flow.dispatch import Dispatch, Missing
+from engine.flow.dispatch import Dispatch
 from engine.flow.letters import Letters, UnknownSender
 from engine.flow.path import Path
 from engine.flow.settle import Settle
+from engine.flow.ways import PULL, Gate
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.mail.message import MessageError
 from engine.net.resolver import NO_ROUTE, ResolveFailure
@@ -27,9 +28,6 @@ from suppression import Suppression
 from suppression.decision import Verdict
 
 log = logging.getLogger(__name__)
-
-PULL = 256
-"""Recipients of one pull: a transactional mail waits for at most one of them."""
 
 
 LANES_AT_ONCE = 50
@@ -131,21 +129,21 @@ class Promote:
             # Back-pressure from the disks: nothing more comes into memory until they have caught up.
             self._timeline.put_back(lane, int(self._clock()) + 1)
             return
-        path = self._dispatch.path_to(lane.domain)
-        if isinstance(path, Path):
-            self._unresolved.pop(lane, None)
-            await self._fill(lane, path)
-        elif path is Missing.ROUTE:
+        gate = self._dispatch.ways.gate(lane, self._clock())
+        if gate.is_unknown:
             self._ask(lane)
-        elif path is Missing.ROOM:
+        elif gate.is_crowded:
             self._crowded.append(lane)
             self._park(lane)
-        elif path.final or path is NO_ROUTE:
+        elif gate.failure is None:
+            self._unresolved.pop(lane, None)
+            await self._fill(lane, gate)
+        elif gate.failure.final or gate.failure is NO_ROUTE:
             now = self._clock()
             for recipient in self._checked(await self._pull(lane, PULL, now), now):
-                self._dispatch.unroutable(recipient, path, now)
+                self._dispatch.unroutable(recipient, gate.failure, now)
         else:
-            self._put_off(lane, path)
+            self._put_off(lane, gate.failure)
 
     def _ask(self, lane: Lane) -> None:
         """The lane rests until the domain is looked up, once for all that wait for it."""
@@ -165,16 +163,20 @@ class Promote:
             log.warning("domain=%s put off: %s", lane.domain, failure.text)
         self._timeline.put_back(lane, self._dispatch.retry_at(lane.domain, failure))
 
-    async def _fill(self, lane: Lane, path: Path) -> None:
-        room = path.ready.space(lane.priority)
-        if room < 1:
-            path.want_more(lane.priority)
-            self._parked[path.site].append(lane)
+    async def _fill(self, lane: Lane, gate: Gate) -> None:
+        if gate.until:
+            self._timeline.put_back(lane, int(gate.until) + 1)
+            return
+        if gate.parked or gate.room < 1:
+            for path in gate.paths:
+                path.want_more(lane.priority)
+            self._parked[gate.parked or gate.paths[0].site].append(lane)
             self._park(lane)
             return
         now = self._clock()
-        allowed = self._checked(await self._pull(lane, min(room, PULL), now), now)
-        await self._ready(path, allowed)
+        allowed = self._checked(await self._pull(lane, min(gate.room, PULL), now), now)
+        for path, those in self._dispatch.ways.assign(lane, allowed, now):
+            await self._ready(path, those)
 
     async def _pull(self, lane: Lane, most: int, now: float) -> list[Recipient]:
         cursor = self._timeline.cursor(lane)
@@ -230,7 +232,7 @@ class Promote:
             # Accept compiled it once, so the configuration has changed since: an operator may change it back.
             stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
             self._dispatch.unsigned(stuck, why)
-        self._dispatch.paths.used(path.site)
+        self._dispatch.paths.used(path.name)
         ready = [recipient for recipient in recipients if recipient.batch.id not in unfit]
         # Only the loaded content tells whether there is a variant without the advertisement.
         path.push([recipient for recipient in ready if self._dispatch.has_variant(recipient, self._clock())])

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SEGMENTS_READ = 3
 """A group is written to the journal moments before the spool: the newest segments are enough by far."""
 
-_ENDED = {name: outcome for outcome, name in RECORD_TYPES.items()}
+_ENDED = {name: outcome for outcome, name in RECORD_TYPES.items()} | {"AdminBounce": Outcome.BOUNCED}
 
 
 async def recover(spool: Spool, journal_folder: Path) -> int:

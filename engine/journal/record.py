@@ -16,7 +16,7 @@ import msgspec
 
 RECORD_TYPES = (
     *("Reception", "Delivery", "TransientFailure", "Bounce", "Expiration", "Suppressed", "Cancelled"),
-    *("OOB", "Feedback", "OptOut"),
+    *("OOB", "Feedback", "OptOut", "AdminBounce"),
 )
 _CODE = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})")
 

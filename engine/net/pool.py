@@ -7,7 +7,10 @@ and after failed connections waits longer each time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.net.connection import Connection
+from engine.policy.provider import Share
 from engine.policy.shaping import Limits
 from engine.policy.throttle import Throttle
 
@@ -19,8 +22,11 @@ DEAD_SITE_PAUSE = 60.0
 
 class Pool:
     __slots__ = (
+        "_is_short",
         "_limits",
+        "_share",
         "_throttle",
+        "cap",
         "closed_total",
         "connections",
         "failures",
@@ -32,8 +38,12 @@ class Pool:
         "window",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, share: Share | None = None) -> None:
         self._limits = limits
+        self._share = share
+        self._is_short = False
+        self.cap = limits.connection_limit
+        """What automation allows now; never more than the limit."""
         self._throttle = Throttle(limits.max_connection_rate) if limits.max_connection_rate else None
         self.window = limits.window()
         self.connections: set[Connection] = set()
@@ -63,12 +73,17 @@ class Pool:
         wanted = -(-waiting // MESSAGES_PER_CONNECTION)
         if stuck:
             wanted = max(wanted, len(self.connections) + self.opening + 1)
-        wanted = min(most, wanted)
+        wanted = min(most, wanted, self.cap)
         count = 0
         while len(self.connections) + self.opening < wanted:
-            wait = self._throttle.take(now) if self._throttle else 0.0
+            wait = self._throttle.peek(now) if self._throttle else 0.0
             if wait > 0.0:
                 return count, wait
+            if self._share and not self._share.take():
+                self._is_short = True
+                break
+            if self._throttle:
+                self._throttle.take(now)
             self.opening += 1
             count += 1
         return count, 0.0
@@ -81,6 +96,7 @@ class Pool:
 
     def refused(self, now: float, *, error: str, pause_seconds: float) -> None:
         self.opening -= 1
+        self._give()
         self.refused_total += 1
         self.failures += 1
         self.last_error = error
@@ -90,6 +106,17 @@ class Pool:
     def lost(self, connection: Connection) -> None:
         self.closed_total += 1
         self.connections.discard(connection)
+        self._give()
+
+    def wait_for_share(self, look: Callable[[], None]) -> None:
+        """Calls `look` when another path gives back what this one did not get of the provider's connections."""
+        if self._is_short and self._share:
+            self._is_short = False
+            self._share.call_again(look)
+
+    def _give(self) -> None:
+        if self._share:
+            self._share.give()
 
     def pause(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from engine.policy.backoff import Ladder
-from engine.policy.classify import Class, Rule, Rules, retry_hint
+from engine.policy.classify import Class, Rule, Rules, Scope, retry_hint
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 
@@ -51,6 +51,8 @@ class Attempt:
     """Counted before this one."""
     accepted_at: float
     expires: int
+    provider: str = ""
+    """Whose rules may apply beside everybody's."""
 
     @property
     def lost_in_dot(self) -> bool:
@@ -77,6 +79,7 @@ class Refusal:
     expires: int
     final: bool = False
     """The name says for good that nobody receives mail there: NXDOMAIN, or a null MX (RFC 7505)."""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Ruling:
     path: PathWord = PathWord.NEUTRAL
     pause_seconds: float = 0.0
     """How long the path rests; may come with failure too, and then both hold."""
+    suspend_sender: float = 0.0
+    """Seconds for which this sender's mail stays away from this site; other senders' goes on."""
     suppress: str = ""
     """Reason code for the suppression ledger, or empty."""
     rule: str = ""
@@ -132,7 +137,7 @@ def rule(attempt: Attempt, *, now: float, u: float, ladder: Ladder, rules: Rules
     reply = attempt.reply
     if reply is None or _lost(reply, attempt.error):
         return _session_lost(attempt, _next(attempt, now, ladder.delay(attempt.attempts, u)))
-    found = rules.match(attempt.phase, reply)
+    found = rules.match(attempt.phase, reply, attempt.provider)
     if reply.code >= 500 and not (found is not None and found.temporary):
         return _bounced(attempt.phase, found)
     hint = retry_hint(reply.text)
@@ -148,7 +153,7 @@ def rule_connect(refusal: Refusal, *, now: float, u: float, ladder: Ladder, rule
     if refusal.final:
         return Ruling(Kind.BOUNCED, bounce_class=Class.UNKNOWN_HOST)
     reply = refusal.reply
-    found = None if reply is None else rules.match(refusal.phase, reply)
+    found = None if reply is None else rules.match(refusal.phase, reply, refusal.provider)
     hint = None if reply is None else retry_hint(reply.text)
     pause = _pause(found, hint)
     return Ruling(
@@ -192,7 +197,7 @@ def _session_lost(attempt: Attempt, then: _Then) -> Ruling:
 
 
 def _session_refused(attempt: Attempt, found: Rule | None, hint: float | None, then: _Then) -> Ruling:
-    pause = _pause(found, hint)
+    pause, sender = _pauses(found, hint)
     if not pause and (found is None or found.pause is None):
         pause = min(hint or _BRIEF_PAUSE, _LONGEST_PAUSE)
     return Ruling(
@@ -203,6 +208,7 @@ def _session_refused(attempt: Attempt, found: Rule | None, hint: float | None, t
         # A rule may say that no rest is wanted: this session is full, the next may come at once.
         path=PathWord.PAUSE if pause else PathWord.NEUTRAL,
         pause_seconds=pause,
+        suspend_sender=sender,
         rule=_name(found),
     )
 
@@ -220,26 +226,28 @@ def _put_back(found: Rule | None, then: _Then) -> Ruling:
 
 def _refused_for_now(found: Rule | None, hint: float | None, then: _Then) -> Ruling:
     bounce_class = _class(found)
-    pause = _pause(found, hint)
+    pause, sender = _pauses(found, hint)
     return Ruling(
         *then,
         bounce_class=bounce_class,
         close_session=bounce_class in _CLOSING,
         path=_path(bounce_class, pause),
         pause_seconds=pause,
+        suspend_sender=sender,
         rule=_name(found),
     )
 
 
 def _bounced(phase: Phase, found: Rule | None) -> Ruling:
     bounce_class = _class(found)
-    pause = _pause(found, None)
+    pause, sender = _pauses(found, None)
     return Ruling(
         Kind.BOUNCED,
         bounce_class=bounce_class,
         close_session=bounce_class in _CLOSING,
         path=_path(bounce_class, pause),
         pause_seconds=pause,
+        suspend_sender=sender,
         # Before RCPT the receiver has not even heard the address.
         suppress=_UNKNOWN_USER if bounce_class in _SUPPRESSED and phase in _REACHED else "",
         rule=_name(found),
@@ -268,6 +276,13 @@ def _path(bounce_class: Class, pause: float) -> PathWord:
     if bounce_class is Class.FILTERED:
         return PathWord.SLOWER  # docomo, au: a filter that has noticed us wants less of us
     return PathWord.FAILURE if bounce_class in _FAILURES else PathWord.NEUTRAL
+
+
+def _pauses(found: Rule | None, hint: float | None) -> tuple[float, float]:
+    """For the path, and for the sender: a rule of a sender's scope stops nobody else's mail."""
+    pause = _pause(found, hint)
+    is_of_sender = found is not None and found.scope is Scope.SENDER
+    return (0.0, pause) if is_of_sender else (pause, 0.0)
 
 
 def _pause(found: Rule | None, hint: float | None) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.policy.classify import Class, Rule, Rules
+from engine.policy.classify import SCOPES, Class, Rule, Rules, Scope
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 
@@ -47,7 +47,7 @@ def compile_rules(text: str) -> Rules:
 
 
 def _misses(rules: Rules, rule: Rule, at: Phase, reply: str) -> list[str]:
-    found = rules.match(at, read_reply(reply))
+    found = rules.match(at, read_reply(reply), min(rule.providers, default=""))
     if found is rule:
         return []
     other = "no rule" if found is None else f"the rule {found.name} before it"
@@ -62,7 +62,9 @@ def read_reply(line: str) -> Reply:
     return Reply(int(match[1]), match[2] or "", line[match.end() :])
 
 
-_KEYS: Final = frozenset({"name", "class", "codes", "enhanced", "phases", "words", "temporary", "pause", "reply", "at"})
+_KEYS: Final = frozenset(
+    {"name", "class", "codes", "enhanced", "phases", "words", "temporary", "pause", "reply", "at", "scope", "providers"}
+)
 _TRANSACTION: Final = ("MAIL", "RCPT", "DATA", "DOT")
 
 
@@ -75,16 +77,21 @@ def _compile(table: object, number: int, errors: list[str]) -> tuple[Rule, Phase
     errors += [f"{where}.{ascii(key)[1:-1][:60]}: unknown key; remove it" for key in given if key not in _KEYS]
     reply = reading.text("reply")
     phases = [Phase[phase] for phase in reading.words("phases", tuple(Phase.__members__)) or Phase.__members__]
+    own_name = reading.text("name")
+    bounce_class = Class(reading.words("class", tuple(Class), single=True, required=True)[0])
+    scope = reading.words("scope", tuple(Scope), single=True)
     at = reading.words("at", tuple(Phase.__members__), single=True)
     rule = Rule(
-        name=reading.text("name"),
-        bounce_class=Class(reading.words("class", tuple(Class), single=True, required=True)[0]),
+        name=own_name,
+        bounce_class=bounce_class,
         codes=reading.codes(),
         enhanced=reading.enhanced(),
         phases=frozenset(phases),
         words=tuple((words[0] == "^", _split(words)) for words in reading.texts("words")),
         temporary=reading.flag("temporary"),
         pause=reading.pause(),
+        scope=Scope(scope[0]) if scope else SCOPES[bounce_class],
+        providers=reading.names("providers"),
     )
     example = next((Phase[phase] for phase in at or _TRANSACTION[1:] if Phase[phase] in phases), phases[0])
     return rule, example, reply
@@ -151,6 +158,13 @@ class _Reading:
             )
         self.refuse("enhanced", 'write a list such as ["5.1.1", "X.7.28", "X.1.*"]')
         return ()
+
+    def names(self, key: str) -> frozenset[str]:
+        value = self.table.get(key, [])
+        if isinstance(value, list) and all(isinstance(name, str) and 0 < len(name) <= 64 for name in value):
+            return frozenset(value)
+        self.refuse(key, 'write a list of providers of the shaping, such as ["docomo"]')
+        return frozenset()
 
     def flag(self, key: str) -> bool:
         value = self.table.get(key, False)

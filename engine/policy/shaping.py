@@ -1,288 +1,246 @@
-"""Limits: how hard a path may be driven, from the operator's tables.
+"""Shaping: which limits hold for one path, from tables of four levels, and where each of them comes from.
 
-The keys are KumoMTA's where it has one, so that its users find their way; defaults are KumoMTA's for volume and
-RFC 5321 4.5.3.2 for patience. A table for a site or a domain holds only what differs. Reading collects every error,
-each naming key, value and remedy, and refuses unknown keys. It reads plain mappings: no file, no TOML here.
+The words go from the general to the special: default, provider, site, domain, and at each level what is said for a
+source in particular. Tables are KumoMTA's in their keys (match, replace_base, sources, automation); `marks` says of a
+value whether a receiver has documented it. Reading collects every error, each naming key, value and remedy. It reads
+plain mappings: no file, no TOML here. One path's limits stand in limits.py.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from engine.policy.backoff import Ladder
-from engine.policy.duration import parse_duration
-from engine.policy.throttle import REMEDY as RATE_REMEDY
-from engine.policy.throttle import Rate
-from engine.policy.window import Window
+from engine.policy.automation import MOST_RULES, AutomationRule, read_automation
+from engine.policy.limits import Limits, agreed, read_limits, read_values, shown
+from engine.policy.provider import Match, Providers, read_matches
 
-TLS_WORDS: Final = ("Opportunistic", "OpportunisticInsecure", "Required", "RequiredInsecure", "Disabled")
+__all__ = ["LEVELS", "MARKS", "Limits", "Shaping", "Sheet", "Values", "overlay", "read_limits", "read_shaping"]
+
+MARKS: Final = ("documented", "custom", "guess")
+"""Where a shipped value comes from: the receiver says so; senders report it; nobody does."""
+LEVELS: Final = ("provider", "site", "domain")
+
+Values = Mapping[str, object]
+"""Keys of Limits with values of their types."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one path keeps to. Durations are seconds here; a table may write them as "5 minutes"."""
+class Sheet:
+    """One table: what it says for all sources, and for single ones."""
 
-    connection_limit: int = 10
-    """Connections open at once from one source to one site. Default 10."""
-    initial_connection_limit: int = 5
-    """Connections at once to a site not heard of yet; successes open the window up to connection_limit. Default 5."""
-    failed_cohort_limit: float = 1.0
-    """Windows full of connection failures in a row after which a site counts as dead; 0: never. Default 1."""
-    max_connection_rate: Rate | None = Rate(100, 60, 100)  # noqa: RUF009 - frozen, shared on purpose
-    """New connections a time: a rate, or "unlimited". Default "100/min"."""
-    max_message_rate: Rate | None = Rate(100, 1, 100)  # noqa: RUF009 - as above
-    """Messages a time: a rate, or "unlimited". Default "100/s"."""
-    deferring_message_rate: Rate | None = Rate(10, 1, 10)  # noqa: RUF009 - as above
-    """Messages a time at a site that has deferred the last 50 in a row; the next success lifts it. Default "10/s"."""
-    max_deliveries_per_connection: int = 100
-    """Messages over one connection before QUIT. Default 100."""
-    max_ready: int = 1024
-    """Recipients held in memory, ready to go, for one path. Default 1024."""
-    idle_timeout: float = 60.0
-    """Seconds that a connection without work is kept. Default "60s"."""
-    connect_timeout: float = 60.0
-    """Seconds for the TCP connection. Default "60s"."""
-    banner_timeout: float = 300.0
-    """Seconds for the 220 greeting (RFC 5321 4.5.3.2.1). Default "5m"."""
-    ehlo_timeout: float = 300.0
-    """Seconds for the reply to EHLO. Default "5m"."""
-    starttls_timeout: float = 60.0
-    """Seconds for STARTTLS and its handshake. Default "60s"."""
-    auth_timeout: float = 60.0
-    """Seconds for AUTH at a smart host. Default "60s"."""
-    mail_from_timeout: float = 300.0
-    """Seconds for the reply to MAIL (RFC 5321 4.5.3.2.2). Default "5m"."""
-    rcpt_to_timeout: float = 300.0
-    """Seconds for the reply to RCPT (RFC 5321 4.5.3.2.3). Default "5m"."""
-    data_timeout: float = 120.0
-    """Seconds for the 354 after DATA (RFC 5321 4.5.3.2.4). Default "2m"."""
-    data_dot_timeout: float = 600.0
-    """Seconds for the reply to the final dot (RFC 5321 4.5.3.2.6); less risks duplicates. Default "10m"."""
-    rset_timeout: float = 60.0
-    """Seconds for the replies to RSET and QUIT. Default "60s"."""
-    enable_tls: str = "Opportunistic"
-    """Opportunistic, OpportunisticInsecure, Required, RequiredInsecure or Disabled. Default "Opportunistic"."""
-    enable_pipelining: bool = True
-    """Whether PIPELINING is used where it is offered. Default true."""
-    consecutive_connection_failures_before_delay: int = 100
-    """Connection failures in a row after which all that is ready for the path is deferred. Default 100."""
-    retry_interval: float = 1200.0
-    """Seconds from the first attempt to the second; each further wait doubles. Default "20m"."""
-    retry_steps: tuple[float, ...] = ()
-    """The first waits one by one, in place of retry_interval, such as ["5m", "15m", "1h"]. Default []."""
-    max_retry_interval: float = 14400.0
-    """Seconds that no wait exceeds. Default "4h"."""
-    retry_jitter: float = 0.2
-    """Share of a wait, 0 to 0.5, by which chance may shorten it. Default 0.2."""
-
-    def ladder(self) -> Ladder:
-        return Ladder(self.retry_interval, self.max_retry_interval, self.retry_jitter, self.retry_steps)
-
-    def window(self) -> Window:
-        return Window(self.connection_limit, self.initial_connection_limit, self.failed_cohort_limit)
-
-
-def read_limits(mapping: Mapping[str, object], where: str, base: Limits | None = None) -> Limits | list[str]:
-    """`base` with what the table says in place of its own, or every error. `where` names the table in the errors."""
-    read = _read(mapping, where)
-    if isinstance(read, list):
-        return read
-    return _agreed(replace(base or Limits(), **read), where)  # type: ignore[arg-type]
+    values: Values = field(default_factory=dict)
+    sources: Mapping[str, Values] = field(default_factory=dict)
+    replaces: bool = False
+    """replace_base: what more general tables say does not count."""
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Shaping:
-    """The default, and what sites and domains have of their own: a domain's word goes before its site's."""
+    """`default` holds for all; a sheet of a level holds for its name."""
 
-    __slots__ = ("_by_domain", "_by_site", "_known", "default")
+    __slots__ = ("_default_sources", "_known", "automation", "default", "providers", "sheets")
 
     def __init__(
         self,
         default: Limits | None = None,
-        by_site: Mapping[str, Mapping[str, object]] | None = None,
-        by_domain: Mapping[str, Mapping[str, object]] | None = None,
+        by_site: Mapping[str, Values] | None = None,
+        by_domain: Mapping[str, Values] | None = None,
+        *,
+        sheets: Mapping[tuple[str, str], Sheet] | None = None,
+        matches: Mapping[str, tuple[Match, ...]] | None = None,
+        automation: tuple[AutomationRule, ...] = (),
     ) -> None:
-        """The tables hold values as Limits does (see read_shaping for text)."""
+        """The tables hold values as Limits does (see read_shaping for text). `sheets` by level and name."""
         self.default: Final = default or Limits()
-        self._by_site: Final = dict(by_site or {})
-        self._by_domain: Final = dict(by_domain or {})
-        # At most (sites + 1) * (domains + 1) entries, of the operator's own names: remote names never enter.
-        self._known: Final[dict[tuple[str, str], Limits]] = {}
+        self.sheets: Final = dict(sheets or {})
+        self.sheets.update({("site", name): Sheet(own) for name, own in (by_site or {}).items()})
+        self.sheets.update({("domain", name): Sheet(own) for name, own in (by_domain or {}).items()})
+        self._default_sources: Final = self.sheets.get(("default", ""), Sheet()).sources
+        self.providers: Final = Providers(matches or {})
+        self.automation: Final = automation
+        # Names of the operator's only: what strangers' DNS says never becomes a key.
+        self._known: Final[dict[tuple[str, ...], Limits]] = {}
 
     @property
     def site_names(self) -> frozenset[str]:
         """Sites with a table of their own."""
-        return frozenset(self._by_site)
+        return frozenset(name for level, name in self.sheets if level == "site")
 
     def is_own(self, domain: str) -> bool:
         """Whether the domain has a table of its own, and so a path of its own."""
-        return domain in self._by_domain
+        return ("domain", domain) in self.sheets
 
-    def limits(self, site_name: str, domain: str) -> Limits:
-        site = site_name if site_name in self._by_site else ""
-        name = domain if domain in self._by_domain else ""
-        if not site and not name:
+    def limits(self, site: str, domain: str, provider: str = "", source: str = "") -> Limits:
+        named = tuple(
+            name if (level, name) in self.sheets else ""
+            for level, name in (("provider", provider), ("site", site), ("domain", domain))
+        )
+        if not any(named) and source not in self._default_sources:
             return self.default
-        known = self._known.get((site, name))
+        name = (*named, source)
+        known = self._known.get(name)
         if known is None:
-            own = {**self._by_site.get(site, {}), **self._by_domain.get(name, {})}
-            known = self._known[site, name] = replace(self.default, **own)  # type: ignore[arg-type]
+            own = {key: value for _, values in self._layers(*name) for key, value in values.items()}
+            base = self.default if not self._replaced(named) else Limits()
+            known = self._known[name] = replace(base, **own)  # type: ignore[arg-type]
         return known
+
+    def origins(self, site: str, domain: str, provider: str = "", source: str = "") -> dict[str, str]:
+        """Key -> the table that says it, for keys that any table says; with its mark, where it has one."""
+        found: dict[str, str] = {}
+        for table, values in self._layers(provider, site, domain, source):
+            sheet = self._sheet(table)
+            for key in values:
+                mark = sheet.marks.get(key, "") if sheet else ""
+                found[key] = f"{table} ({mark})" if mark else table
+        return found
+
+    def _sheet(self, table: str) -> Sheet | None:
+        level, _, name = table.partition(" ")
+        return self.sheets.get((level, name.partition(", source ")[0]))
+
+    def _replaced(self, named: tuple[str, ...]) -> bool:
+        return any(
+            sheet.replaces
+            for level, name in zip(LEVELS, named, strict=True)
+            if (sheet := self.sheets.get((level, name)))
+        )
+
+    def _layers(self, provider: str, site: str, domain: str, source: str) -> list[tuple[str, Values]]:
+        layers: list[tuple[str, Values]] = []
+        for level, name in (("default", ""), ("provider", provider), ("site", site), ("domain", domain)):
+            sheet = self.sheets.get((level, name))
+            if sheet is None:
+                continue
+            if sheet.replaces:
+                layers.clear()
+            table = f"{level} {name}".rstrip()
+            layers.append((table, sheet.values))
+            if source in sheet.sources:
+                layers.append((f"{table}, source {source}", sheet.sources[source]))
+        return layers
+
+
+def overlay(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` laid over `base`, table by table and key by key; lists of automation are joined, own rules first. A table
+    that says replace_base stands alone.
+    """
+    if own.get("replace_base") is True:
+        return dict(own)
+    merged = dict(base)
+    for key, value in own.items():
+        below = base.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = overlay(below, value)
+        elif key == "automation" and isinstance(value, list) and isinstance(below, list):
+            merged[key] = value + below
+        else:
+            merged[key] = value
+            if isinstance(base.get("marks"), Mapping) and key in base["marks"]:
+                # Nobody's mark vouches for a value that was changed.
+                merged["marks"] = {name: mark for name, mark in merged["marks"].items() if name != key}
+    return merged
 
 
 def read_shaping(mapping: Mapping[str, object], where: str = "shaping") -> Shaping | list[str]:
-    """Tables `default`, `site."NAME"` and `domain."NAME"`; or every error of all of them."""
-    errors = [
-        f"{where}.{_shown(key)}: not a table of shaping; write default, site or domain"
+    """Tables `default`, `provider."NAME"`, `site."NAME"` and `domain."NAME"`; or every error of all of them."""
+    reading = _Reading([], [])
+    prefix = f"{where}." if where else ""
+    reading.errors.extend(
+        f"{prefix}{shown(key)}: not a table of shaping; write default, {', '.join(LEVELS)}"
         for key in mapping
-        if key not in ("default", "site", "domain")
-    ]
-    default = read_limits(_table(mapping, "default", where, errors), f"{where}.default")
-    if isinstance(default, list):
-        errors += default
-        default = Limits()
-    sites = _tables(_table(mapping, "site", where, errors), f"{where}.site", default, errors)
-    domains = _tables(_table(mapping, "domain", where, errors), f"{where}.domain", default, errors)
-    return errors or Shaping(default, sites, {name.lower(): own for name, own in domains.items()})
+        if key not in ("default", "replace_base", *LEVELS)
+    )
+    base = Limits()
+    sheets: dict[tuple[str, str], Sheet] = {}
+    default = reading.sheet(_table(mapping, "default", prefix, reading.errors), f"{prefix}default", "default", "", base)
+    sheets["default", ""] = default
+    base = replace(base, **default.values)  # type: ignore[arg-type]
+    matches: dict[str, tuple[Match, ...]] = {}
+    for level in LEVELS:
+        for given, own in _table(mapping, level, prefix, reading.errors).items():
+            name = given.lower() if level == "domain" else given
+            here = f"{prefix}{level}.{shown(given)}"
+            if not isinstance(own, Mapping):
+                reading.errors.append(f"{here}: {shown(own)} is not a table; write [{prefix}{level}.{shown(given)}]")
+                continue
+            if level == "provider":
+                matches[name] = reading.matches(own, here)
+            sheets[level, name] = reading.sheet(own, here, level, name, base)
+    if len(reading.automation) > MOST_RULES:
+        reading.errors.append(f"{where}: more than {MOST_RULES} automation tables; remove some")
+    return reading.errors or Shaping(base, sheets=sheets, matches=matches, automation=tuple(reading.automation))
 
 
-def _table(mapping: Mapping[str, object], key: str, where: str, errors: list[str]) -> Mapping[str, object]:
+def _table(mapping: Mapping[str, object], key: str, prefix: str, errors: list[str]) -> Mapping[str, object]:
     found = mapping.get(key, {})
     if isinstance(found, Mapping):
         return found
-    errors.append(f"{where}.{key}: {_shown(found)} is not a table; write [{where}.{key}]")
+    errors.append(f"{prefix}{key}: {shown(found)} is not a table; write [{prefix}{key}]")
     return {}
 
 
-def _tables(
-    mapping: Mapping[str, object], where: str, default: Limits, errors: list[str]
-) -> dict[str, Mapping[str, object]]:
-    tables: dict[str, Mapping[str, object]] = {}
-    for name in mapping:
-        own = _table(mapping, name, where, errors)
-        read = _read(own, f"{where}.{_shown(name)}")
-        if isinstance(read, list):
-            errors += read
-            continue
-        agreed = _agreed(replace(default, **read), f"{where}.{_shown(name)}")  # type: ignore[arg-type]
-        if isinstance(agreed, list):
-            errors += agreed
-        tables[name] = read
-    return tables
+_OWN_KEYS: Final = ("match", "replace_base", "sources", "automation", "marks")
 
 
-def _read(mapping: Mapping[str, object], where: str) -> dict[str, object] | list[str]:
-    values: dict[str, object] = {}
-    errors = []
-    for key, value in mapping.items():
-        reader = _READERS.get(key)
-        if reader is None:
-            errors.append(f"{where}.{_shown(key)}: {_unknown(key)}")
-            continue
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    errors: list[str]
+    automation: list[AutomationRule]
+
+    def matches(self, own: Mapping[str, object], here: str) -> tuple[Match, ...]:
         try:
-            values[key] = reader(value)
+            return read_matches(own.get("match"))
         except ValueError as error:
-            errors.append(f"{where}.{key}: {_shown(value)}: {error}")
-    return errors or values
+            self.errors.append(f"{here}.match: {shown(own.get('match'))}: {error}")
+            return ()
 
+    def sheet(self, own: Mapping[str, object], here: str, level: str, name: str, base: Limits) -> Sheet:
+        if "match" in own and level != "provider":
+            self.errors.append(f"{here}.match: only a provider is matched; remove it")
+        values = self._values({key: value for key, value in own.items() if key not in _OWN_KEYS}, here, base)
+        sources = {
+            source: self._values(table, f"{here}.sources.{shown(source)}", base)
+            for source, table in _table(own, "sources", f"{here}.", self.errors).items()
+        }
+        self._rules(own.get("automation", []), here, level, name)
+        replaces = own.get("replace_base", False)
+        if not isinstance(replaces, bool):
+            self.errors.append(f"{here}.replace_base: {shown(replaces)}: write true or false")
+        return Sheet(values, sources, replaces is True, self._marks(own, here))
 
-def _agreed(limits: Limits, where: str) -> Limits | list[str]:
-    if limits.retry_interval > limits.max_retry_interval:
-        longest = f"max_retry_interval ({limits.max_retry_interval:g}s)"
-        return [
-            f"{where}.retry_interval: {limits.retry_interval:g}s exceeds {longest}: raise the one or lower the other"
-        ]
-    return limits
+    def _values(self, table: object, here: str, base: Limits) -> Values:
+        if not isinstance(table, Mapping):
+            self.errors.append(f"{here}: {shown(table)} is not a table; write [{here}]")
+            return {}
+        read = read_values(table, here)
+        if isinstance(read, list):
+            self.errors.extend(read)
+            return {}
+        together = agreed(replace(base, **read), here)  # type: ignore[arg-type]
+        if isinstance(together, list):
+            self.errors.extend(together)
+            return {}
+        return read
 
+    def _rules(self, listed: object, here: str, level: str, name: str) -> None:
+        if not isinstance(listed, list):
+            self.errors.append(f"{here}.automation: {shown(listed)} is not a list; write [[{here}.automation]]")
+            return
+        for number, table in enumerate(listed):
+            read = read_automation(table, f"{here}.automation[{number}]", level, name)
+            if isinstance(read, list):
+                self.errors.extend(read)
+            else:
+                self.automation.append(read)
 
-def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key[:64], _READERS, n=1)
-    return f"unknown key; did you mean {near[0]}?" if near else "unknown key; remove it"
-
-
-def _shown(value: object) -> str:
-    """A name or value from a file, safe and short enough for a terminal."""
-    if isinstance(value, str) and value.isascii() and value.isidentifier():
-        return value[:80]
-    shown = ascii(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-_Reader = Callable[[object], object]
-
-
-def _integer(lowest: int, highest: int) -> _Reader:
-    def read(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
-            return value
-        raise ValueError(f"write a whole number from {lowest} to {highest}")
-
-    return read
-
-
-def _number(lowest: float, highest: float) -> _Reader:
-    def read(value: object) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value <= highest:
-            return float(value)
-        raise ValueError(f"write a number from {lowest:g} to {highest:g}")
-
-    return read
-
-
-def _seconds(lowest: float, highest: float) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        seconds = parse_duration(value)
-        if lowest <= seconds <= highest:
-            return seconds
-        raise ValueError(f"write a duration from {lowest:g} to {highest:g} seconds")
-
-    return read
-
-
-def _waits(value: object) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple) or len(value) > 32:
-        raise ValueError('write a list of at most 32 durations such as ["5m", "15m", "1h"]')
-    read = _seconds(1, 604800)
-    return tuple(read(wait) for wait in value)
-
-
-def _rate(value: object) -> Rate | None:
-    if value == "unlimited":
-        return None
-    if isinstance(value, str):
-        return Rate.parse(value)
-    raise ValueError(RATE_REMEDY + ', or "unlimited"')
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError("write true or false")
-
-
-def _tls(value: object) -> str:
-    if isinstance(value, str) and value in TLS_WORDS:
-        return value
-    raise ValueError("write one of " + ", ".join(TLS_WORDS))
-
-
-_TIMEOUT: Final = _seconds(0.05, 3600)
-_READERS: Final[Mapping[str, _Reader]] = {
-    "connection_limit": _integer(1, 100_000),
-    "initial_connection_limit": _integer(1, 100_000),
-    "failed_cohort_limit": _number(0, 1000),
-    "max_connection_rate": _rate,
-    "max_message_rate": _rate,
-    "deferring_message_rate": _rate,
-    "max_deliveries_per_connection": _integer(1, 1_000_000_000),
-    "max_ready": _integer(1, 1_000_000),
-    "enable_tls": _tls,
-    "enable_pipelining": _flag,
-    "consecutive_connection_failures_before_delay": _integer(1, 1_000_000),
-    "retry_interval": _seconds(1, 604800),
-    "retry_steps": _waits,
-    "max_retry_interval": _seconds(1, 604800),
-    "retry_jitter": _number(0, 0.5),
-} | {field.name: _TIMEOUT for field in fields(Limits) if field.name.endswith("_timeout")}
+    def _marks(self, own: Mapping[str, object], here: str) -> dict[str, str]:
+        marks = _table(own, "marks", f"{here}.", self.errors)
+        for key, mark in marks.items():
+            if mark not in MARKS or key not in own:
+                self.errors.append(
+                    f"{here}.marks.{shown(key)}: {shown(mark)}: write {', '.join(MARKS)} for a key of this table"
+                )
+        return {key: str(mark) for key, mark in marks.items()}

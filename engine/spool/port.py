@@ -194,6 +194,10 @@ class Spool(Protocol):
         """The unsettled recipients of one address in a mailing (walks the mailing's rows), or the one of this id."""
         ...
 
+    async def open_batches(self, sender: str | None, mailing: str | None) -> list[int]:
+        """Batches with unsettled recipients, of this sender and mailing, or of any."""
+        ...
+
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
         """Marks the mailing cancelled, later submits to it included; its open batches' ids."""
         ...

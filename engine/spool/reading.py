@@ -145,11 +145,11 @@ def those(store: Store, ids: Sequence[int]) -> list[Recipient]:
     return [recipient for _, recipient in rows if recipient.id not in store.settled]
 
 
-def open_batches(store: Store, sender: str, mailing: str) -> list[int]:
+def open_batches(store: Store, sender: str | None, mailing: str | None) -> list[int]:
     rows = store.rows(
         "id",
         "SELECT batch.id FROM batch JOIN mailing ON mailing.id = mailing"
-        " WHERE sender = ? AND name = ? AND remaining > 0 ORDER BY batch.id",
+        " WHERE (?1 IS NULL OR sender = ?1) AND (?2 IS NULL OR name = ?2) AND remaining > 0 ORDER BY batch.id",
         (sender, mailing),
     )
     return [row[0] for row in rows]

@@ -195,6 +195,9 @@ class SqliteSpool:
             found += more
         return found
 
+    async def open_batches(self, sender: str | None, mailing: str | None) -> list[int]:
+        return await self._writer.read(lambda: reading.open_batches(self._store, sender, mailing))
+
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
         return await self._writer.write(lambda: retention.close_mailing(self._store, sender, mailing, now))
 

@@ -23,7 +23,7 @@ from engine.flow.requests import Answer, Requests
 from engine.flow.senders import confirm_urls
 from engine.flow.validate import Reading, read_address
 from engine.mail.envelope import Batch, Priority, Recipient
-from engine.request import Forget, Purge, Retention
+from engine.request import Forget, Purge, Resume, Retention, Steer, Why
 from engine.spool.port import KeyReused, Lane, MailingTotals, Receipt, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
 from suppression import Suppression
@@ -310,7 +310,26 @@ async def _backup(request: wire.Backup) -> Mapping[str, object]:
     return {"folder": f"/var/lib/sokutatsu/backups/{request.name}", "bytes": 4096, "seconds": 0.25}
 
 
-OTHERS: dict[type[wire.Request], Answer] = {wire.Backup: _backup}
+async def _steer(request: Steer) -> Mapping[str, object]:
+    return {"number": 7, "until": None if request.seconds is None else NOW + request.seconds}
+
+
+async def _resume(request: Resume) -> Mapping[str, object]:
+    return {"resumed": [request.number]}
+
+
+async def _why(request: Why) -> Mapping[str, object]:
+    return {
+        "domain": request.domain,
+        "site": "mx.example.jp:25",
+        "provider": "",
+        "waiting": {"transactional": 0, "bulk": 1},
+        "binds": {"what": "suspend", "from": "directive 7 by operator: maintenance", "seconds": 7200.0},
+        "eta_seconds": 7200.1,
+    }
+
+
+OTHERS: dict[type[wire.Request], Answer] = {wire.Backup: _backup, Steer: _steer, Resume: _resume, Why: _why}
 """What stands behind the requests that requests.py passes on."""
 
 

@@ -22,14 +22,18 @@ from bench.faults import Faults
 from bench.receiver import End, Personality, Receiver
 from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
+from engine.flow.directives import DirectiveFile
 from engine.flow.dispatch import Dispatch
 from engine.flow.lastsent import LastSent
 from engine.flow.letters import Letters
+from engine.flow.outlets import Outlets
 from engine.flow.path import Path
 from engine.flow.promote import Promote
 from engine.flow.senders import ConfiguredSender
 from engine.flow.settle import Settle, SettleSettings
+from engine.flow.steering import Steering
 from engine.flow.sweep import Sweep
+from engine.flow.walk import Walk
 from engine.journal import Record
 from engine.mail.envelope import Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
@@ -318,6 +322,9 @@ class Setting:
     by_domain: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     settle: SettleSettings = field(default_factory=SettleSettings)
     begins: float = EPOCH
+    shaping: Shaping | None = None
+    outlets: Outlets | None = None
+    directives: DirectiveFile | None = None
 
 
 class World:
@@ -371,7 +378,7 @@ class World:
         self.dispatch = Dispatch(
             identity=Identity("n0", "out"),
             resolver=self.routes,  # type: ignore[arg-type]
-            shaping=Shaping(setting.limits, by_domain=setting.by_domain),
+            shaping=setting.shaping or Shaping(setting.limits, by_domain=setting.by_domain),
             letters=self.letters,
             settle=self.settle,
             suppression=self.suppression,
@@ -380,6 +387,7 @@ class World:
             opener=self._open,
             clock=self.clock,
             draw=self.random.random,
+            steering=Steering(setting.directives, setting.outlets or Outlets(), clock=self.clock),
         )
         self.dispatch.on_fault = self.faults.append
         flow: dict[str, Any] = {
@@ -392,6 +400,9 @@ class World:
         }
         self.promote = Promote(suppression=self.suppression, letters=self.letters, counts=self.counts, **flow)
         self.sweep = Sweep(**flow)
+        self.steering = self.dispatch.steering
+        self.steering.use(Walk(spool=self.spool, timeline=self.timeline, settle=self.settle, roster=self.roster))
+        self.steering.on_over = self.promote.unpark
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
 
@@ -427,7 +438,7 @@ class World:
     # -- driving -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        for work in (self.settle.run(), self.promote.run(), self.sweep.run()):
+        for work in (self.settle.run(), self.promote.run(), self.sweep.run(), self.steering.run()):
             task = self._loop.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)

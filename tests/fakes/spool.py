@@ -252,6 +252,14 @@ class MemorySpool:
     def _open(self, batch: int) -> bool:
         return any(row.batch == batch for row in self.rows.values())
 
+    async def open_batches(self, sender: str | None, mailing: str | None) -> list[int]:
+        self._check()
+        return [
+            batch.id
+            for batch in self._batches.values()
+            if sender in (None, batch.sender) and mailing in (None, batch.mailing) and self._open(batch.id)
+        ]
+
     async def close_mailing(self, sender: str, mailing: str, now: float) -> list[int]:
         self._check()
         entry = self._mailings.setdefault((sender, mailing), Mailing(now, now))

@@ -33,6 +33,7 @@ from engine.config.settings import (
     SenderTable,
     SubmissionTable,
 )
+from engine.config.sources import SourceTable
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
@@ -73,10 +74,12 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "senders.shop.profile": (Profile, {"mail_order"}),
     "senders.shop.profile.mail_order": (MailOrder, set()),
     "shaping.default": (Limits, set()),
+    "sources.out1": (SourceTable, set()),
 }
 """Table -> its class, and the fields of it that the program sets."""
 EXAMPLES = {
     "engine.state", "engine.ehlo_name", "socket.path", "socket.group",
+    "sources.out1.ehlo_name",
     "submission.users", "submission.certificate", "submission.key", "suppression.rules",
     "return_path.certificate", "return_path.key",
     "senders.shop.legal_name", "senders.shop.address", "senders.shop.domain", "senders.shop.return_path_domain",
@@ -147,7 +150,7 @@ def table_of(document: dict, name: str) -> dict:
 def test_every_table_of_the_code_is_in_the_file_and_none_besides() -> None:
     document = tomllib.loads(uncommented(SHIPPED.read_text(encoding="utf-8")))
     assert document.keys() == TABLES
-    assert {name.partition(".")[0] for name in CLASSES} | {"routes"} == TABLES
+    assert {name.partition(".")[0] for name in CLASSES} | {"routes", "pools"} == TABLES
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -174,6 +177,7 @@ def test_the_shaping_of_the_file_is_the_default(tmp_path) -> None:
     (tmp_path / "relay.password").write_text("secret\n")
     assert settings_of(tmp_path, SHIPPED.read_text(encoding="utf-8")).shaping.default == Limits()
     everything = uncommented(SHIPPED.read_text(encoding="utf-8"))
+    (tmp_path / "shaping.toml").write_text("")
     assert settings_of(tmp_path, everything).shaping.default == Limits()
 
 
@@ -210,6 +214,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
     (tmp_path / "submission-users").write_text(entry_line("shop", "secret", cost=16) + "\n")
     (tmp_path / "relay.password").touch(0o600)
     (tmp_path / "relay.password").write_text("secret\n")
+    (tmp_path / "shaping.toml").touch()
     for shown in (text, uncommented(text)):
         checked = check(at(tmp_path, shown))
         assert (checked.returncode, checked.stderr) == (0, "")
@@ -222,7 +227,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
 
 def test_every_number_has_bounds_and_no_bound_is_for_nothing() -> None:
     for name, (kind, ours) in CLASSES.items():
-        if name == "shaping.default" or name.startswith("senders."):
+        if name in ("shaping.default", "sources.out1") or name.startswith("senders."):
             continue
         numbers = {entry.name for entry in fields(kind) if re.search(r"\b(int|float)\b", str(entry.type))}
         assert BOUNDS[name].keys() == numbers - ours, name

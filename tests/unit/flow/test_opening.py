@@ -13,6 +13,7 @@ import pytest
 
 from bench.server import Sink, start_sink
 from engine.flow.opening import ADDRESSES_TRIED, Opening, OpeningSettings, timeouts_of
+from engine.flow.path import ONLY_SOURCE
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused, TlsContexts
 from engine.net.resolver import Credentials, ResolveFailure, Target, TlsMode
@@ -46,7 +47,7 @@ class Stage:
                 settings, resolver=Resolver(found), contexts=TlsContexts.load(), clock=lambda: self.now
             )  # type: ignore[arg-type]
         self.opening._resolver = Resolver(found)  # type: ignore[assignment]
-        path: Any = SimpleNamespace(route=None, limits=limits)
+        path: Any = SimpleNamespace(route=None, source=ONLY_SOURCE, limits=limits)
         result = await self.opening(path)
         if isinstance(result, Connection):
             result.attach(SimpleNamespace(closed=lambda *_: None))  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine.flow.paths import FORGET_AFTER, Paths
+from engine.flow.path import Path
+from engine.flow.paths import FORGET_AFTER
+from engine.flow.ways import Place
 from engine.mail.envelope import Priority
 from engine.net.resolver import ResolveFailure
 from engine.policy.throttle import Rate
@@ -172,11 +174,18 @@ def test_suppression_is_asked_before_the_bounce() -> None:
 
 def test_a_path_takes_what_dns_says_now() -> None:
     async def test(world: World) -> None:
-        path = world.dispatch.path_to("d1.example")
+        ways = world.dispatch.ways
+
+        def path_to(domain: str) -> Path:
+            place = ways.place(domain)
+            assert isinstance(place, Place)
+            return ways.path(place, next(iter(ways.outlets.sources.values())))
+
+        path = path_to("d1.example")
         found = world.routes._found("d1.example")
         world.routes._found = lambda _domain: replace(found, port=26)  # type: ignore[arg-type, method-assign, type-var]
-        assert world.dispatch.path_to("d1.example") is path
-        assert getattr(path, "route").port == 26  # noqa: B009 - Path or a reason
+        assert path_to("d1.example") is path
+        assert path.route.port == 26
 
     flowing(test)
 
@@ -230,7 +239,7 @@ def test_a_path_that_is_refused_is_not_forgotten() -> None:
 
 def test_more_sites_than_paths_may_be() -> None:
     async def test(world: World) -> None:
-        world.dispatch.paths = Paths(10)
+        world.dispatch.paths._most = 10
         addresses = [f"r{n}@d{n % 200}.example" for n in range(400)]
         await world.submit(addresses)
         await asyncio.sleep(0.5)
@@ -246,7 +255,7 @@ def test_more_sites_than_paths_may_be() -> None:
 
 def test_a_site_that_is_away_keeps_its_place_and_the_others_go_through_what_is_left() -> None:
     async def test(world: World) -> None:
-        world.dispatch.paths = Paths(4)
+        world.dispatch.paths._most = 4
         for name in ("d0", "d1"):
             world.site(name).refusal = REFUSED
         await world.submit(["r@d0.example", "r@d1.example"], expires=3600)

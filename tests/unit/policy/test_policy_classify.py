@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
+import engine.policy
 from engine.policy import classify
-from engine.policy.classify import Class, Rule, Rules, normalise, retry_hint
+from engine.policy.classify import SCOPES, Class, Rule, Rules, Scope, normalise, retry_hint
+from engine.policy.rules import compile_rules, read_reply
 from engine.smtp.reply import Reply
 from engine.smtp.session import Phase
 
@@ -134,3 +139,46 @@ def test_a_hint_has_no_limit_of_digits_to_choke_on() -> None:
 def test_the_hint_pattern_repeats_nothing_without_a_bound() -> None:
     # An unbounded repetition over hostile text is how a pattern stops being linear.
     assert not set("*+") & set(classify._TIME.pattern + classify._ASKED.pattern)
+
+
+# -- scope and provider ------------------------------------------------------------------------------------------
+
+SHIPPED_RULES = compile_rules((Path(engine.policy.__file__).parent / "rules.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "phase", "line", "name"),
+    [
+        ("docomo", Phase.RCPT, "550 Unknown user neko@docomo.ne.jp", "docomo-unknown-user"),
+        ("docomo", Phase.DOT, "550 Unknown user neko@docomo.ne.jp", "docomo-filtered"),
+        ("", Phase.DOT, "550 Unknown user neko@docomo.ne.jp", "docomo-filtered"),
+        ("gmail", Phase.RCPT, "550 Unknown user neko@gmail.com", "unknown-user"),
+        ("au", Phase.RCPT, "550 <neko@au.com>: User unknown", "au-unknown-user"),
+        ("au", Phase.DOT, "550 : User unknown", "au-filtered"),
+        (
+            "yahoo-japan",
+            Phase.GREETING,
+            "553 Mail from 192.0.2.1 not allowed - VS98-IP0 deferred",
+            "yahoo-japan-553-deferred",
+        ),
+        ("softbank", Phase.RCPT, "550 Invalid recipient: <neko@softbank.ne.jp>", "softbank-unknown-user"),
+        ("softbank", Phase.MAIL, "553 neko.example does not exist", "softbank-sender-domain"),
+    ],
+)
+def test_a_providers_words_are_its_own(provider: str, phase: Phase, line: str, name: str) -> None:
+    found = SHIPPED_RULES.match(phase, read_reply(line), provider)
+    assert found is not None
+    assert found.name == name
+
+
+def test_every_class_has_a_scope_and_rules_may_say_another() -> None:
+    assert SCOPES.keys() == set(Class)
+    by_name = {rule.name: rule for rule in SHIPPED_RULES.rules}
+    assert by_name["google-very-low-reputation"].scope is Scope.SENDER
+    assert by_name["google-unusual-rate"].scope is Scope.SOURCE
+
+
+def test_providers_of_rules_are_those_of_the_shaping() -> None:
+    shaping = tomllib.loads((Path(engine.policy.__file__).parent / "shaping.toml").read_text("utf-8"))
+    named = {name for rule in SHIPPED_RULES.rules for name in rule.providers}
+    assert named <= shaping["provider"].keys()

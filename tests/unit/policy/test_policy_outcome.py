@@ -11,6 +11,7 @@ from engine.policy.backoff import Ladder
 from engine.policy.classify import Class
 from engine.policy.outcome import DELIVERED, Attempt, Kind, PathWord, Refusal, Ruling, rule, rule_connect
 from engine.policy.rules import compile_rules, read_reply
+from engine.smtp.reply import Reply
 from engine.smtp.session import Phase
 
 RULES = compile_rules((Path(engine.policy.__file__).parent / "rules.toml").read_text("utf-8"))
@@ -351,3 +352,12 @@ def test_one_senders_broken_authentication_does_not_stop_the_path() -> None:
 def test_our_own_refusal_says_nothing_of_the_path() -> None:
     ruling = _rule(Phase.MAIL, "552 5.3.4 local: the message exceeds the SIZE that the server offers")
     assert (ruling.kind, ruling.path, ruling.close_session) == (Kind.BOUNCED, PathWord.NEUTRAL, False)
+
+
+def test_a_refusal_of_one_senders_name_stops_that_sender_there_and_nobody_else() -> None:
+    reply = Reply(421, "4.7.0", "suspicious due to the very low reputation of the sending domain")
+    attempt = Attempt(Phase.DOT, reply, "", 0, 0.0, 1000, "gmail")
+    ruling = rule(attempt, now=0.0, u=0.0, ladder=Ladder(), rules=RULES)
+    assert (ruling.suspend_sender, ruling.pause_seconds, ruling.path) == (3600.0, 0.0, PathWord.NEUTRAL)
+    hard = Attempt(Phase.DOT, Reply(550, "5.7.26", "unauthenticated"), "", 0, 0.0, 1000, "gmail")
+    assert rule(hard, now=0.0, u=0.0, ladder=Ladder(), rules=RULES).suspend_sender == 3600.0

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import tomllib
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
-from engine.policy import shaping
-from engine.policy.shaping import Limits, Shaping, read_limits, read_shaping
+from engine.policy import limits
+from engine.policy.shaping import MARKS, Limits, Shaping, overlay, read_limits, read_shaping
 from engine.policy.throttle import Rate
 
 
@@ -63,6 +65,10 @@ def test_every_key_is_read() -> None:
         "retry_steps": ["5m", 900, "1h"],
         "max_retry_interval": "8h",
         "retry_jitter": 0.5,
+        "provider_connection_limit": 5,
+        "provider_max_message_rate": "20/s",
+        "quiet_hours": "22:00-07:00 Asia/Tokyo",
+        "spread_minute": 5,
     }
     limits = _limits(**table)
     assert list(table) == [field.name for field in fields(Limits)]
@@ -74,7 +80,7 @@ def test_every_key_is_read() -> None:
 def _docstrings() -> dict[str, str]:
     (cls,) = (
         node
-        for node in ast.parse(inspect.getsource(shaping)).body
+        for node in ast.parse(inspect.getsource(limits)).body
         if isinstance(node, ast.ClassDef) and node.name == "Limits"
     )
     found = {}
@@ -118,6 +124,8 @@ def test_each_field_documents_the_default_that_it_has(name: str) -> None:
         ("enable_pipelining", 1, "write true or false"),
         ("enable_tls", "required", "write one of Opportunistic, "),
         ("enable_tls", 1, "write one of Opportunistic, "),
+        ("quiet_hours", 22, 'write "22:00-07:00 Asia/Tokyo"'),
+        ("quiet_hours", "22-7", 'write "22:00-07:00 Asia/Tokyo"'),
     ],
 )
 def test_wrong_values_are_named_with_their_remedy(key: str, value: object, remedy: str) -> None:
@@ -188,10 +196,10 @@ def test_shaping_collects_the_errors_of_all_tables() -> None:
             "default": {"max_ready": 0},
             "site": {"mx.example:25": {"nyaan": 1}, "b": 5, "c": {"retry_interval": "5h"}},
             "domain": [],
-            "provider": {},
+            "providers": {},
         }
     ) == [
-        "shaping.provider: not a table of shaping; write default, site or domain",
+        "shaping.providers: not a table of shaping; write default, provider, site, domain",
         "shaping.default.max_ready: 0: write a whole number from 1 to 1000000",
         "shaping.site.'mx.example:25'.nyaan: unknown key; remove it",
         "shaping.site.b: 5 is not a table; write [shaping.site.b]",
@@ -209,3 +217,128 @@ def test_a_domain_with_a_table_of_its_own_is_known() -> None:
     shaping = Shaping(by_domain={"docomo.ne.jp": {"connection_limit": 2}})
     assert shaping.is_own("docomo.ne.jp")
     assert not shaping.is_own("example.jp")
+
+
+# -- providers, sources, marks -----------------------------------------------------------------------------------
+
+SHIPPED = tomllib.loads((Path(limits.__file__).parent / "shaping.toml").read_text("utf-8"))
+
+
+def _shaping(**tables: object) -> Shaping:
+    read = read_shaping(tables)
+    assert isinstance(read, Shaping), read
+    return read
+
+
+def test_the_general_before_the_special_and_a_sources_word_behind_each() -> None:
+    read = _shaping(
+        default={"connection_limit": 9, "max_ready": 50, "sources": {"new": {"connection_limit": 8}}},
+        provider={"p": {"match": [{"DomainSuffix": "x.jp"}], "connection_limit": 7,
+                        "sources": {"new": {"connection_limit": 6}}, "marks": {"connection_limit": "guess"}}},
+        site={"s": {"connection_limit": 5}},
+    )  # fmt: skip
+    assert read.limits("", "").connection_limit == 9
+    assert read.limits("", "", "", "new").connection_limit == 8
+    assert read.limits("", "", "p").connection_limit == 7
+    assert read.limits("", "", "p", "new").connection_limit == 6
+    assert read.limits("s", "", "p", "new").connection_limit == 5
+    assert read.limits("s", "", "p").max_ready == 50
+    assert read.origins("", "", "p") == {"connection_limit": "provider p (guess)", "max_ready": "default"}
+    assert read.origins("", "", "p", "new")["connection_limit"] == "provider p, source new (guess)"
+    assert read.origins("s", "", "p")["connection_limit"] == "site s"
+
+
+def test_replace_base_forgets_what_is_more_general() -> None:
+    read = _shaping(
+        default={"connection_limit": 9},
+        provider={"p": {"match": [{"DomainSuffix": "x.jp"}], "max_ready": 3}},
+        domain={"x.jp": {"replace_base": True, "idle_timeout": 5}},
+    )
+    found = read.limits("", "x.jp", "p")
+    assert (found.connection_limit, found.max_ready, found.idle_timeout) == (10, 1024, 5)
+    assert read.origins("", "x.jp", "p") == {"idle_timeout": "domain x.jp"}
+
+
+def test_overlay_joins_key_by_key_and_drops_the_mark_of_what_it_changes() -> None:
+    base = {"provider": {"p": {"a": 1, "b": 2, "marks": {"a": "guess", "b": "custom"}, "automation": [1]}}}
+    own = {"provider": {"p": {"a": 3, "automation": [2]}, "q": {}}}
+    assert overlay(base, own) == {
+        "provider": {"p": {"a": 3, "b": 2, "marks": {"b": "custom"}, "automation": [2, 1]}, "q": {}}
+    }
+    assert overlay(base, {"provider": {"p": {"replace_base": True, "a": 4}}}) == {
+        "provider": {"p": {"replace_base": True, "a": 4}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("tables", "error"),
+    [
+        ({"provider": {"p": {}}}, "shaping.provider.p.match: None: write a list such as"),
+        ({"provider": {"p": 1}}, "shaping.provider.p: 1 is not a table"),
+        ({"site": {"s": {"match": []}}}, "shaping.site.s.match: only a provider is matched"),
+        ({"site": {"s": {"replace_base": 1}}}, "shaping.site.s.replace_base: 1: write true or false"),
+        ({"site": {"s": {"sources": {"a": 1}}}}, "shaping.site.s.sources.a: 1 is not a table"),
+        ({"site": {"s": {"sources": 1}}}, "shaping.site.s.sources: 1 is not a table"),
+        ({"site": {"s": {"automation": {}}}}, "shaping.site.s.automation: {} is not a list"),
+        ({"site": {"s": {"automation": [1]}}}, "shaping.site.s.automation[0]: 1 is not a table"),
+        ({"site": {"s": {"marks": {"max_ready": "guess"}}}}, "shaping.site.s.marks.max_ready: guess: write documented"),
+        ({"site": {"s": {"max_ready": 1, "marks": {"max_ready": "?"}}}}, "shaping.site.s.marks.max_ready: '?': write"),
+    ],
+)
+def test_each_table_names_what_is_wrong(tables: dict[str, object], error: str) -> None:
+    found = read_shaping(tables)
+    assert isinstance(found, list)
+    assert found[0].startswith(error), found
+
+
+def test_there_is_a_bound_of_rules() -> None:
+    rule = {"regex": "x", "action": "Suspend", "duration": 60}
+    found = read_shaping({"default": {"automation": [rule] * 1001}})
+    assert found == ["shaping: more than 1000 automation tables; remove some"]
+
+
+# -- what is shipped ----------------------------------------------------------------------------------------------
+
+
+def test_every_shipped_value_has_its_mark() -> None:
+    read = read_shaping(SHIPPED, "")
+    assert isinstance(read, Shaping), read
+    for name, table in SHIPPED["provider"].items():
+        keys = {key for key in table if key not in ("match", "marks", "automation", "sources")}
+        assert table["marks"].keys() == keys, name
+    rules = [
+        rule for table in (SHIPPED["default"], *SHIPPED["provider"].values()) for rule in table.get("automation", [])
+    ]
+    assert rules
+    assert all(rule["mark"] in MARKS for rule in rules)
+
+
+def test_deploy_shows_what_is_shipped() -> None:
+    root = Path(limits.__file__).parents[2]
+    assert (root / "deploy" / "shaping.toml").read_bytes() == (root / "engine" / "policy" / "shaping.toml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts", "provider", "connections"),
+    [
+        ("gmail.com", ("gmail-smtp-in.l.google.com", "alt1.gmail-smtp-in.l.google.com"), "gmail", 5),
+        ("workspace.example", ("aspmx.l.google.com",), "gmail", 5),
+        ("aol.com", ("mx-aol.mail.gm0.yahoodns.net",), "yahoo", 5),
+        ("hotmail.co.jp", ("hotmail-com.olc.protection.outlook.com",), "outlook", 5),
+        ("company.example", ("company.mail.protection.outlook.com",), "", 10),
+        ("icloud.com", ("mx01.mail.icloud.com",), "icloud", 10),
+        ("yahoo.co.jp", ("mx1.mail.yahoo.co.jp",), "yahoo-japan", 2),
+        ("docomo.ne.jp", ("mfsmax.docomo.ne.jp",), "docomo", 2),
+        ("ezweb.ne.jp", ("lsean.ezweb.ne.jp",), "au", 2),
+        ("au.com", ("msmx.au.com",), "au", 2),
+        ("i.softbank.jp", ("mx.i.softbank.jp",), "softbank", 2),
+        ("disney.ne.jp", ("host.example",), "softbank", 2),
+        ("rakumail.jp", ("host.example",), "rakuten", 2),
+        ("notdocomo.ne.jp", ("host.example",), "", 10),
+    ],
+)
+def test_the_large_receivers_are_known(domain: str, hosts: tuple[str, ...], provider: str, connections: int) -> None:
+    read = read_shaping(SHIPPED, "")
+    assert isinstance(read, Shaping)
+    assert read.providers.of(domain, hosts) == provider
+    assert read.limits("site", domain, provider).connection_limit == connections

@@ -1,0 +1,112 @@
+"""Whose mailboxes these are: a domain and its mail exchangers -> the provider's name.
+
+Receivers limit by their own servers, not by the domain behind the @ (one of them says so in as many words), so an
+exchanger's suffix is the usual match; every exchanger must fit, or a domain that names one of a provider's hosts among
+its own would be taken for it. Also what all sites of one provider share. KumoMTA's words: MXSuffix, DomainSuffix,
+HostName.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.policy.throttle import Rate, Throttle
+
+KINDS: Final = ("MXSuffix", "DomainSuffix", "HostName")
+MOST_KNOWN: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    kind: str
+    text: str
+    """In lower case. A suffix that begins with a dot fits below the name only."""
+
+    def fits(self, domain: str, hosts: Sequence[str]) -> bool:
+        if self.kind == "DomainSuffix":
+            return ends(domain, self.text)
+        if self.kind == "HostName":
+            return bool(hosts) and all(host == self.text for host in hosts)
+        return bool(hosts) and all(ends(host, self.text) for host in hosts)
+
+
+def ends(name: str, suffix: str) -> bool:
+    """At a label's border: "docomo.ne.jp" ends itself and "mail.docomo.ne.jp", not "notdocomo.ne.jp"."""
+    if suffix.startswith("."):
+        return name.endswith(suffix)
+    return name == suffix or name.endswith("." + suffix)
+
+
+def read_matches(value: object) -> tuple[Match, ...]:
+    """`[{MXSuffix = ".google.com"}, ...]`. Raises ValueError, whose text is the remedy."""
+    remedy = 'write a list such as [{MXSuffix = ".google.com"}, {DomainSuffix = "docomo.ne.jp"}]'
+    if not isinstance(value, list) or not 0 < len(value) <= 256:
+        raise ValueError(remedy)
+    return tuple(_read_match(entry, remedy) for entry in value)
+
+
+def _read_match(entry: object, remedy: str) -> Match:
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        raise ValueError(remedy)
+    ((kind, text),) = entry.items()
+    is_name = isinstance(text, str) and 3 <= len(text) <= 253 and text.isascii() and " " not in text
+    if kind not in KINDS or not is_name or ".." in text:
+        raise ValueError(f"{ascii(entry)[:60]}: {remedy}; known are {', '.join(KINDS)}")
+    return Match(kind, text.lower().rstrip("."))
+
+
+class Providers:
+    """The first provider that fits has the domain, in the order of the tables."""
+
+    __slots__ = ("_known", "_matches")
+
+    def __init__(self, matches: Mapping[str, Iterable[Match]]) -> None:
+        self._matches: Final = tuple((name, tuple(those)) for name, those in matches.items())
+        self._known: Final[dict[tuple[str, tuple[str, ...]], str]] = {}
+
+    def of(self, domain: str, hosts: tuple[str, ...]) -> str:
+        """Empty: nobody's that we know. `hosts` in lower case, without the final dot. Cost: a dictionary's, mostly."""
+        known = self._known.get((domain, hosts))
+        if known is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()  # domains are strangers' names: bounded, and cheap to find again
+            known = self._known[domain, hosts] = self._find(domain, hosts)
+        return known
+
+    def _find(self, domain: str, hosts: tuple[str, ...]) -> str:
+        for name, matches in self._matches:
+            if any(match.fits(domain, hosts) for match in matches):
+                return name
+        return ""
+
+
+class Share:
+    """What the paths of one source to one provider have in common: places for connections, and a rate."""
+
+    __slots__ = ("_waiting", "limit", "open", "throttle")
+
+    def __init__(self, connection_limit: int, rate: Rate | None) -> None:
+        """`connection_limit` 0: any number."""
+        self.limit: Final = connection_limit
+        self.throttle: Final = Throttle(rate) if rate else None
+        self.open = 0
+        self._waiting: Final[deque[Callable[[], None]]] = deque()
+
+    def take(self) -> bool:
+        if self.limit and self.open >= self.limit:
+            return False
+        self.open += 1
+        return True
+
+    def give(self) -> None:
+        """Whoever waits for a place looks again, one for each that is given."""
+        self.open -= 1
+        if self._waiting:
+            self._waiting.popleft()()
+
+    def call_again(self, look: Callable[[], None]) -> None:
+        if look not in self._waiting:
+            self._waiting.append(look)
