@@ -171,7 +171,9 @@ class Engine:
             # Closed after everything else but the disks: a refusal is taken until the last moment.
             await self.web.start()
             self._closers.append(self.web.close)
-        self.way_back = way_back(self.settings, self.suppression, self.settle, self.clock, self.node)
+        self.way_back = way_back(
+            self.settings, self.suppression, self.settle, self.clock, self.node, self.dispatch.effect.acknowledged
+        )
         if self.way_back:
             await self.way_back.start()
             self._closers.append(self.way_back.close_at_once)
@@ -245,6 +247,7 @@ class Engine:
         self.retention = make_retention(settings, self.suppression, self.sent, self.spool, self.clock)
         self._closers.append(self.retention.close)
         self.records = make_records(settings, self.suppression, self.accept, ring, reads, self.clock)
+        self.records.on_opt_out = self.dispatch.effect.acknowledged
         self.accept.carry = self.records.carry
         others: dict[type[wire.Request], Answer] = {
             wire.Backup: make_backups(settings, self.spool, self.node, self.clock).answer,

@@ -13,12 +13,17 @@ from suppression import Suppression
 
 
 def way_back(
-    settings: Settings, suppression: Suppression, settle: Settle, clock: Callable[[], float], node: str
+    settings: Settings,
+    suppression: Suppression,
+    settle: Settle,
+    clock: Callable[[], float],
+    node: str,
+    refused: Callable[[str, float], None],
 ) -> WayBack | None:
-    """Raises SecretError, SubmissionUnusable."""
+    """Raises SecretError, SubmissionUnusable. `refused`: told of each refusal when it is in force."""
     if settings.return_path is None:
         return None
     state = settings.engine.state
     verp_secret = secret_at(state / "verp.secret")
     directory = open_return_path(settings.return_path, settings.senders, settings.engine.ehlo_name, verp_secret)
-    return WayBack.open(directory, suppression, settle, open_ring(state).read, clock=clock, node=node)
+    return WayBack.open(directory, suppression, settle, open_ring(state).read, clock=clock, node=node, refused=refused)

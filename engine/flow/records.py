@@ -63,6 +63,8 @@ class Records:
         self._desk = desk
         self._keys = {number: confirm_key(key) for number, key in desk.token_keys.items()}
         self._newest = self._keys[max(self._keys)]
+        self.on_opt_out: Callable[[str, float], None] = lambda _address, _now: None
+        """Told address and time when a refusal of a list is in force."""
 
     def answers(self) -> dict[type[wire.Request], Answer]:
         return {
@@ -185,6 +187,8 @@ class Records:
             except EventError as error:
                 refused.append((index, "bad_record", str(error)))
         epoch = await _apply(desk.suppression, events)
+        for event in events:
+            self.on_opt_out(event.address, desk.clock())
         if hashed:
             epoch = await _perform(desk.suppression, RecordHashed(hashed, now))
         if hashed and request.match:

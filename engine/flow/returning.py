@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -13,7 +13,7 @@ from engine.flow.settle import Settle
 from engine.policy.classify import Rules
 from engine.policy.rules import compile_rules
 from engine.returns import Reader
-from suppression import Suppression
+from suppression import Complaint, Event, OptOut, Suppression
 
 
 def load_reader() -> Reader:
@@ -44,14 +44,23 @@ class WayBack:
         *,
         clock: Callable[[], float],
         node: str,
+        refused: Callable[[str, float], None] = lambda _address, _now: None,
     ) -> WayBack:
-        """The listener is not started."""
+        """The listener is not started. `refused`: told address and time when a refusal that came back is in force."""
+
+        async def apply(events: Sequence[Event]) -> int:
+            epoch = await suppression.apply(events)
+            for event in events:
+                if isinstance(event, OptOut | Complaint):
+                    refused(event.address, clock())
+            return epoch
+
         returns = Returns(
             load_reader(),
             Witness(read_token, directory.verp, suppression.identify),
             note=settle.note,
             drain=settle.drain,
-            apply=suppression.apply,
+            apply=apply,
             clock=clock,
             node=node,
         )
