@@ -156,7 +156,8 @@ class Engine:
         await self.signer.start()
         self._closers.append(self.signer.close)
         self.signer.failed.add_done_callback(self._failed)
-        self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder)
+        ledger = SuppressionLedger(self.suppression, self.clock)
+        self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder, ledger.hard_bounced)
         self.journal = Journal(settings.journal)
         self._closers.append(self.journal.close)
         for state in await self.spool.lanes():

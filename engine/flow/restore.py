@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.flow.backup import LEDGER, BackupRefused, Manifest, read_manifest, sync_file
-from engine.flow.settle import RECORD_TYPES
+from engine.flow.recovery import ENDED
 from engine.journal import Record, read_records, segments
 from engine.spool.database import SpoolSettings
 from engine.spool.port import Settled
@@ -25,7 +25,6 @@ from suppression.day import day_of
 from suppression.secret import sync_folder
 from suppression.sent import presume
 
-_ENDED = {name: outcome for outcome, name in RECORD_TYPES.items()}
 OVERLAP = 3600.0
 """Seconds before the backup from which on the journal is read: it is written before the spool."""
 GROUP = 5000
@@ -153,14 +152,14 @@ def _ends(journal: Path, since: float) -> Iterator[Record]:
         if segment.stat().st_mtime < since:
             continue
         for record in read_records(segment):
-            if record.type in _ENDED and record.timestamp >= since:
+            if record.type in ENDED and record.timestamp >= since:
                 yield record
 
 
 async def _settle(spool: SqliteSpool, group: dict[int, Record], restored: Restored) -> None:
     known = await spool.those(list(group))
     if known:
-        await spool.settle([Settled(recipient, _ENDED[group[recipient.id].type]) for recipient in known])
+        await spool.settle([Settled(recipient, ENDED[group[recipient.id].type]) for recipient in known])
         restored.settled += len(known)
     here = {recipient.id for recipient in known}
     for number, record in group.items():

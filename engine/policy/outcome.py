@@ -107,7 +107,7 @@ DELIVERED: Final = Ruling(Kind.DELIVERED, path=PathWord.SUCCESS)
 """The ruling of every delivery: one object."""
 
 _UNKNOWN_USER: Final = "UNKNOWN_USER"
-_SUPPRESSED: Final = frozenset({Class.UNKNOWN_USER, Class.INACTIVE_USER, Class.OWNER_CHANGED})
+SUPPRESSED: Final = frozenset({Class.UNKNOWN_USER, Class.INACTIVE_USER, Class.OWNER_CHANGED})
 
 _PAUSES: Final = {Class.RATE: 600.0, Class.CONNECTIONS: 60.0, Class.REPUTATION: 3600.0, Class.BLOCK: 7200.0}
 """Classes that stop the path, and for how long when the rule does not say: they are about us, not about a message."""
@@ -249,7 +249,7 @@ def _bounced(phase: Phase, found: Rule | None) -> Ruling:
         pause_seconds=pause,
         suspend_sender=sender,
         # Before RCPT the receiver has not even heard the address.
-        suppress=_UNKNOWN_USER if bounce_class in _SUPPRESSED and phase in _REACHED else "",
+        suppress=_UNKNOWN_USER if bounce_class in SUPPRESSED and phase in _REACHED else "",
         rule=_name(found),
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.flow.recovery import SEGMENTS_READ, recover
 from engine.flow.report import record_of
-from engine.journal import Journal, JournalSettings, segments
+from engine.journal import Journal, JournalSettings, Record, Response, segments
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.spool.port import Deferred, Outcome, Settled
 
@@ -25,6 +25,11 @@ class Spool:
     def __init__(self, *doubtful: int) -> None:
         self._doubtful = [recipient(number) for number in doubtful]
         self.settled: dict[int, Outcome] = {}
+        self.gone: list[tuple[str, str]] = []
+
+    async def hard_bounced(self, bounced: Sequence[tuple[Recipient, str]]) -> None:
+        assert not self.settled, "the ledger hears it before the spool forgets the recipient"
+        self.gone += [(recipient.address, reason) for recipient, reason in bounced]
 
     async def doubtful(self) -> list[Recipient]:
         return self._doubtful
@@ -48,7 +53,7 @@ def journal(folder: Path, *runs: dict[int, str]) -> None:
 
 
 def recovered(spool: Spool, folder: Path) -> int:
-    return asyncio.run(recover(spool, folder))  # type: ignore[arg-type]
+    return asyncio.run(recover(spool, folder, spool.hard_bounced))  # type: ignore[arg-type]
 
 
 def test_what_the_journal_proves_is_not_sent_again(tmp_path: Path) -> None:
@@ -84,6 +89,26 @@ def test_a_torn_end_proves_what_stands_before_it(tmp_path: Path) -> None:
     spool = Spool(1, 2)
     assert recovered(spool, tmp_path) == 1
     assert spool.settled == {1: Outcome.DELIVERED}
+
+
+def bounce(number: int, bounce_class: str, command: str) -> Record:
+    reply = Response(550, None, "no such user", command)
+    return record_of("Bounce", recipient(number), 1.0, "n0", response=reply, bounce_class=bounce_class)
+
+
+def test_the_ledger_hears_of_mailboxes_that_are_gone_though_the_crash_came_between(tmp_path: Path) -> None:
+    async def write() -> None:
+        made = Journal(JournalSettings(tmp_path))
+        await made.append(
+            [bounce(1, "unknown_user", "RCPT TO"), bounce(2, "unknown_user", "MAIL FROM"), bounce(3, "policy", ".")]
+        )
+        await made.close()
+
+    asyncio.run(write())
+    spool = Spool(1, 2, 3)
+    assert recovered(spool, tmp_path) == 0
+    assert spool.gone == [("r1@d.example", "unknown_user")]
+    assert set(spool.settled.values()) == {Outcome.BOUNCED}
 
 
 def test_others_of_the_journal_are_passed_over(tmp_path: Path) -> None:
