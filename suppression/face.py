@@ -24,7 +24,7 @@ from suppression.decision import Decision
 from suppression.events import Event, EventError, check
 from suppression.history import History
 from suppression.ledger import Ledger, Written
-from suppression.opening import fold_again, open_index, open_keyring, save_index
+from suppression.opening import check_clock, fold_again, open_index, open_keyring, save_index
 from suppression.order import OrderEvent, check_order, row_of
 from suppression.orders import OrderAct, read_orders
 from suppression.policy import Finding
@@ -86,6 +86,7 @@ class Suppression:
         self._snapshot = settings.folder / "index.snapshot"
         self._ledger = Ledger(settings.folder, self._installed)
         try:
+            check_clock(self._ledger, clock())
             self._keyring: Keyring = open_keyring(settings.secret_file, self._ledger)
             self._index, self._saved = open_index(self._snapshot, self._ledger, self._keyring)
             orders = read_orders(self._ledger.database)

@@ -132,6 +132,10 @@ class Ledger:
     def last_event(self) -> int:
         return int(self._value("SELECT coalesce(max(id), 0) FROM event"))
 
+    def last_recorded(self) -> int:
+        """Microseconds UTC of the last event; 0 when there is none."""
+        return int(self._value("SELECT coalesce((SELECT recorded FROM event ORDER BY id DESC LIMIT 1), 0)"))
+
     def facts(self, wide: int) -> list[Fact]:
         """All that is recorded under one wide key. Only for the writer thread, and before start."""
         rows = self._database.execute(f"SELECT {_FACT} FROM event WHERE wide = ?", (_signed(wide),))  # noqa: S608 - constants

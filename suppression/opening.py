@@ -21,7 +21,19 @@ from suppression.standing import fold
 
 _log = logging.getLogger(__name__)
 
+CLOCK_TOLERANCE: Final = 300.0
+"""Seconds; the same that an event may lie in the future."""
 _WORTH_SAVING: Final = 100_000
+
+
+def check_clock(ledger: Ledger, now: float) -> None:
+    """A clock that went back would date a new refusal before an old consent, and lose it. Raises LedgerRefused."""
+    behind = ledger.last_recorded() / 1e6 - now
+    if behind > CLOCK_TOLERANCE:
+        raise LedgerRefused(
+            f"the clock is {behind:,.0f} seconds behind the last event of the ledger: nothing may be sent or recorded "
+            "with such times; set the clock"
+        )
 
 
 def open_keyring(path: Path, ledger: Ledger) -> Keyring:

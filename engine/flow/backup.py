@@ -123,13 +123,13 @@ class Backups:
         (partial / LEDGER).mkdir(mode=0o700)
         for source in ledger_files(self._ledger):
             copy_database(source, partial / LEDGER / source.name)
-        for secret in sorted(self._state.glob("*.secret")):
-            copy = partial / secret.name
+        for small in (*sorted(self._state.glob("*.secret")), *sorted(self._state.glob("*.json"))):
+            copy = partial / small.name
             copy.touch(mode=0o600)
-            copy.write_bytes(secret.read_bytes())
+            copy.write_bytes(small.read_bytes())
         names = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
         for name in names:
-            wrong = "" if name.endswith(".secret") else damage(partial / name)
+            wrong = damage(partial / name) if name.endswith((".db", ".sqlite")) else ""
             if wrong:
                 raise BackupRefused(f"the copy of {name} is damaged ({wrong}): check the disk of {self._folder}")
         manifest = Manifest(

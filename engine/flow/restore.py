@@ -71,6 +71,8 @@ async def restore(
         presume(staged, day_of(time.time()))
         swaps.append((staged, state / LEDGER))
     _put_secrets(folder, state, manifest)
+    if only != "ledger":
+        _put_orders(folder, state, manifest, stamp)
     for staged, place in swaps:
         if place.exists():
             aside = place.with_name(f"{place.name}.replaced-{stamp}")
@@ -107,6 +109,17 @@ def _check_secrets(folder: Path, state: Path, manifest: Manifest) -> None:
 def _put_secrets(folder: Path, state: Path, manifest: Manifest) -> None:
     for name in _secrets(manifest):
         if not (state / name).exists():
+            (state / name).touch(mode=0o600)
+            (state / name).write_bytes((folder / name).read_bytes())
+            sync_file(state / name)
+
+
+def _put_orders(folder: Path, state: Path, manifest: Manifest, stamp: str) -> None:
+    """What operators and automation had ordered about the mail in the spool belongs to it."""
+    for name in manifest.files:
+        if name.endswith(".json"):
+            if (state / name).exists():
+                (state / name).rename(state / f"{name}.replaced-{stamp}")
             (state / name).touch(mode=0o600)
             (state / name).write_bytes((folder / name).read_bytes())
             sync_file(state / name)

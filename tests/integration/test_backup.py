@@ -37,6 +37,7 @@ def test_a_backup_under_load_brings_back_who_was_still_waiting_and_mails_nobody_
         with running.client() as client:
             client.submit(addresses, terms())
             client.suppress("refused@example.jp")
+            client.call("steer", {"verb": "suspend", "domain": "held.example", "reason": "until monday"})
             running.until(lambda: running.status()["delivered"] > 300, "under load")
             folder = backup(running, "monday")
             client.submit(["late@example.jp"], terms("later"))
@@ -47,6 +48,7 @@ def test_a_backup_under_load_brings_back_who_was_still_waiting_and_mails_nobody_
         assert done.returncode == 0, done.stderr
         assert "restored spool, suppression" in done.stdout
         running.start()
+        assert "until monday" in running.page("status")
         running.settled()
         arrived = received(receiver)
         with running.client() as client:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from suppression import Consent, HardBounce, LedgerRefused, OptOut, Scope, SecretError, opening
+from suppression import Consent, HardBounce, LedgerRefused, OptOut, Scope, SecretError, Suppression, opening
 
 ADDRESSES = tuple(f"u{number}@x.jp" for number in range(40))
 
@@ -118,3 +118,15 @@ def test_a_start_that_was_cut_after_the_secret_goes_on(opened, settings) -> None
     shutil.rmtree(settings.folder)
     assert opened().epoch == 0
     assert settings.secret_file.read_bytes() == secret
+
+
+NOW = 1_800_000_000.0
+
+
+def test_a_clock_that_went_back_is_refused_and_a_small_step_is_not(opened, settings) -> None:
+    first = opened()
+    first.apply_now([OptOut("a@example.jp", NOW, "web", Scope.GLOBAL)])
+    first.close()
+    with pytest.raises(LedgerRefused, match="301 seconds behind the last event"):
+        Suppression.open(settings, clock=lambda: NOW - 301)
+    Suppression.open(settings, clock=lambda: NOW - 299).close()
