@@ -26,7 +26,7 @@ class Floor:
 
 def floors(pure: tuple[str, ...] = PURE) -> list[Floor]:
     """A pure package is a floor with its folder of tests; the pure modules of a package that is not pure are one."""
-    packages = [name for name in pure if (ROOT / path(name)).is_dir()]
+    packages = [name for name in pure if (ROOT / path(name) / "__init__.py").is_file()]
     found = [Floor(path(name), (f"{path(name)}/*",), (mirror(name),)) for name in packages]
     modules = [name for name in pure if name not in packages]
     for package in dict.fromkeys(name.rpartition(".")[0] for name in modules):

@@ -263,8 +263,6 @@ def _name(found: Rule | None) -> str:
 
 
 def _site_class(refusal: Refusal, found: Rule | None) -> Class:
-    if refusal.final:
-        return Class.UNKNOWN_HOST
     if refusal.tls_failed:
         return Class.TLS
     return Class.NETWORK if refusal.reply is None else _class(found)
