@@ -21,7 +21,7 @@ from tests.interop.rig import Keys
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """For localhost and mx.peer.example, of an authority that SSL_CERT_FILE names."""
+    """For localhost, of an authority that SSL_CERT_FILE names."""
 
     authority: Path
     certificate: Path
@@ -68,7 +68,7 @@ def certificates(place: Path) -> Certificates:
     authority = trustme.CA()
     made = Certificates(*(folder / f"{name}.pem" for name in ("authority", "certificate", "key", "chain", "wrong")))
     authority.cert_pem.write_to_path(str(made.authority))
-    issued = authority.issue_cert("localhost", "mx.peer.example", "127.0.0.1")
+    issued = authority.issue_cert("localhost")
     made.chain.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
     made.wrong.write_bytes(authority.issue_cert("elsewhere.example").private_key_and_cert_chain_pem.bytes())
     made.certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))

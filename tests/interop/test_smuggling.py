@@ -112,8 +112,7 @@ class Offered:
             recipient = f"{name}@peer.example"
             try:
                 answer = client.submit([(recipient, fields or {})], terms(message, "smuggling"))
-            except EngineError as error:
-                assert error.text
+            except EngineError:
                 self.refused.append(name)
                 return
             assert answer.accepted + len(answer.refused) == 1
