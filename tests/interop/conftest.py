@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+from bench.processes import free_port
 from tests.interop.peers.names import Names, names
 from tests.interop.peers.readers import Rspamd, rspamd
 from tests.interop.rig import Keys
+from tests.interop.zones import ZONES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,16 @@ def keys() -> Keys:
 
 
 @pytest.fixture(scope="session")
+def mx_port() -> int:
+    """Stands for port 25 at every receiver that is found by MX."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
 def dns(place: Path, keys: Keys) -> Iterator[Names]:
-    with names(place / "dns", {"example": keys.zone()}) as running:
+    records = dict(ZONES)
+    records["example"] = [*ZONES["example"], *keys.zone()]
+    with names(place / "dns", records) as running:
         yield running
 
 

@@ -3,7 +3,7 @@
 # beside them, only unpacked for peers/apart.sh, the mail servers that apt would not install next to Postfix.
 # Nothing is started: policy-rc.d says no while packages are installed. The argument is the folder of the unpacked ones.
 set -eu
-packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 openssl"
+packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
 apart="exim4-base exim4-daemon-light libidn12 opensmtpd"
 folder=$1
 policy=/usr/sbin/policy-rc.d

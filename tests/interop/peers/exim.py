@@ -78,5 +78,5 @@ def exim(folder: Path, resolver: str, chain: Path | None = None) -> Iterator[Pee
     command = apart(
         folder, PACKAGES, ["/usr/sbin/exim4", "-bdf", "-q1h", "-oX", f"127.0.0.1.{port}", "-oP", f"{folder}/pid"]
     )
-    with mail_server("exim", command, folder, port) as child:
+    with mail_server("exim", command, folder, ("127.0.0.1", port)) as child:
         yield Peer("exim", port, folder, child, folder / "mail", b"Envelope-to")

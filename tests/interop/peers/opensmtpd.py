@@ -44,5 +44,5 @@ def opensmtpd(folder: Path, resolver: str, certificates: tuple[Path, Path] | Non
         f"chown -R keeper {folder}/mail && chmod 644 {folder}/smtpd.conf\n"
     )
     command = apart(folder, PACKAGES, ["/usr/sbin/smtpd", "-d", "-f", str(folder / "smtpd.conf")])
-    with mail_server("opensmtpd", command, folder, port) as child:
+    with mail_server("opensmtpd", command, folder, ("127.0.0.1", port)) as child:
         yield Peer("opensmtpd", port, folder, child, folder / "mail")

@@ -96,10 +96,10 @@ def server(name: str, command: Sequence[str], folder: Path, address: tuple[str, 
 
 
 @contextlib.contextmanager
-def mail_server(name: str, command: Sequence[str], folder: Path, port: int) -> Iterator[Child]:
+def mail_server(name: str, command: Sequence[str], folder: Path, address: tuple[str, int]) -> Iterator[Child]:
     """Waits for its greeting: Postfix listens before it can speak."""
-    with server(name, command, folder, ("127.0.0.1", port)) as child:
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+    with server(name, command, folder, address) as child:
+        with socket.create_connection(address, PATIENCE) as connection:
             try:
                 greeting = connection.recv(1000)
             except TimeoutError:

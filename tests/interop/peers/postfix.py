@@ -61,7 +61,7 @@ smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
 """
 SERVICES = """
-127.0.0.1:{port} inet n - n - - smtpd
+{address}:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -73,6 +73,7 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
@@ -82,17 +83,29 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 @contextlib.contextmanager
-def postfix(folder: Path, *, pedantic: bool = False, chain: Path | None = None, more: str = "") -> Iterator[Peer]:
-    """`chain`: PEM of private key and certificates; without it no STARTTLS."""
-    port = free_port()
+def postfix(
+    folder: Path,
+    *,
+    pedantic: bool = False,
+    chain: Path | None = None,
+    address: tuple[str, int] | None = None,
+    more: str = "",
+) -> Iterator[Peer]:
+    """`chain`: PEM of private key and certificates; without it no STARTTLS. `address`: default a free port."""
+    host, port = address or ("127.0.0.1", free_port())
     shared(folder, "conf", "data", "log", "mail", "queue")
     (folder / "queue").chmod(0o755)
     (folder / "conf").chmod(0o755)
     shutil.chown(folder / "data", "postfix", "postfix")
     (folder / "data").chmod(0o700)
-    main = MAIN + (PEDANTIC if pedantic else "") + (TLS if chain else "") + more
-    (folder / "conf" / "main.cf").write_text(main.format(folder=folder, chain=chain))
-    (folder / "conf" / "master.cf").write_text(SERVICES.format(port=port))
-    subprocess.run(["postfix", "-c", str(folder / "conf"), "check"], check=True, timeout=60)
-    with mail_server("postfix", [MASTER, "-c", str(folder / "conf"), "-d"], folder, port) as child:
+    parts = (MAIN, PEDANTIC if pedantic else "", TLS if chain else "")
+    main = _settings("".join(parts).format(folder=folder, chain=chain)) | _settings(more)
+    (folder / "conf" / "main.cf").write_text("".join(f"{name} ={value}\n" for name, value in main.items()))
+    (folder / "conf" / "master.cf").write_text(SERVICES.format(address=host, port=port))
+    subprocess.run(["postfix", "-c", str(folder / "conf"), "check"], check=True, timeout=60, capture_output=True)
+    with mail_server("postfix", [MASTER, "-c", str(folder / "conf"), "-d"], folder, (host, port)) as child:
         yield Peer("postfix", port, folder, child, folder / "mail")
+
+
+def _settings(text: str) -> dict[str, str]:
+    return {line.partition(" =")[0]: line.partition(" =")[2] for line in text.splitlines() if line}
