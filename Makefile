@@ -1,6 +1,7 @@
 # make demo  - the main job on this machine, from nothing: install, keys, receiver, engine, 20,000 recipients
 # make test  - everything that needs only PyPI packages
 # make browser - the opt-out page in a real Chromium (apt install chromium fonts-noto-cjk)
+# make interop - against Postfix, Exim, OpenSMTPD, unbound, Knot, rspamd and others (installs Debian packages, as root)
 # make lint  - ruff and mypy
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test browser lint coverage lock clean
+.PHONY: demo test browser interop lint coverage lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
@@ -20,6 +21,11 @@ browser: $(VENV)/browser.stamp
 	@command -v "$${CHROMIUM:-chromium}" > /dev/null || \
 		{ echo "No Chromium found. On Debian: apt install chromium fonts-noto-cjk; elsewhere set CHROMIUM=/path/to/it"; exit 1; }
 	$(BIN)/python -m pytest -q tests/browser
+
+# Needs root also afterwards: foreign servers take ports below 1024, mount and change their user.
+interop: $(VENV)/dev.stamp
+	sh tests/interop/install.sh .interop
+	$(BIN)/python -m pytest -q tests/interop
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -85,7 +85,7 @@ key = "dkim.pem"
 
 def impatient(port: int, seconds: float = 1.0) -> str:
     """The table of a site whose stalls are to be noticed soon."""
-    names = ("banner", "ehlo", "mail_from", "rcpt_to", "data", "data_dot")
+    names = ("banner", "ehlo", "mail_from", "rcpt_to", "data", "data_dot", "rset")
     return "\n".join([f'[shaping.site."127.0.0.1:{port}"]', *(f"{name}_timeout = {seconds}" for name in names)])
 
 
@@ -167,8 +167,15 @@ class Running:
 
     def settled(self, seconds: float = PATIENCE) -> dict[str, Any]:
         """Waits until nobody is open any more; the last status."""
-        self.until(lambda: not any(self.status()[place] for place in PLACES), "settled", seconds)
-        return self.status()
+        found: dict[str, Any] = {}
+
+        def nobody_is_open() -> bool:
+            # All places from one look: between two of them a recipient goes from one place to another.
+            found.update(self.status())
+            return not any(found[place] for place in PLACES)
+
+        self.until(nobody_is_open, "settled", seconds)
+        return found
 
     def journal(self) -> list[Record]:
         """What is on disk of it; the records of recipients."""

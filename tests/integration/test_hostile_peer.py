@@ -7,15 +7,23 @@ memory stays what it was.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from bench.configuration import REPOSITORY
 from bench.processes import resident
+from engine.journal import segments
 from tests.integration.running import Hostile, Running, drip, engine, impatient, read_until, received, sink, terms
 
 RECIPIENTS = 3
+LARGE = b"From: news@shop.example\r\nSubject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 80_000
 
 
 def endless_reply(server: Hostile, connection: socket.socket) -> None:
@@ -78,6 +86,22 @@ def another_command_in_the_text(_server: Hostile, connection: socket.socket) -> 
     read_until(connection, b"no such thing")
 
 
+def never_reads(server: Hostile, connection: socket.socket) -> None:
+    """Asks for a message that fills all buffers on the way, and lets it stand there."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    read_until(connection, b"DATA\r\n")
+    connection.sendall(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    server.ending.wait()
+
+
+def labels(_server: Hostile, connection: socket.socket) -> None:
+    """Another text in each reply: none may become a label of the metrics or stay in memory."""
+    while True:
+        read_until(connection, b"DATA\r\n")
+        text = os.urandom(300).hex().encode()
+        connection.sendall(b"250 ok\r\n450 4.2.0 label-" + text + b"\r\n503 no\r\n")
+
+
 def reset(_server: Hostile, connection: socket.socket) -> None:
     read_until(connection, b"\r\n")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -85,7 +109,7 @@ def reset(_server: Hostile, connection: socket.socket) -> None:
 
 SPEECHES = (
     endless_reply, endless_line, dripping, stray_replies, acceptance_before_the_message, garbage, wrong_class,
-    goodbye_for_the_dot, another_command_in_the_text, reset,
+    goodbye_for_the_dot, another_command_in_the_text, labels, reset,
 )  # fmt: skip
 GREETINGS = {
     "endless": b"220-hello\r\n" * 4000,
@@ -93,6 +117,14 @@ GREETINGS = {
     "silence": b"",
     "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "refusal": b"554 5.7.1 no\r\n",
+    "half": b"220-hello\r\n",
+    "nul": b"220 \0\x1b[2J\x07hello\r\n",
+}
+EHLOS = {
+    "many": b"250-mx\r\n" + b"".join(b"250-KEYWORD%d\r\n" % n for n in range(120)) + b"250 SIZE 9999999\r\n",
+    "long": b"250-mx\r\n250 " + b"X" * 100_000 + b"\r\n",
+    "endless": b"250-mx\r\n" + b"250-PIPELINING\r\n" * 20_000,
+    "parameters": b"250-mx\r\n250 SIZE " + b"9" * 4000 + b"\r\n",
 }
 
 
@@ -109,11 +141,32 @@ def is_well(running: Running, memory: int) -> None:
     assert resident(running.child.pid) < memory + (40 << 20)
 
 
+def is_harmless(text: str) -> bool:
+    """What a terminal would obey is not in it."""
+    return bool(text) and not set(text) & {chr(code) for code in (*range(9), *range(11, 32), 127, *range(128, 160))}
+
+
+def said_status(running: Running) -> str:
+    command = [sys.executable, "-m", "engine", "status", "--socket", running.socket]
+    return subprocess.run(command, check=True, capture_output=True, timeout=30, cwd=REPOSITORY).stdout.decode()
+
+
+def journal_text(running: Running) -> str:
+    found = b""
+    for segment in segments(running.folder / "state" / "journal"):
+        with segment.open("rb") as file:
+            found += zstandard.ZstdDecompressor().stream_reader(file).read()
+    return found.decode()
+
+
 def test_hostile_receivers_crash_nothing_and_deliver_nothing(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(sink(tmp_path))
         servers = {speech.__name__.replace("_", "-"): Hostile(speech) for speech in SPEECHES}
         servers |= {f"greets-{name}": Hostile(nobody, greeting) for name, greeting in GREETINGS.items()}
+        for name, offered in EHLOS.items():
+            servers[f"offers-{name}"] = Hostile(nobody)
+            servers[f"offers-{name}"].ehlo = offered
         for server in servers.values():
             stack.enter_context(server)
         routes = {f"{name}.example": f"127.0.0.1:{server.port}" for name, server in servers.items()}
@@ -134,7 +187,10 @@ def test_hostile_receivers_crash_nothing_and_deliver_nothing(tmp_path: Path) -> 
         status = running.settled(20)
         assert status["cancelled"] == RECIPIENTS * len(servers)
         assert sum(received(receiver).values()) == 200
+        assert "label-" not in running.page("metrics")
+        assert is_harmless("".join(running.page(name) for name in ("metrics", "status")) + said_status(running))
         assert running.stop() == 0
+        assert is_harmless(journal_text(running))
         doubtful = {record.recipient.partition("@")[2] for record in running.journal() if record.in_doubt}
         assert doubtful == {"wrong-class.example", "goodbye-for-the-dot.example"}, "there the message had left"
 
@@ -166,3 +222,18 @@ def test_a_receiver_that_hangs_up_after_each_message_gets_them_all_once(tmp_path
         status = running.settled(40)
         assert status["delivered"] == 12
         assert len(got) <= 12 + status["in_doubt"]
+
+
+def test_a_receiver_that_lets_a_large_message_stand_costs_nothing_but_its_time(tmp_path: Path) -> None:
+    with Hostile(never_reads) as server, engine(
+        tmp_path, {"*": f"127.0.0.1:{server.port}"}, more=impatient(server.port), stop=1
+    ) as running, running.client() as client:  # fmt: skip
+        assert running.child is not None
+        client.submit([f"r{n}@d.example" for n in range(4)], replace(terms(), message={"raw": LARGE}))
+        running.until(lambda: server.connections >= 4, "all tried")
+        memory = resident(running.child.pid)
+        running.until(lambda: server.connections >= 8, "all tried twice")
+        is_well(running, memory)
+        assert running.status()["delivered"] == 0
+        client.cancel("shop", "m")
+        running.until(lambda: running.status()["cancelled"] == 4, "cancelled")
