@@ -173,6 +173,8 @@ class Dispatch:
         recipient = letter.recipient
         if self.effect.pending:
             self.effect.finished(recipient, now)
+        if reply is not None:
+            self._counts.transaction.observe(now - letter.begun)
         attempt = Attempt(phase, reply, error, *_ages(recipient), path.provider)
         ruling = self._rule(attempt, now, self._ladder(path))
         if ruling is DELIVERED:

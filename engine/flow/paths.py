@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from engine.flow.path import Path
+from engine.flow.traffic import Traffic
 
 MOST = 10_000
 FORGET_AFTER = 600.0
@@ -25,6 +26,7 @@ class Paths:
         self._busy: dict[str, Path] = {}
         self._resting: dict[str, float] = {}
         """Name -> since when; the longest first."""
+        self.traffic = Traffic()
         self.opened_before = 0
         """Connections of paths that are forgotten."""
         self.refused_before = 0
@@ -41,6 +43,7 @@ class Paths:
 
     def __setitem__(self, name: str, path: Path) -> None:
         self._paths[name] = self._busy[name] = path
+        self.traffic.adopt(path)
 
     def get(self, name: str) -> Path | None:
         return self._paths.get(name)

@@ -82,8 +82,8 @@ class Promote:
         self._wake.set()
 
     def held(self) -> int:
-        """Recipients that wait only because their path has no room or is paused."""
-        return sum(self._timeline.waiting(lane) for lanes in (*self._parked.values(), self._crowded) for lane in lanes)
+        """Recipients that wait only because their path has no room or rests, or their domain is being looked up."""
+        return self._timeline.held()
 
     def unresolved(self) -> Mapping[Lane, ResolveFailure]:
         """Lanes with mail that DNS put off, for operators; those that others emptied are dropped here."""

@@ -87,6 +87,8 @@ class Settle:
 
     def settled(self, recipient: Recipient, outcome: Outcome, record: Record) -> None:
         self._changes.append(Settled(recipient, outcome))
+        batch = recipient.batch
+        self._counts.stay[outcome].observe(record.timestamp - max(batch.accepted_at, batch.not_before))
         self._note(record)
 
     def deferred(self, recipient: Recipient, due: int, *, counted: bool, in_doubt: bool, record: Record | None) -> None:

@@ -54,20 +54,19 @@ class Timeline(Generic[L, C]):
         self._orders: dict[Priority, list[tuple[int, int, _Entry[L, C]]]] = {priority: [] for priority in Priority}
         self._number = 0
         self._total = 0
+        self._held = 0
 
     def add(self, lane: L, count: int, due: int) -> None:
         """`count` more wait in the lane, the first of them at `due`."""
         entry = self._entry(lane)
-        entry.waiting += count
-        self._total += count
+        self._change(entry, count)
         if entry.due is None or due < entry.due:
             entry.due = due
         self._put(entry)
 
     def remove(self, lane: L, count: int) -> None:
         """Taken out of the spool without having been pulled, as cancel and expiry do."""
-        self._entry(lane).waiting -= count
-        self._total -= count
+        self._change(self._entry(lane), -count)
 
     def pop_due(self, now: int, limit: int | None = None) -> list[L]:
         """Up to `limit` lanes that are due, transactional ones first, then by due. Each is out, and not given again,
@@ -91,8 +90,7 @@ class Timeline(Generic[L, C]):
         """
         entry = self._entry(lane)
         entry.out = False
-        entry.waiting -= count
-        self._total -= count
+        self._change(entry, -count)
         entry.cursor = cursor
         if next_due is not None and (entry.due is None or next_due < entry.due):
             entry.due = next_due
@@ -105,12 +103,16 @@ class Timeline(Generic[L, C]):
     def park(self, lane: L) -> None:
         """May not go now: keeps its counts and its cursor, costs nothing until unparked."""
         entry = self._entry(lane)
-        entry.parked = True
+        if not entry.parked:
+            entry.parked = True
+            self._held += entry.waiting
         entry.place = None
 
     def unpark(self, lane: L) -> None:
         entry = self._entry(lane)
-        entry.parked = False
+        if entry.parked:
+            entry.parked = False
+            self._held -= entry.waiting
         self._put(entry)
 
     def forget(self, lane: L) -> None:
@@ -148,11 +150,21 @@ class Timeline(Generic[L, C]):
         """Recipients waiting in all lanes."""
         return self._total
 
+    def held(self) -> int:
+        """Of them, those in lanes that are parked."""
+        return self._held
+
     def __iter__(self) -> Iterator[L]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _change(self, entry: _Entry[L, C], count: int) -> None:
+        entry.waiting += count
+        self._total += count
+        if entry.parked:
+            self._held += count
 
     def _entry(self, lane: L) -> _Entry[L, C]:
         entry = self._entries.get(lane)

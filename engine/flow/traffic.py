@@ -1,0 +1,113 @@
+"""What goes where, for labels that stay bounded and counters that never go back: tallies by site and by provider.
+
+100,000 sites cannot each have a label, so the largest have one and the rest is "other". A site that was shown once is
+shown as long as the process lives, also when its path is forgotten: a counter that vanished and came back smaller would
+be a rate that never was. What a site did before it was shown stays in "other". New ones are shown only while they
+are among the largest by all that ended since the start; so the set grows slowly, and MOST_SHOWN ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from heapq import nlargest
+
+from engine.flow.counts import Tally
+from engine.flow.path import Path
+
+OTHER = "other"
+BUSIEST = 20
+MOST_SHOWN = 100
+
+
+@dataclass(slots=True)
+class Load:
+    """Of a site or a provider, now."""
+
+    recipients: int = 0
+    """Ready or in flight."""
+    connections: int = 0
+
+
+@dataclass(slots=True)
+class Survey:
+    """One walk over the paths, of which there are 10,000 at most."""
+
+    ready: int = 0
+    paused: int = 0
+    opened: int = 0
+    refused: int = 0
+    sites: dict[str, Load] = field(default_factory=dict)
+    """Those with anything: a site may have a path from each source."""
+    providers: dict[str, Load] = field(default_factory=dict)
+
+
+class Traffic:
+    def __init__(self) -> None:
+        self.sites: dict[str, Tally] = {}
+        """Those that are shown."""
+        self.other = Tally()
+        self.providers: dict[str, Tally] = {OTHER: Tally()}
+        """Their names are the shaping's, so that there is an end to them."""
+
+    def adopt(self, path: Path) -> None:
+        """A new path: from now on it counts into what its site and provider have counted before."""
+        path.counts.site = self.sites.get(path.site, self.other)
+        path.counts.provider = self.providers.setdefault(path.provider or OTHER, Tally())
+
+    def show(self, paths: Iterable[Path]) -> None:
+        """Gives a tally of their own to sites that have become large enough for it."""
+        room = MOST_SHOWN - len(self.sites)
+        if room < 1:
+            return
+        other = self.other
+        newcomers: dict[str, list[Path]] = {}
+        for path in paths:
+            if path.counts.site is other and path.counts.ended:
+                newcomers.setdefault(path.site, []).append(path)
+        volumes = {site: sum(path.counts.ended for path in those) for site, those in newcomers.items()}
+        known = nlargest(BUSIEST, (tally.ended for tally in self.sites.values()))
+        least = known[-1] if len(known) == BUSIEST else 0
+        for site in nlargest(min(BUSIEST, room), volumes, key=volumes.__getitem__):
+            if volumes[site] > least:
+                tally = self.sites[site] = Tally()
+                for path in newcomers[site]:
+                    path.counts.site = tally
+
+    def by_site(self, name: str) -> dict[str, int]:
+        """`name`: delivered, deferred or failed."""
+        shown = {site: int(getattr(tally, name)) for site, tally in self.sites.items()}
+        shown[OTHER] = shown.get(OTHER, 0) + int(getattr(self.other, name))
+        return shown
+
+    def by_provider(self, name: str) -> dict[str, int]:
+        return {provider: int(getattr(tally, name)) for provider, tally in self.providers.items()}
+
+
+def survey(paths: Iterable[Path], now: float) -> Survey:
+    found = Survey()
+    sites, providers = found.sites, found.providers
+    for path in paths:
+        pool = path.pool
+        found.opened += pool.opened_total
+        found.refused += pool.refused_total
+        found.paused += pool.paused_until > now
+        ready, connections = len(path.ready), len(pool.connections)
+        recipients = ready + path.in_flight
+        if not (recipients or connections):
+            continue
+        found.ready += ready
+        for loads, name in ((sites, path.site), (providers, path.provider or OTHER)):
+            load = loads.get(name)
+            if load is None:
+                load = loads[name] = Load()
+            load.recipients += recipients
+            load.connections += connections
+    return found
+
+
+def busiest(values: Mapping[str, int]) -> dict[str, int]:
+    """The largest by name, the rest as "other": for gauges, which may come and go."""
+    shown = {site: values[site] for site in nlargest(BUSIEST, values, key=values.__getitem__)}
+    shown[OTHER] = shown.get(OTHER, 0) + sum(values.values()) - sum(shown.values())
+    return shown
