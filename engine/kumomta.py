@@ -112,7 +112,7 @@ def _family(alias: Alias, found: Value | Mapping[str, Value]) -> UnknownMetricFa
         return family
     values = [value for label, value in series.items() if not alias.picked or label in alias.picked]
     shown = [alias.value] if alias.label else []
-    if isinstance(values[0], Buckets):
+    if values and isinstance(values[0], Buckets):
         assert len(values) == 1, "histograms are not added up"
         histogram = HistogramMetricFamily(alias.name, alias.help, labels=labels)
         histogram.add_metric(shown, values[0].cumulative(), values[0].total)

@@ -90,7 +90,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("site_delivered", "counter", "Deliveries, by site (the largest so far, and other).", ("site",)),
     Metric("site_deferred", "counter", "Attempts put off, by site (the largest so far, and other).", ("site",)),
     Metric("site_failed", "counter", "Attempts that ended the stay without delivery, by site.", ("site",)),
-    Metric("paused_sites", "gauge", "Sites that are paused after refusals."),
+    Metric("paused_sites", "gauge", "Sites with mail that rest after refusals."),
     Metric("sites", "gauge", "Sites in memory: those with work, and those that had some lately."),
     Metric("dns_queries", "counter", "Questions sent to DNS servers, repetitions too."),
     Metric("dns_cache_hits", "counter", "Questions answered from the cache."),

@@ -122,7 +122,10 @@ def observe(engine: Engine) -> dict[str, Any]:
         "suppressed": dict(counts.suppressed_by_reason),
         "rechecks": counts.rechecked,
         "replies": {**dict.fromkeys(map(str, Class), 0), **counts.replies_by_class},
-        "stay_seconds": {str(outcome): buckets for outcome, buckets in counts.stay.items()},
+        "stay_seconds": {
+            **{str(outcome): buckets for outcome, buckets in counts.stay.items()},
+            "delivered": counts.stay_delivered,
+        },
         "delivery_phase_seconds": {
             "connect": engine.opening.durations.connect,
             "negotiate": engine.opening.durations.negotiate,
@@ -145,22 +148,23 @@ def observe(engine: Engine) -> dict[str, Any]:
 
 
 def _traffic(engine: Engine) -> dict[str, Any]:
-    """One walk over the paths for all that is asked of them: a scrape holds up the loop that sends."""
+    """One walk over the busy paths for all that is asked of them: a scrape holds up the loop that sends."""
     now, paths = engine.clock(), engine.dispatch.paths
-    paths.traffic.show(paths.values())
-    found = survey(paths.values(), now)
+    busy = paths.busy
+    paths.traffic.show(busy)
+    found = survey(busy)
     return {
         "queue_recipients": places(engine, found.ready),
         "lanes": len(engine.timeline),
         "late_seconds": max(0.0, now - (engine.timeline.next_due() or now)),
-        "connections": busiest({site: load.connections for site, load in found.sites.items()}),
-        "connections_opened": paths.opened_before + found.opened,
-        "connections_refused": paths.refused_before + found.refused,
-        "site_recipients": busiest({site: load.recipients for site, load in found.sites.items()}),
+        "connections": busiest(found.connections),
+        "connections_opened": engine.counts.connections_opened,
+        "connections_refused": engine.counts.connections_refused,
+        "site_recipients": busiest(found.recipients),
         **{f"site_{name}": paths.traffic.by_site(name) for name in ("delivered", "deferred", "failed")},
-        "provider_connections": {name: load.connections for name, load in found.providers.items()},
-        "provider_recipients": {name: load.recipients for name, load in found.providers.items()},
-        "paused_sites": found.paused,
+        "provider_connections": found.provider_connections,
+        "provider_recipients": found.provider_recipients,
+        "paused_sites": sum(path.pool.paused_until > now for path in busy),
     }
 
 

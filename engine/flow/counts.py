@@ -32,10 +32,14 @@ class Counts:
         default_factory=lambda: (Buckets(FIRST_ATTEMPT_BOUNDS), Buckets(FIRST_ATTEMPT_BOUNDS))
     )
     """By priority."""
+    stay_delivered: Buckets = field(default_factory=lambda: Buckets(STAY_BOUNDS))
+    """Beside `stay`, because hashing an outcome costs as much as observing."""
     stay: dict[Outcome, Buckets] = field(default_factory=lambda: {outcome: Buckets(STAY_BOUNDS) for outcome in Outcome})
     transaction: Buckets = field(default_factory=lambda: Buckets(PHASE_BOUNDS))
     """From MAIL FROM to the reply that ended it. Pipelining begins the next one before the last is answered."""
     bytes_sent: int = 0
+    connections_opened: int = 0
+    connections_refused: int = 0
 
 
 class Tally:

@@ -245,6 +245,7 @@ class Dispatch:
         now = self._clock()
         if isinstance(result, Connection):
             path.pool.opened(result)
+            self._counts.connections_opened += 1
             result.attach(path)
             if self.closing:
                 result.quit()
@@ -256,6 +257,7 @@ class Dispatch:
 
     def _refused(self, path: Path, refused: Refused, now: float) -> None:
         """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred."""
+        self._counts.connections_refused += 1
         text = str(refused.reply) if refused.reply else refused.error
         ruling = self._rule_connect(path, refused, now, (0, now, int(now) + 1))
         pool = path.pool

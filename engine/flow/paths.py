@@ -27,9 +27,6 @@ class Paths:
         self._resting: dict[str, float] = {}
         """Name -> since when; the longest first."""
         self.traffic = Traffic()
-        self.opened_before = 0
-        """Connections of paths that are forgotten."""
-        self.refused_before = 0
 
     def used(self, name: str) -> Path | None:
         """For somebody who will push something into it."""
@@ -98,8 +95,5 @@ class Paths:
         return forgotten
 
     def _forget(self, name: str) -> None:
-        pool = self._paths[name].pool
-        self.opened_before += pool.opened_total
-        self.refused_before += pool.refused_total
         del self._resting[name]
         del self._paths[name]

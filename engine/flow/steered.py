@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from engine.flow.dispatch import Dispatch
 from engine.flow.explain import shown_directive
-from engine.flow.traffic import Load, survey
+from engine.flow.traffic import survey
 from engine.policy.directive import Verb
 
 MOST_DIRECTIVES_SHOWN = 50
@@ -31,10 +31,10 @@ def providers(dispatch: Dispatch) -> dict[str, dict[str, int]]:
         provider: {"delivered": tally.delivered, "deferred": tally.deferred, "failed": tally.failed}
         for provider, tally in dispatch.paths.traffic.providers.items()
     }
-    loads = survey(dispatch.paths.values(), 0.0).providers
+    now = survey(dispatch.paths.busy)
     for provider, entry in found.items():
-        load = loads.get(provider, Load())
-        entry.update(ready=load.recipients, connections=load.connections)
+        entry["ready"] = now.provider_recipients.get(provider, 0)
+        entry["connections"] = now.provider_connections.get(provider, 0)
     return {provider: entry for provider, entry in found.items() if any(entry.values())}
 
 

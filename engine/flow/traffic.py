@@ -21,25 +21,15 @@ MOST_SHOWN = 100
 
 
 @dataclass(slots=True)
-class Load:
-    """Of a site or a provider, now."""
-
-    recipients: int = 0
-    """Ready or in flight."""
-    connections: int = 0
-
-
-@dataclass(slots=True)
 class Survey:
-    """One walk over the paths, of which there are 10,000 at most."""
+    """One walk over the paths that have work or pause, of which there are 10,000 at most: a microsecond each."""
 
     ready: int = 0
-    paused: int = 0
-    opened: int = 0
-    refused: int = 0
-    sites: dict[str, Load] = field(default_factory=dict)
-    """Those with anything: a site may have a path from each source."""
-    providers: dict[str, Load] = field(default_factory=dict)
+    recipients: dict[str, int] = field(default_factory=dict)
+    """Ready or in flight, by site; a site may have a path from each source."""
+    connections: dict[str, int] = field(default_factory=dict)
+    provider_recipients: dict[str, int] = field(default_factory=dict)
+    provider_connections: dict[str, int] = field(default_factory=dict)
 
 
 class Traffic:
@@ -56,23 +46,23 @@ class Traffic:
         path.counts.provider = self.providers.setdefault(path.provider or OTHER, Tally())
 
     def show(self, paths: Iterable[Path]) -> None:
-        """Gives a tally of their own to sites that have become large enough for it."""
+        """Gives a tally of their own to sites that have become large enough for it (as of the last tick)."""
         room = MOST_SHOWN - len(self.sites)
         if room < 1:
             return
         other = self.other
-        newcomers: dict[str, list[Path]] = {}
-        for path in paths:
-            if path.counts.site is other and path.counts.ended:
-                newcomers.setdefault(path.site, []).append(path)
-        volumes = {site: sum(path.counts.ended for path in those) for site, those in newcomers.items()}
         known = nlargest(BUSIEST, (tally.ended for tally in self.sites.values()))
         least = known[-1] if len(known) == BUSIEST else 0
+        newcomers: dict[str, list[Path]] = {}
+        for path in paths:
+            counts = path.counts
+            if counts.site is other and counts.ended > least:
+                newcomers.setdefault(path.site, []).append(path)
+        volumes = {site: sum(path.counts.ended for path in those) for site, those in newcomers.items()}
         for site in nlargest(min(BUSIEST, room), volumes, key=volumes.__getitem__):
-            if volumes[site] > least:
-                tally = self.sites[site] = Tally()
-                for path in newcomers[site]:
-                    path.counts.site = tally
+            tally = self.sites[site] = Tally()
+            for path in newcomers[site]:
+                path.counts.site = tally
 
     def by_site(self, name: str) -> dict[str, int]:
         """`name`: delivered, deferred or failed."""
@@ -84,26 +74,27 @@ class Traffic:
         return {provider: int(getattr(tally, name)) for provider, tally in self.providers.items()}
 
 
-def survey(paths: Iterable[Path], now: float) -> Survey:
+def survey(paths: Iterable[Path]) -> Survey:
     found = Survey()
-    sites, providers = found.sites, found.providers
+    sites, providers = found.recipients, found.provider_recipients
     for path in paths:
-        pool = path.pool
-        found.opened += pool.opened_total
-        found.refused += pool.refused_total
-        found.paused += pool.paused_until > now
-        ready, connections = len(path.ready), len(pool.connections)
-        recipients = ready + path.in_flight
-        if not (recipients or connections):
-            continue
+        urgent, bulk = path.ready.queues
+        ready = len(urgent) + len(bulk)
         found.ready += ready
-        for loads, name in ((sites, path.site), (providers, path.provider or OTHER)):
-            load = loads.get(name)
-            if load is None:
-                load = loads[name] = Load()
-            load.recipients += recipients
-            load.connections += connections
+        recipients = ready + path.in_flight
+        if recipients:
+            site, provider = path.site, path.provider or OTHER
+            sites[site] = sites.get(site, 0) + recipients
+            providers[provider] = providers.get(provider, 0) + recipients
+        if path.pool.connections:
+            _count_connections(found, path)
     return found
+
+
+def _count_connections(found: Survey, path: Path) -> None:
+    number, site, provider = len(path.pool.connections), path.site, path.provider or OTHER
+    found.connections[site] = found.connections.get(site, 0) + number
+    found.provider_connections[provider] = found.provider_connections.get(provider, 0) + number
 
 
 def busiest(values: Mapping[str, int]) -> dict[str, int]:

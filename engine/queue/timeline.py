@@ -28,7 +28,7 @@ C = TypeVar("C")
 
 
 class _Entry(Generic[L, C]):
-    __slots__ = ("cursor", "due", "lane", "out", "parked", "place", "waiting")
+    __slots__ = ("cursor", "due", "held", "lane", "out", "parked", "place", "waiting")
 
     def __init__(self, lane: L, cursor: C) -> None:
         self.lane = lane
@@ -41,6 +41,8 @@ class _Entry(Generic[L, C]):
         self.out = False
         """Popped, its pull not yet reported."""
         self.parked = False
+        self.held = False
+        """Parked, and counted as such."""
 
 
 class Timeline(Generic[L, C]):
@@ -100,19 +102,17 @@ class Timeline(Generic[L, C]):
         """Popped, but not pulled after all: to be looked at again at `due`."""
         self.pulled(lane, 0, self.cursor(lane), due)
 
-    def park(self, lane: L) -> None:
-        """May not go now: keeps its counts and its cursor, costs nothing until unparked."""
+    def park(self, lane: L, *, held: bool = True) -> None:
+        """May not go now: keeps its counts and its cursor, costs nothing until unparked. `held`: counted as such."""
         entry = self._entry(lane)
-        if not entry.parked:
-            entry.parked = True
-            self._held += entry.waiting
+        entry.parked = True
+        self._hold(entry, held=held)
         entry.place = None
 
     def unpark(self, lane: L) -> None:
         entry = self._entry(lane)
-        if entry.parked:
-            entry.parked = False
-            self._held -= entry.waiting
+        entry.parked = False
+        self._hold(entry, held=False)
         self._put(entry)
 
     def forget(self, lane: L) -> None:
@@ -151,7 +151,7 @@ class Timeline(Generic[L, C]):
         return self._total
 
     def held(self) -> int:
-        """Of them, those in lanes that are parked."""
+        """Of them, those in lanes that are parked and held."""
         return self._held
 
     def __iter__(self) -> Iterator[L]:
@@ -163,8 +163,13 @@ class Timeline(Generic[L, C]):
     def _change(self, entry: _Entry[L, C], count: int) -> None:
         entry.waiting += count
         self._total += count
-        if entry.parked:
+        if entry.held:
             self._held += count
+
+    def _hold(self, entry: _Entry[L, C], *, held: bool) -> None:
+        if entry.held is not held:
+            entry.held = held
+            self._held += entry.waiting if held else -entry.waiting
 
     def _entry(self, lane: L) -> _Entry[L, C]:
         entry = self._entries.get(lane)

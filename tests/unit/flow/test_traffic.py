@@ -15,12 +15,15 @@ from engine.spool.port import Outcome
 ENDS = (Outcome.DELIVERED, None, Outcome.BOUNCED)
 
 
-def path(site: str, provider: str = "", *, ready: int = 0, connections: int = 0, paused_until: float = 0.0) -> Any:
-    pool = SimpleNamespace(
-        opened_total=2, refused_total=1, paused_until=paused_until, connections=set(range(connections))
-    )
+def path(site: str, provider: str = "", *, ready: int = 0, connections: int = 0) -> Any:
+    queues = ([0] * ready, [0] if ready else [])
     return SimpleNamespace(
-        site=site, provider=provider, counts=PathCounts(), pool=pool, ready=[0] * ready, in_flight=connections
+        site=site,
+        provider=provider,
+        counts=PathCounts(),
+        pool=SimpleNamespace(connections=set(range(connections))),
+        ready=SimpleNamespace(queues=queues),
+        in_flight=connections,
     )
 
 
@@ -29,6 +32,7 @@ def made(traffic: Traffic, site: str, delivered: int = 0, provider: str = "") ->
     traffic.adopt(one)
     for _ in range(delivered):
         one.counts.note(Outcome.DELIVERED)
+    one.counts.tick()
     return one
 
 
@@ -68,6 +72,7 @@ def test_small_ones_are_not_shown_beside_large_ones() -> None:
     for one in large:
         one.counts.note(Outcome.DELIVERED)
         one.counts.note(Outcome.DELIVERED)
+        one.counts.tick()
     small, new = made(traffic, "small", 2), made(traffic, "new", 3)
     traffic.show([*large, small, new, made(traffic, "idle")])
     assert set(traffic.sites) == {f"large{number}" for number in range(BUSIEST)} | {"new"}
@@ -110,6 +115,7 @@ def test_no_counter_ever_goes_back_and_nothing_is_lost(steps) -> None:
         total += times
         if forget:
             del paths[site]
+        one.counts.tick()
         if scrape:
             traffic.show(paths.values())
             shown = {
@@ -122,20 +128,17 @@ def test_no_counter_ever_goes_back_and_nothing_is_lost(steps) -> None:
             before = shown
 
 
-def test_a_survey_is_of_all_paths_and_names_only_those_with_something() -> None:
+def test_a_survey_sums_by_site_and_provider() -> None:
     paths = [
         path("a", "gmail", ready=3, connections=2),
         path("a", "gmail", connections=1),
-        path("b", ready=1, paused_until=9.0),
-        path("c", paused_until=5.0),
+        path("b", ready=1),
+        path("c"),
     ]
-    found = survey(paths, 5.0)
-    assert (found.ready, found.paused, found.opened, found.refused) == (4, 1, 8, 4)
-    assert {site: (load.recipients, load.connections) for site, load in found.sites.items()} == {
-        "a": (6, 3),
-        "b": (1, 0),
-    }
-    assert found.providers.keys() == {"gmail", OTHER}
+    found = survey(paths)
+    assert found.ready == 6
+    assert (found.recipients, found.connections) == ({"a": 7, "b": 2}, {"a": 3})
+    assert (found.provider_recipients, found.provider_connections) == ({"gmail": 7, OTHER: 2}, {"gmail": 3})
 
 
 def test_the_busiest_are_named_and_the_rest_is_other() -> None:
