@@ -12,7 +12,7 @@ from typing import Any
 from engine.engine import Engine
 from engine.flow import feedback, returnpath, submission
 from engine.flow.steered import steered, steering_observed
-from engine.flow.traffic import BUSIEST, busiest, survey
+from engine.flow.traffic import BUSIEST, busiest
 from engine.mail.envelope import Priority
 from engine.policy.classify import Class
 from engine.web.listener import WebCounts
@@ -148,13 +148,13 @@ def observe(engine: Engine) -> dict[str, Any]:
 
 
 def _traffic(engine: Engine) -> dict[str, Any]:
-    """One walk over the busy paths for all that is asked of them: a scrape holds up the loop that sends."""
+    """Only what is ready is counted now, so that the places fit together: a scrape holds up the loop that sends."""
     now, paths = engine.clock(), engine.dispatch.paths
-    busy = paths.busy
+    busy, found = paths.busy, paths.traffic.seen
     paths.traffic.show(busy)
-    found = survey(busy)
+    ready = sum(len(path.ready) for path in busy)
     return {
-        "queue_recipients": places(engine, found.ready),
+        "queue_recipients": places(engine, ready),
         "lanes": len(engine.timeline),
         "late_seconds": max(0.0, now - (engine.timeline.next_due() or now)),
         "connections": busiest(found.connections),
@@ -164,7 +164,7 @@ def _traffic(engine: Engine) -> dict[str, Any]:
         **{f"site_{name}": paths.traffic.by_site(name) for name in ("delivered", "deferred", "failed")},
         "provider_connections": found.provider_connections,
         "provider_recipients": found.provider_recipients,
-        "paused_sites": sum(path.pool.paused_until > now for path in busy),
+        "paused_sites": found.paused,
     }
 
 

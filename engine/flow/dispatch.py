@@ -24,6 +24,7 @@ from engine.flow.outlets import Outlets
 from engine.flow.path import Path
 from engine.flow.settle import Settle
 from engine.flow.steering import Steering
+from engine.flow.traffic import Survey
 from engine.flow.ways import Place, Ways
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
@@ -319,7 +320,7 @@ class Dispatch:
 
     def tidy(self) -> None:
         """Each second. Ends connections that had nothing to do for their path's idle_timeout."""
-        now = self._loop.time()
+        now, clock, seen = self._loop.time(), self._clock(), Survey()
         crowded = bool(self.on_room(self.paths.room))
         for path in self.paths.busy:
             patience = min(path.limits.idle_timeout, CROWDED_IDLE_SECONDS if crowded else math.inf)
@@ -327,7 +328,9 @@ class Dispatch:
                 if connection.idle_since is not None and now - connection.idle_since >= patience:
                     connection.quit()
             path.hurry()
-        for name in self.paths.tidy(self._clock()):
+            seen.add(path, clock)
+        self.paths.traffic.seen = seen
+        for name in self.paths.tidy(clock):
             self._ladders.pop(name, None)
 
     async def close(self, seconds: float) -> None:

@@ -31,7 +31,7 @@ def providers(dispatch: Dispatch) -> dict[str, dict[str, int]]:
         provider: {"delivered": tally.delivered, "deferred": tally.deferred, "failed": tally.failed}
         for provider, tally in dispatch.paths.traffic.providers.items()
     }
-    now = survey(dispatch.paths.busy)
+    now = survey(dispatch.paths.busy, 0.0)
     for provider, entry in found.items():
         entry["ready"] = now.provider_recipients.get(provider, 0)
         entry["connections"] = now.provider_connections.get(provider, 0)

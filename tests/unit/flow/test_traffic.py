@@ -21,7 +21,7 @@ def path(site: str, provider: str = "", *, ready: int = 0, connections: int = 0)
         site=site,
         provider=provider,
         counts=PathCounts(),
-        pool=SimpleNamespace(connections=set(range(connections))),
+        pool=SimpleNamespace(connections=set(range(connections)), paused_until=9.0 if site == "c" else 0.0),
         ready=SimpleNamespace(queues=queues),
         in_flight=connections,
     )
@@ -135,8 +135,8 @@ def test_a_survey_sums_by_site_and_provider() -> None:
         path("b", ready=1),
         path("c"),
     ]
-    found = survey(paths)
-    assert found.ready == 6
+    found = survey(paths, 5.0)
+    assert (found.paused, survey(paths, 9.0).paused) == (1, 0)
     assert (found.recipients, found.connections) == ({"a": 7, "b": 2}, {"a": 3})
     assert (found.provider_recipients, found.provider_connections) == ({"gmail": 7, OTHER: 2}, {"gmail": 3})
 
