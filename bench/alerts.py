@@ -55,7 +55,7 @@ class Alert:
         """The annotations as they arrive for the case that fires."""
         shown = self.annotations()
         for label, value in {**WHERE, **self.labels}.items():
-            shown = {name: text.replace("{{ $labels.%s }}" % label, value) for name, text in shown.items()}
+            shown = {name: text.replace(f"{{{{ $labels.{label} }}}}", value) for name, text in shown.items()}
         return shown
 
 
@@ -72,7 +72,8 @@ def read_alerts(text: str) -> list[Alert]:
 def _alert(entry: dict[str, Any]) -> Alert:
     entry["wait"] = entry.pop("for")
     entry["expr"] = entry["expr"].strip()
-    alert = Alert(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+    known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    alert = Alert(**known)
     if len(alert.en) != 2 or len(alert.ja) != 2:
         raise ValueError(f"{alert.name}: en and ja are each a summary and a description")
     if alert.severity not in {"page", "ticket"}:
@@ -89,7 +90,12 @@ def _mapping(values: Mapping[str, str], indent: int) -> list[str]:
 
 
 def rules(alerts: list[Alert]) -> str:
-    lines = ["# Made by `python -m bench.alerts` from bench/alerts.toml.", "groups:", "  - name: sokutatsu", "    rules:"]
+    lines = [
+        "# Made by `python -m bench.alerts` from bench/alerts.toml.",
+        "groups:",
+        "  - name: sokutatsu",
+        "    rules:",
+    ]
     for alert in alerts:
         lines += [f"      - alert: {alert.name}", "        expr: |"]
         lines += [f"          {line}" for line in alert.expr.splitlines()]

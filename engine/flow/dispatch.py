@@ -24,7 +24,6 @@ from engine.flow.outlets import Outlets
 from engine.flow.path import Path
 from engine.flow.settle import Settle
 from engine.flow.steering import Steering
-from engine.flow.traffic import Survey
 from engine.flow.ways import Place, Ways
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
@@ -320,7 +319,7 @@ class Dispatch:
 
     def tidy(self) -> None:
         """Each second. Ends connections that had nothing to do for their path's idle_timeout."""
-        now, clock, seen = self._loop.time(), self._clock(), Survey()
+        now, clock, seen = self._loop.time(), self._clock(), self.paths.traffic.survey()
         crowded = bool(self.on_room(self.paths.room))
         for path in self.paths.busy:
             patience = min(path.limits.idle_timeout, CROWDED_IDLE_SECONDS if crowded else math.inf)

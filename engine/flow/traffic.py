@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import nlargest
+from operator import itemgetter
 
 from engine.flow.counts import Tally
 from engine.flow.path import Path
@@ -26,7 +27,11 @@ class Survey:
     in the processor's cache: at a scrape a walk of its own over 10,000 paths would hold up the loop for 30 ms.
     """
 
+    least: int = 0
+    """Who has ended no more attempts is not looked at as somebody to show."""
     paused: int = 0
+    newcomers: list[Path] = field(default_factory=list)
+    """Those of more, as of their last tick, that may be shown or are."""
     recipients: dict[str, int] = field(default_factory=dict)
     """Ready or in flight, by site; a site may have a path from each source."""
     connections: dict[str, int] = field(default_factory=dict)
@@ -36,6 +41,8 @@ class Survey:
     def add(self, path: Path, now: float) -> None:
         urgent, bulk = path.ready.queues
         site, provider, pool = path.site, path.provider or OTHER, path.pool
+        if path.counts.ended > self.least:
+            self.newcomers.append(path)
         self.paused += pool.paused_until > now
         number = len(urgent) + len(bulk) + path.in_flight
         if number:
@@ -54,24 +61,28 @@ class Traffic:
         self.other = Tally()
         self.seen = Survey()
         """Of the last second."""
+        self._least = 0
         self.providers: dict[str, Tally] = {OTHER: Tally()}
         """Their names are the shaping's, so that there is an end to them."""
+
+    def survey(self) -> Survey:
+        return Survey(self._least)
 
     def adopt(self, path: Path) -> None:
         """A new path: from now on it counts into what its site and provider have counted before."""
         path.counts.site = self.sites.get(path.site, self.other)
         path.counts.provider = self.providers.setdefault(path.provider or OTHER, Tally())
 
-    def show(self, paths: Iterable[Path]) -> None:
-        """Gives a tally of their own to sites that have become large enough for it (as of the last tick)."""
+    def show(self) -> None:
+        """Gives a tally of their own to sites that have become large enough for it."""
         room = MOST_SHOWN - len(self.sites)
         if room < 1:
             return
         other = self.other
         known = nlargest(BUSIEST, (tally.ended for tally in self.sites.values()))
-        least = known[-1] if len(known) == BUSIEST else 0
+        least = self._least = known[-1] if len(known) == BUSIEST else 0
         newcomers: dict[str, list[Path]] = {}
-        for path in paths:
+        for path in self.seen.newcomers:
             counts = path.counts
             if counts.site is other and counts.ended > least:
                 newcomers.setdefault(path.site, []).append(path)
@@ -100,6 +111,6 @@ def survey(paths: Iterable[Path], now: float) -> Survey:
 
 def busiest(values: Mapping[str, int]) -> dict[str, int]:
     """The largest by name, the rest as "other": for gauges, which may come and go."""
-    shown = {site: values[site] for site in nlargest(BUSIEST, values, key=values.__getitem__)}
+    shown = dict(nlargest(BUSIEST, values.items(), key=itemgetter(1)))
     shown[OTHER] = shown.get(OTHER, 0) + sum(values.values()) - sum(shown.values())
     return shown

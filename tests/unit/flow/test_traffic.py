@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,11 +37,19 @@ def made(traffic: Traffic, site: str, delivered: int = 0, provider: str = "") ->
     return one
 
 
+def show(traffic: Traffic, paths: Iterable[Any]) -> None:
+    """A second's survey, and a scrape."""
+    traffic.seen = traffic.survey()
+    for one in paths:
+        traffic.seen.add(one, 0.0)
+    traffic.show()
+
+
 def test_a_site_is_shown_from_the_time_on_when_it_is_large_and_what_it_did_before_stays_in_other() -> None:
     traffic = Traffic()
     one = made(traffic, "mx", 3)
     assert traffic.by_site("delivered") == {OTHER: 3}
-    traffic.show([one])
+    show(traffic, [one])
     one.counts.note(Outcome.DELIVERED)
     one.counts.note(None)
     one.counts.note(Outcome.EXPIRED)
@@ -50,7 +59,7 @@ def test_a_site_is_shown_from_the_time_on_when_it_is_large_and_what_it_did_befor
 
 def test_a_forgotten_path_loses_nothing_and_a_new_one_counts_on() -> None:
     traffic = Traffic()
-    traffic.show([made(traffic, "mx", 1, "gmail")])
+    show(traffic, [made(traffic, "mx", 1, "gmail")])
     made(traffic, "mx", 4, "gmail")
     assert traffic.by_site("delivered") == {"mx": 4, OTHER: 1}
     assert traffic.by_provider("delivered") == {"gmail": 5, OTHER: 0}
@@ -59,7 +68,7 @@ def test_a_forgotten_path_loses_nothing_and_a_new_one_counts_on() -> None:
 def test_paths_of_several_sources_to_one_site_share_its_tally() -> None:
     traffic = Traffic()
     first, second = made(traffic, "mx", 1), made(traffic, "mx", 1)
-    traffic.show([first, second])
+    show(traffic, [first, second])
     first.counts.note(Outcome.DELIVERED)
     second.counts.note(Outcome.DELIVERED)
     assert traffic.by_site("delivered") == {"mx": 2, OTHER: 2}
@@ -68,20 +77,20 @@ def test_paths_of_several_sources_to_one_site_share_its_tally() -> None:
 def test_small_ones_are_not_shown_beside_large_ones() -> None:
     traffic = Traffic()
     large = [made(traffic, f"large{number}", 5) for number in range(BUSIEST)]
-    traffic.show(large)
+    show(traffic, large)
     for one in large:
         one.counts.note(Outcome.DELIVERED)
         one.counts.note(Outcome.DELIVERED)
         one.counts.tick()
     small, new = made(traffic, "small", 2), made(traffic, "new", 3)
-    traffic.show([*large, small, new, made(traffic, "idle")])
+    show(traffic, [*large, small, new, made(traffic, "idle")])
     assert set(traffic.sites) == {f"large{number}" for number in range(BUSIEST)} | {"new"}
 
 
 def test_there_is_an_end_to_those_that_are_shown() -> None:
     traffic = Traffic()
     for step in range(2 * MOST_SHOWN):
-        traffic.show([made(traffic, f"site{step}", step + 1)])
+        show(traffic, [made(traffic, f"site{step}", step + 1)])
     assert len(traffic.sites) == MOST_SHOWN
     assert OTHER in traffic.by_site("delivered")
 
@@ -89,7 +98,7 @@ def test_there_is_an_end_to_those_that_are_shown() -> None:
 def test_a_site_with_the_name_other_is_no_other() -> None:
     traffic = Traffic()
     one = made(traffic, OTHER, 2)
-    traffic.show([one])
+    show(traffic, [one])
     one.counts.note(Outcome.DELIVERED)
     assert traffic.by_site("delivered") == {OTHER: 3}
     assert busiest({OTHER: 4, "mx": 1}) == {OTHER: 4, "mx": 1}
@@ -117,7 +126,7 @@ def test_no_counter_ever_goes_back_and_nothing_is_lost(steps) -> None:
             del paths[site]
         one.counts.tick()
         if scrape:
-            traffic.show(paths.values())
+            show(traffic, paths.values())
             shown = {
                 (name, label): value
                 for name in ("delivered", "deferred", "failed")
