@@ -1,6 +1,7 @@
 # make demo  - the main job on this machine, from nothing: install, keys, receiver, engine, 20,000 recipients
 # make test  - everything that needs only PyPI packages
 # make browser - the opt-out page in a real Chromium (apt install chromium fonts-noto-cjk)
+# make observability - alerts, dashboards and metrics against a real Prometheus (apt install prometheus)
 # make lint  - ruff and mypy
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test browser lint coverage lock clean
+.PHONY: demo test browser observability lint coverage lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
@@ -20,6 +21,11 @@ browser: $(VENV)/browser.stamp
 	@command -v "$${CHROMIUM:-chromium}" > /dev/null || \
 		{ echo "No Chromium found. On Debian: apt install chromium fonts-noto-cjk; elsewhere set CHROMIUM=/path/to/it"; exit 1; }
 	$(BIN)/python -m pytest -q tests/browser
+
+observability: $(VENV)/dashboards.stamp
+	@command -v promtool > /dev/null && command -v prometheus > /dev/null || \
+		{ echo "No Prometheus found. On Debian: apt install prometheus"; exit 1; }
+	$(BIN)/python -m pytest -q tests/observability
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -57,6 +63,10 @@ $(VENV)/browser.stamp: requirements-browser.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes -r requirements-browser.lock
 	@touch $@
 
+$(VENV)/dashboards.stamp: requirements-dashboards.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes -r requirements-dashboards.lock
+	@touch $@
+
 # After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
 LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras --no-header
@@ -65,6 +75,7 @@ lock:
 	$(LOCK) -o requirements.lock pyproject.toml
 	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
 	$(LOCK) -o requirements-browser.lock browser.in
+	$(LOCK) -o requirements-dashboards.lock dashboards.in
 
 clean:
 	rm -rf $(VENV) demo-run bench-run build *.egg-info
