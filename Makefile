@@ -2,6 +2,7 @@
 # make test  - everything that needs only PyPI packages
 # make browser - the opt-out page in a real Chromium (apt install chromium fonts-noto-cjk)
 # make interop - against Postfix, Exim, OpenSMTPD, unbound, Knot, rspamd and others (installs Debian packages, as root)
+# make observability - alerts, dashboards and metrics against a real Prometheus (apt install prometheus)
 # make lint  - ruff and mypy
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test browser interop lint coverage lock clean
+.PHONY: demo test browser interop observability lint coverage lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
@@ -26,6 +27,11 @@ browser: $(VENV)/browser.stamp
 interop: $(VENV)/dev.stamp
 	sh tests/interop/install.sh .interop
 	$(BIN)/python -m pytest -q tests/interop
+
+observability: $(VENV)/dashboards.stamp
+	@command -v promtool > /dev/null && command -v prometheus > /dev/null || \
+		{ echo "No Prometheus found. On Debian: apt install prometheus"; exit 1; }
+	$(BIN)/python -m pytest -q tests/observability
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -63,6 +69,10 @@ $(VENV)/browser.stamp: requirements-browser.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes -r requirements-browser.lock
 	@touch $@
 
+$(VENV)/dashboards.stamp: requirements-dashboards.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes -r requirements-dashboards.lock
+	@touch $@
+
 # After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
 LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras --no-header
@@ -71,6 +81,7 @@ lock:
 	$(LOCK) -o requirements.lock pyproject.toml
 	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
 	$(LOCK) -o requirements-browser.lock browser.in
+	$(LOCK) -o requirements-dashboards.lock dashboards.in
 
 clean:
 	rm -rf $(VENV) demo-run bench-run build *.egg-info

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from engine import kumomta
 from engine.metrics import CONTENT_TYPE, Observed, exposition
 from engine.tables import parse_listen
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+VIEWS: Mapping[str, Callable[[Observed], bytes]] = {"": exposition, "kumomta": kumomta.exposition}
+"""Value of `view` -> the exposition in its names."""
 STOP_SECONDS = 2.0
 """A scrape under way may end; the engine's stop does not wait longer for it."""
 
@@ -87,8 +90,12 @@ class Admin:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=exposition(self._views.observe()), headers={"Content-Type": CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        view = request.query.get("view", "")
+        if view not in VIEWS:
+            text = f"no view {view[:80]!a} of the metrics; leave it out, or take view=kumomta\n"
+            return web.Response(status=404, text=text)
+        return web.Response(body=VIEWS[view](self._views.observe()), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return _verdict(self._views.healthy())

@@ -19,6 +19,7 @@ from typing import Any
 import uvloop
 
 from engine.admin import Admin, Views
+from engine.buckets import LAG_BOUNDS, Buckets
 from engine.config import Settings
 from engine.engine import Engine
 from engine.flow.socketfile import SocketError
@@ -52,7 +53,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lag = 0.0
+        self._lag = Buckets(LAG_BOUNDS)
         self._supervisor = Supervisor(os.environ, os.getpid())
 
     async def run(self) -> int:
@@ -150,11 +151,7 @@ class Daemon:
         return "" if self._fault is None else f"stopped by a fault: {self._fault}"
 
     def _observe(self, engine: Engine) -> Any:
-        def observed() -> dict[str, Any]:
-            lag, self._lag = self._lag, 0.0
-            return {**observe(engine), "event_loop_lag_seconds": lag}
-
-        return observed
+        return lambda: {**observe(engine), "event_loop_lag_seconds": self._lag}
 
     async def _live(self) -> None:
         """From the loop that does the work: when it hangs, nobody says that it lives."""
@@ -166,7 +163,7 @@ class Daemon:
         while True:
             before = time.monotonic()
             await asyncio.sleep(LAG_INTERVAL)
-            self._lag = max(self._lag, time.monotonic() - before - LAG_INTERVAL)
+            self._lag.observe(max(0.0, time.monotonic() - before - LAG_INTERVAL))
 
 
 def run(settings: Settings) -> int:

@@ -6,7 +6,6 @@ nothing. No label holds an address or anything else without a bound: sites are t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,47 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from engine.buckets import Buckets
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Of the exposition; every Prometheus reads it."""
-
-
-class Buckets:
-    """A histogram in plain integers. `observe` costs a bisection of a short tuple."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
-    def quantile(self, q: float) -> float:
-        """Upper bound of the bucket that holds the q-quantile; infinity behind the last bound, 0.0 when empty."""
-        wanted = q * self.count
-        if not wanted:
-            return 0.0
-        seen = 0
-        for count, bound in zip(self.counts, (*self.bounds, float("inf")), strict=True):
-            seen += count
-            if seen >= wanted:
-                return bound
-        return float("inf")
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        seen = 0
-        rows: list[tuple[str, float]] = []
-        for count, bound in zip(self.counts, (*map(str, self.bounds), "+Inf"), strict=True):
-            seen += count
-            rows.append((bound, seen))
-        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +64,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("attempts", "counter", "Transactions started."),
     Metric("queue_recipients", "gauge", "Recipients without an outcome, by the place that holds them.", ("place",)),
     Metric("suppressed", "counter", "Recipients stopped by suppression, by reason code.", ("reason",)),
+    Metric("lanes", "gauge", "Lanes (a domain and a priority) that the engine keeps in memory."),
+    Metric("late_seconds", "gauge", "How long the lane that is due longest has waited to be looked at."),
     Metric("rechecks", "counter", "Suppression decisions repeated just before MAIL because the epoch had moved."),
     Metric("replies", "counter", "Failed attempts by class of the reply.", ("class",)),
     Metric(
         "first_attempt_seconds", "histogram", "From acceptance (or not-before) to the first attempt.", ("priority",)
+    ),
+    Metric("stay_seconds", "histogram", "From acceptance (or not-before) to the outcome.", ("outcome",)),
+    Metric(
+        "delivery_phase_seconds",
+        "histogram",
+        "Connect; greeting to the end of EHLO, TLS and login; MAIL FROM to the reply that ends the transaction.",
+        ("phase",),
     ),
     Metric("in_doubt", "counter", "Attempts whose fate at the receiver is unknown (lost after the final dot)."),
     Metric("recovered_in_doubt", "gauge", "Recipients that the last crash left between sent and synced."),
@@ -116,7 +87,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("connections_refused", "counter", "SMTP connections that could not be opened."),
     Metric("tls_fallbacks", "counter", "Opportunistic TLS that failed and was followed by plain text."),
     Metric("site_recipients", "gauge", "Recipients ready or in flight, by site (the busiest, and other).", ("site",)),
-    Metric("paused_sites", "gauge", "Sites that are paused after refusals."),
+    Metric("site_delivered", "counter", "Deliveries, by site (the largest so far, and other).", ("site",)),
+    Metric("site_deferred", "counter", "Attempts put off, by site (the largest so far, and other).", ("site",)),
+    Metric("site_failed", "counter", "Attempts that ended the stay without delivery, by site.", ("site",)),
+    Metric("paused_sites", "gauge", "Sites with mail that rest after refusals."),
     Metric("sites", "gauge", "Sites in memory: those with work, and those that had some lately."),
     Metric("dns_queries", "counter", "Questions sent to DNS servers, repetitions too."),
     Metric("dns_cache_hits", "counter", "Questions answered from the cache."),
@@ -132,20 +106,23 @@ METRICS: tuple[Metric, ...] = (
     Metric("provider_delivered", "counter", "Deliveries, by provider of the shaping.", ("provider",)),
     Metric("provider_deferred", "counter", "Attempts put off, by provider of the shaping.", ("provider",)),
     Metric("provider_failed", "counter", "Attempts that ended without delivery, by provider.", ("provider",)),
+    Metric("provider_connections", "gauge", "Open SMTP connections, by provider.", ("provider",)),
+    Metric("provider_recipients", "gauge", "Recipients ready or in flight, by provider.", ("provider",)),
     Metric("directives", "gauge", "Orders of operators and automation in force, by verb.", ("verb",)),
     Metric("automation_fired", "counter", "Times that a rule of automation fired."),
     Metric("unclassified_replies", "counter", "Refusals that no rule knew: `sokutatsu status` shows them."),
     Metric("warmup_left", "gauge", "Messages that a source may still send today, while it warms up.", ("source",)),
     Metric("signatures", "counter", "Signatures made, by backend.", ("backend",)),
     Metric("signer_backlog", "gauge", "Signatures asked for and not yet had."),
+    Metric("signer_batch_signatures", "histogram", "Signatures asked for in one batch."),
     Metric("signer_fallbacks", "counter", "Signatures that the multi-buffer library owed or gave wrong; OpenSSL did."),
     Metric("signer_restarts", "counter", "Signer processes that died and were started again."),
     Metric("spool_reserve_whole", "gauge", "1 while the disk space reserved for outcomes is there, else 0."),
     Metric("spool_commits", "counter", "Synced commits of the spool."),
-    Metric("spool_commit_seconds", "counter", "Seconds spent in synced commits of the spool."),
+    Metric("spool_commit_seconds", "histogram", "Duration of a commit of the spool, its sync included."),
     Metric("journal_records", "counter", "Journal records written and synced."),
     Metric("journal_bytes", "counter", "Compressed bytes written to the journal."),
-    Metric("journal_sync_seconds", "counter", "Seconds spent in syncs of the journal."),
+    Metric("journal_sync_seconds", "histogram", "Duration of a sync of the journal."),
     Metric("settle_backlog", "gauge", "Outcomes not yet synced."),
     Metric("suppression_epoch", "gauge", "Changes of the suppression index since its beginning."),
     Metric("suppression_entries", "gauge", "Addresses known to the suppression index."),
@@ -161,9 +138,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("optout_connections_refused", "counter", "Connections that the opt-out listener turned away: too many."),
     Metric("credit_recipients", "gauge", "Recipients that the engine would take now."),
     Metric("disk_free_ratio", "gauge", "Free share of the spool's file system."),
-    Metric(
-        "event_loop_lag_seconds", "gauge", "How late the event loop ran its last timer, worst since the last scrape."
-    ),
+    Metric("disk_free_bytes", "gauge", "Free space of the spool's file system."),
+    Metric("disk_free_inodes_ratio", "gauge", "Free share of the inodes of the spool's file system."),
+    Metric("event_loop_lag_seconds", "histogram", "How late the event loop ran a timer, ten times a second."),
 )
 
 LABEL_VALUES: Mapping[str, str] = {
@@ -173,7 +150,8 @@ LABEL_VALUES: Mapping[str, str] = {
     "class": "classes of engine/policy/classify.py, such as unknown_user",
     "kind": "bounce, delayed, delivered, feedback, opt_out, auto_reply, unknown",
     "priority": "transactional, bulk",
-    "site": "the 20 busiest sites, and other",
+    "phase": "connect, negotiate, transaction",
+    "site": "the busiest sites (20; 100 for counters), and other",
     "result": "looked, one_click, page, confirmed, unknown, limited, unclear, failed",
     "status": "servfail, bogus, refused, timeout, malformed, loop",
     "provider": "names of the shaping, and other",
@@ -223,13 +201,22 @@ def exposition(observed: Observed) -> bytes:
 
 def document() -> str:
     """docs/metrics.md."""
-    rows = [f"| `{full_name(metric)}` | {metric.kind} | {_code(metric.labels)} | {metric.help} |" for metric in METRICS]
+    rows = [
+        f"| `{full_name(metric)}` | {metric.kind} | {unit(metric)} | {_code(metric.labels)} | {metric.help} |"
+        for metric in METRICS
+    ]
     labels = [f"| `{label}` | {values} |" for label, values in LABEL_VALUES.items()]
     return "\n".join((_HEAD, *rows, _LABELS, *labels, ""))
 
 
 def _code(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def unit(metric: Metric) -> str:
+    """By its name, as Prometheus wants it; for a number, of what."""
+    last = metric.name.rpartition("_")[2]
+    return {"seconds": "seconds", "bytes": "bytes", "ratio": "0 to 1", "whole": "0 or 1"}.get(last, "number")
 
 
 def full_name(metric: Metric) -> str:
@@ -239,12 +226,14 @@ def full_name(metric: Metric) -> str:
 _HEAD = """# Metrics
 
 `GET /metrics` on the admin listener (`admin.listen`), in Prometheus' text format. Counters begin at zero with the
-process. Besides these there are `process_*` and `python_*` of the Prometheus client.
+process and never go back while it lives: a site that has a label of its own keeps it. Besides these there are
+`process_*` and `python_*` of the Prometheus client. `GET /metrics?view=kumomta` has
+[KumoMTA's names](metrics-kumomta.md) for what means the same.
 
 Made from `METRICS` in `engine/metrics.py`: `python -c "from engine.metrics import document; print(document(), end='')"`
 
-| name | kind | labels | what |
-|---|---|---|---|"""
+| name | kind | unit | labels | what |
+|---|---|---|---|---|"""
 _LABELS = """
 | label | values |
 |---|---|"""

@@ -7,22 +7,21 @@ that a lost recipient shows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from engine.engine import Engine
 from engine.flow import feedback, returnpath, submission
-from engine.flow.path import Path
 from engine.flow.steered import steered, steering_observed
+from engine.flow.traffic import BUSIEST, busiest
 from engine.mail.envelope import Priority
+from engine.policy.classify import Class
 from engine.web.listener import WebCounts
 
-BUSIEST = 20
 
-
-def places(engine: Engine) -> dict[str, int]:
-    """Recipients without an outcome, by the place that holds them: each is in exactly one."""
-    ready = sum(len(path.ready) for path in engine.dispatch.paths.values())
+def places(engine: Engine, ready: int | None = None) -> dict[str, int]:
+    """Recipients without an outcome, by the place that holds them: each is in exactly one. `ready`: if counted."""
+    if ready is None:
+        ready = sum(len(path.ready) for path in engine.dispatch.paths.values())
     held = engine.promote.held()
     return {
         "waiting": engine.timeline.total() - held,
@@ -105,8 +104,6 @@ def _sites(engine: Engine) -> list[dict[str, Any]]:
 
 def observe(engine: Engine) -> dict[str, Any]:
     counts = engine.counts
-    paths = engine.dispatch.paths.values()
-    now = engine.clock()
     accepting, door = engine.accept.counts, engine.door.counts
     return {
         "submits": accepting.submits,
@@ -122,21 +119,25 @@ def observe(engine: Engine) -> dict[str, Any]:
         "outcomes": {str(outcome): number for outcome, number in counts.outcomes.items()},
         "deferrals": counts.deferrals,
         "attempts": counts.attempts,
-        "queue_recipients": places(engine),
         "suppressed": dict(counts.suppressed_by_reason),
         "rechecks": counts.rechecked,
-        "replies": dict(counts.replies_by_class),
+        "replies": {**dict.fromkeys(map(str, Class), 0), **counts.replies_by_class},
+        "stay_seconds": {
+            **{str(outcome): buckets for outcome, buckets in counts.stay.items()},
+            "delivered": counts.stay_delivered,
+        },
+        "delivery_phase_seconds": {
+            "connect": engine.opening.durations.connect,
+            "negotiate": engine.opening.durations.negotiate,
+            "transaction": counts.transaction,
+        },
         "first_attempt_seconds": {priority.name.lower(): counts.first_attempt[priority] for priority in Priority},
         "in_doubt": counts.in_doubt,
         "recovered_in_doubt": counts.recovered_in_doubt,
         "resent_in_doubt": counts.resent_in_doubt,
         "sent_bytes": counts.bytes_sent,
-        "connections": _busiest(_by_site(paths, lambda path: len(path.pool.connections))),
-        "connections_opened": engine.dispatch.paths.opened_before + sum(path.pool.opened_total for path in paths),
-        "connections_refused": engine.dispatch.paths.refused_before + sum(path.pool.refused_total for path in paths),
         "tls_fallbacks": engine.opening.tls_fallbacks,
-        "site_recipients": _busiest(_by_site(paths, lambda path: len(path.ready) + path.in_flight)),
-        "paused_sites": sum(path.pool.paused_until > now for path in paths),
+        **_traffic(engine),
         **steering_observed(engine),
         **_submission(engine),
         **_optouts(engine),
@@ -146,12 +147,25 @@ def observe(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _by_site(paths: Iterable[Path], number: Callable[[Path], int]) -> dict[str, int]:
-    """A site may have a path from each source."""
-    found: dict[str, int] = {}
-    for path in paths:
-        found[path.site] = found.get(path.site, 0) + number(path)
-    return found
+def _traffic(engine: Engine) -> dict[str, Any]:
+    """Only what is ready is counted now, so that the places fit together: a scrape holds up the loop that sends."""
+    now, paths = engine.clock(), engine.dispatch.paths
+    busy, found = paths.busy, paths.traffic.seen
+    paths.traffic.show()
+    ready = sum(len(path.ready.queues[0]) + len(path.ready.queues[1]) for path in busy)
+    return {
+        "queue_recipients": places(engine, ready),
+        "lanes": len(engine.timeline),
+        "late_seconds": max(0.0, now - (engine.timeline.next_due() or now)),
+        "connections": busiest(found.connections),
+        "connections_opened": engine.counts.connections_opened,
+        "connections_refused": engine.counts.connections_refused,
+        "site_recipients": busiest(found.recipients),
+        **{f"site_{name}": paths.traffic.by_site(name) for name in ("delivered", "deferred", "failed")},
+        "provider_connections": found.provider_connections,
+        "provider_recipients": found.provider_recipients,
+        "paused_sites": found.paused,
+    }
 
 
 def _submission(engine: Engine) -> dict[str, int]:
@@ -206,6 +220,7 @@ def _resources(engine: Engine) -> dict[str, Any]:
     return {
         "signatures": {engine.signer.backend: engine.signer.counts.signatures},
         "signer_backlog": engine.signer.backlog,
+        "signer_batch_signatures": engine.signer.counts.batch_sizes,
         "signer_fallbacks": engine.signer.counts.fallbacks,
         "signer_restarts": engine.signer.counts.restarts,
         "spool_reserve_whole": int(engine.spool.reserve_whole),
@@ -218,18 +233,15 @@ def _resources(engine: Engine) -> dict[str, Any]:
         "suppression_epoch": engine.suppression.epoch,
         "suppression_entries": engine.suppression.entries,
         "credit_recipients": engine.credit(),
-        "disk_free_ratio": disk_free_ratio(engine.settings.spool.folder),
+        **_disk(engine.settings.spool.folder),
     }
 
 
-def _busiest(values: Mapping[str, int]) -> dict[str, int]:
-    """The largest by name, the rest as "other": labels stay bounded however many sites there are."""
-    ordered = sorted(values.items(), key=lambda entry: -entry[1])
-    shown = dict(ordered[:BUSIEST])
-    shown["other"] = sum(number for _, number in ordered[BUSIEST:])
-    return shown
-
-
-def disk_free_ratio(folder: os.PathLike[str]) -> float:
+def _disk(folder: os.PathLike[str]) -> dict[str, float]:
     found = os.statvfs(folder)
-    return found.f_bavail / found.f_blocks if found.f_blocks else 0.0
+    return {
+        "disk_free_ratio": found.f_bavail / found.f_blocks if found.f_blocks else 0.0,
+        "disk_free_bytes": found.f_bavail * found.f_frsize,
+        # Some file systems have no such number: nothing to run out of.
+        "disk_free_inodes_ratio": found.f_favail / found.f_files if found.f_files else 1.0,
+    }

@@ -7,14 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.metrics import Buckets
+from engine.buckets import FIRST_ATTEMPT_BOUNDS, PHASE_BOUNDS, STAY_BOUNDS, Buckets
 from engine.spool.port import Outcome
-
-FIRST_ATTEMPT_BOUNDS = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
-    *(60.0, 300.0, 900.0, 3600.0, 14400.0),
-)
-"""Seconds from acceptance (or not_before, if later) to the first attempt."""
 
 
 @dataclass(slots=True)
@@ -38,7 +32,29 @@ class Counts:
         default_factory=lambda: (Buckets(FIRST_ATTEMPT_BOUNDS), Buckets(FIRST_ATTEMPT_BOUNDS))
     )
     """By priority."""
+    stay_delivered: Buckets = field(default_factory=lambda: Buckets(STAY_BOUNDS))
+    """Beside `stay`, because hashing an outcome costs as much as observing."""
+    stay: dict[Outcome, Buckets] = field(default_factory=lambda: {outcome: Buckets(STAY_BOUNDS) for outcome in Outcome})
+    transaction: Buckets = field(default_factory=lambda: Buckets(PHASE_BOUNDS))
+    """From MAIL FROM to the reply that ended it. Pipelining begins the next one before the last is answered."""
     bytes_sent: int = 0
+    connections_opened: int = 0
+    connections_refused: int = 0
+
+
+class Tally:
+    """What a label of a counter stands for: it never goes back, whatever becomes of the paths that count into it."""
+
+    __slots__ = ("deferred", "delivered", "failed")
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.deferred = 0
+        self.failed = 0
+
+    @property
+    def ended(self) -> int:
+        return self.delivered + self.deferred + self.failed
 
 
 @dataclass(slots=True)
@@ -52,6 +68,9 @@ class PathCounts:
     """Attempts that ended, a second, over the last moments."""
     ended: int = 0
     deferred_in_a_row: int = 0
+    site: Tally = field(default_factory=Tally)
+    """Counted into as well; flow/traffic.py says which they are."""
+    provider: Tally = field(default_factory=Tally)
 
     def tick(self) -> None:
         """Each second."""
@@ -62,9 +81,15 @@ class PathCounts:
     def note(self, outcome: Outcome | None) -> None:
         if outcome is Outcome.DELIVERED:
             self.delivered += 1
+            self.site.delivered += 1
+            self.provider.delivered += 1
             self.deferred_in_a_row = 0
         elif outcome is None:
             self.deferred += 1
+            self.site.deferred += 1
+            self.provider.deferred += 1
             self.deferred_in_a_row += 1
         else:
             self.failed += 1
+            self.site.failed += 1
+            self.provider.failed += 1

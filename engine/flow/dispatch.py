@@ -173,6 +173,8 @@ class Dispatch:
         recipient = letter.recipient
         if self.effect.pending:
             self.effect.finished(recipient, now)
+        if reply is not None:
+            self._counts.transaction.observe(now - letter.begun)
         attempt = Attempt(phase, reply, error, *_ages(recipient), path.provider)
         ruling = self._rule(attempt, now, self._ladder(path))
         if ruling is DELIVERED:
@@ -243,6 +245,7 @@ class Dispatch:
         now = self._clock()
         if isinstance(result, Connection):
             path.pool.opened(result)
+            self._counts.connections_opened += 1
             result.attach(path)
             if self.closing:
                 result.quit()
@@ -254,6 +257,7 @@ class Dispatch:
 
     def _refused(self, path: Path, refused: Refused, now: float) -> None:
         """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred."""
+        self._counts.connections_refused += 1
         text = str(refused.reply) if refused.reply else refused.error
         ruling = self._rule_connect(path, refused, now, (0, now, int(now) + 1))
         pool = path.pool
@@ -315,7 +319,7 @@ class Dispatch:
 
     def tidy(self) -> None:
         """Each second. Ends connections that had nothing to do for their path's idle_timeout."""
-        now = self._loop.time()
+        now, clock, seen = self._loop.time(), self._clock(), self.paths.traffic.survey()
         crowded = bool(self.on_room(self.paths.room))
         for path in self.paths.busy:
             patience = min(path.limits.idle_timeout, CROWDED_IDLE_SECONDS if crowded else math.inf)
@@ -323,7 +327,9 @@ class Dispatch:
                 if connection.idle_since is not None and now - connection.idle_since >= patience:
                     connection.quit()
             path.hurry()
-        for name in self.paths.tidy(self._clock()):
+            seen.add(path, clock)
+        self.paths.traffic.seen = seen
+        for name in self.paths.tidy(clock):
             self._ladders.pop(name, None)
 
     async def close(self, seconds: float) -> None:

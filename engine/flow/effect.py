@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from engine.buckets import Buckets
 from engine.mail.envelope import Recipient
-from engine.metrics import Buckets
 from suppression import Suppression
 from suppression.decision import Verdict
 

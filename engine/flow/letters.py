@@ -52,6 +52,8 @@ class Letter:
     """Unix time: the day that was noted for it covers no later one."""
     strip: bool = False
     """It is the variant without the advertisement."""
+    begun: float = 0.0
+    """When its MAIL FROM was written."""
 
 
 class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call's error

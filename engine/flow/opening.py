@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from engine.flow.path import ONLY_SOURCE, Path
 from engine.net.connection import Connection, Timeouts
-from engine.net.negotiate import Refused, TlsContexts, open_connection
+from engine.net.negotiate import Durations, Refused, TlsContexts, open_connection
 from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
 from engine.policy.shaping import Limits
 from engine.smtp.event import Phase
@@ -44,6 +44,7 @@ class Opening:
         self._clock = clock
         self._broken_tls: dict[str, float] = {}
         self.tls_fallbacks = 0
+        self.durations = Durations()
 
     async def __call__(self, path: Path) -> Connection | Refused:
         targets = await self._resolver.targets(path.route)
@@ -87,6 +88,7 @@ class Opening:
             timeouts=timeouts_of(limits),
             source_address=own.source_address,
             pipelining=limits.enable_pipelining,
+            durations=self.durations,
         )
 
 

@@ -281,7 +281,7 @@ class Path:
                 self.counts.throttled += 1
                 self._call_at(now + wait)
                 return None
-            self.bind = ""
+            self.bind, letter.begun = "", now
             self._desk.started(letter.recipient, now)
             ahead = self._preparing + self.prepared
             if not self._starved and 2 * ahead < LETTERS_PER_CONNECTION * len(self.pool.connections):

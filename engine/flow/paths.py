@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from engine.flow.path import Path
+from engine.flow.traffic import Traffic
 
 MOST = 10_000
 FORGET_AFTER = 600.0
@@ -25,9 +26,7 @@ class Paths:
         self._busy: dict[str, Path] = {}
         self._resting: dict[str, float] = {}
         """Name -> since when; the longest first."""
-        self.opened_before = 0
-        """Connections of paths that are forgotten."""
-        self.refused_before = 0
+        self.traffic = Traffic()
 
     def used(self, name: str) -> Path | None:
         """For somebody who will push something into it."""
@@ -41,6 +40,7 @@ class Paths:
 
     def __setitem__(self, name: str, path: Path) -> None:
         self._paths[name] = self._busy[name] = path
+        self.traffic.adopt(path)
 
     def get(self, name: str) -> Path | None:
         return self._paths.get(name)
@@ -95,8 +95,5 @@ class Paths:
         return forgotten
 
     def _forget(self, name: str) -> None:
-        pool = self._paths[name].pool
-        self.opened_before += pool.opened_total
-        self.refused_before += pool.refused_total
         del self._resting[name]
         del self._paths[name]

@@ -83,7 +83,7 @@ class Promote:
 
     def held(self) -> int:
         """Recipients that wait only because their path has no room or is paused."""
-        return sum(self._timeline.waiting(lane) for lanes in (*self._parked.values(), self._crowded) for lane in lanes)
+        return self._timeline.held()
 
     def unresolved(self) -> Mapping[Lane, ResolveFailure]:
         """Lanes with mail that DNS put off, for operators; those that others emptied are dropped here."""
@@ -102,8 +102,8 @@ class Promote:
             self._wake.set()
         return len(self._crowded)
 
-    def _park(self, lane: Lane) -> None:
-        self._timeline.park(lane)
+    def _park(self, lane: Lane, *, held: bool = True) -> None:
+        self._timeline.park(lane, held=held)
         self._timeline.put_back(lane, int(self._clock()))
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ class Promote:
     def _ask(self, lane: Lane) -> None:
         """The lane rests until the domain is looked up, once for all that wait for it."""
         self._asking.setdefault(lane.domain, []).append(lane)
-        self._park(lane)
+        self._park(lane, held=False)
         self._dispatch.lookups.want(lane.domain, urgent=lane.priority is Priority.TRANSACTIONAL)
 
     def _put_off(self, lane: Lane, failure: ResolveFailure) -> None:

@@ -87,6 +87,10 @@ class Settle:
 
     def settled(self, recipient: Recipient, outcome: Outcome, record: Record) -> None:
         self._changes.append(Settled(recipient, outcome))
+        batch, counts = recipient.batch, self._counts
+        since = max(batch.accepted_at, batch.not_before)
+        stay = counts.stay_delivered if outcome is Outcome.DELIVERED else counts.stay[outcome]
+        stay.observe(record.timestamp - since)
         self._note(record)
 
     def deferred(self, recipient: Recipient, due: int, *, counted: bool, in_doubt: bool, record: Record | None) -> None:

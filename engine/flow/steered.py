@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from engine.flow.dispatch import Dispatch
 from engine.flow.explain import shown_directive
+from engine.flow.traffic import survey
 from engine.policy.directive import Verb
 
 MOST_DIRECTIVES_SHOWN = 50
 UNCLASSIFIED_SHOWN = 20
-OTHER = "other"
 
 
 class Steered(Protocol):
@@ -26,18 +26,16 @@ class Steered(Protocol):
 
 
 def providers(dispatch: Dispatch) -> dict[str, dict[str, int]]:
-    """Attempts that ended, and what is ready or under way, by provider."""
-    found: dict[str, dict[str, int]] = {}
-    for path in dispatch.paths.values():
-        entry = found.setdefault(
-            path.provider or OTHER, {"delivered": 0, "deferred": 0, "failed": 0, "ready": 0, "connections": 0}
-        )
-        entry["delivered"] += path.counts.delivered
-        entry["deferred"] += path.counts.deferred
-        entry["failed"] += path.counts.failed
-        entry["ready"] += len(path.ready) + path.in_flight
-        entry["connections"] += len(path.pool.connections)
-    return found
+    """Attempts that ended since the start, and what is ready or under way, by provider."""
+    found = {
+        provider: {"delivered": tally.delivered, "deferred": tally.deferred, "failed": tally.failed}
+        for provider, tally in dispatch.paths.traffic.providers.items()
+    }
+    now = survey(dispatch.paths.busy, 0.0)
+    for provider, entry in found.items():
+        entry["ready"] = now.provider_recipients.get(provider, 0)
+        entry["connections"] = now.provider_connections.get(provider, 0)
+    return {provider: entry for provider, entry in found.items() if any(entry.values())}
 
 
 def steered(engine: Steered) -> dict[str, Any]:
@@ -59,13 +57,10 @@ def steered(engine: Steered) -> dict[str, Any]:
 def steering_observed(engine: Steered) -> dict[str, Any]:
     """What /metrics says."""
     dispatch, now = engine.dispatch, engine.clock()
-    by_provider = providers(dispatch)
+    traffic = dispatch.paths.traffic
     standing = [one.verb for one in dispatch.steering.directives.values()]
     return {
-        **{
-            f"provider_{name}": {provider: entry[name] for provider, entry in by_provider.items()}
-            for name in ("delivered", "deferred", "failed")
-        },
+        **{f"provider_{name}": traffic.by_provider(name) for name in ("delivered", "deferred", "failed")},
         "directives": {str(verb): standing.count(verb) for verb in Verb},
         "automation_fired": sum(dispatch.braking.fired.values()),
         "unclassified_replies": dispatch.unclassified.total,

@@ -17,6 +17,7 @@ from functools import partial
 
 import msgspec
 
+from engine.buckets import SYNC_BOUNDS, Buckets
 from engine.journal.record import Record
 from engine.journal.segment import Files, JournalSettings, Segment, SystemFiles, expired, prepare_folder
 
@@ -47,7 +48,7 @@ class Journal:
         self._retained_at = -RETENTION_INTERVAL
         self.records = 0
         self.bytes_written = 0
-        self.sync_seconds = 0.0
+        self.sync_seconds = Buckets(SYNC_BOUNDS)
         self.syncs = 0
         self._segment: Segment | None = None
         self._thread = threading.Thread(target=self._write_groups, name="journal", daemon=True)
@@ -116,7 +117,7 @@ class Journal:
         segment.append(records)
         started = time.monotonic()
         segment.sync()
-        self.sync_seconds += time.monotonic() - started
+        self.sync_seconds.observe(time.monotonic() - started)
         self.syncs += 1
         self.records += len(records)
         self.bytes_written += segment.size - before

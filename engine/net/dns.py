@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Protocol
 import dns.exception
 import dns.resolver
 
-from engine.metrics import Buckets
+from engine.buckets import Buckets
 from engine.net.answer import MAX_CHAIN, Kind, Mx, Response, Tlsa, Value, WireError, query, question, read_response
 from engine.net.nameserver import Nameserver
 

@@ -15,11 +15,12 @@ import os
 import socket
 import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import aiosmtplib
 
+from engine.buckets import PHASE_BOUNDS, Buckets
 from engine.net.connection import Connection, Timeouts
 from engine.net.resolver import Credentials, Target, TlsMode
 from engine.net.tap import Tap
@@ -69,6 +70,15 @@ def _keep_read_buffers_on_the_heap() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Durations:
+    """Seconds of what succeeded."""
+
+    connect: Buckets = field(default_factory=lambda: Buckets(PHASE_BOUNDS))
+    negotiate: Buckets = field(default_factory=lambda: Buckets(PHASE_BOUNDS))
+    """From the greeting to the end of EHLO, STARTTLS and AUTH."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """No connection: the server's reply, or what broke."""
 
@@ -92,13 +102,19 @@ async def open_connection(
     credentials: Credentials | None = None,
     source_address: str | None = None,
     pipelining: bool = True,
+    durations: Durations | None = None,
 ) -> Connection | Refused:
     """Bounded by the timeouts of its phases. Cancelled: the socket is closed. Raises CommandError for a bad name."""
     command.ehlo(ehlo_name)
     timeouts = timeouts or Timeouts()
+    durations = durations or Durations()
+    time = asyncio.get_running_loop().time
+    began = time()
     opened = await _open_socket(target, source_address, timeouts.connect)
     if isinstance(opened, Refused):
         return opened
+    connected = time()
+    durations.connect.observe(connected - began)
     dialogue = _Dialogue(
         opened,
         target,
@@ -116,6 +132,7 @@ async def open_connection(
             dialogue.abort()
     if isinstance(agreed, Refused):
         return agreed
+    durations.negotiate.observe(time() - connected)
     return Connection(
         dialogue.transport(),
         agreed,

@@ -28,7 +28,7 @@ C = TypeVar("C")
 
 
 class _Entry(Generic[L, C]):
-    __slots__ = ("cursor", "due", "lane", "out", "parked", "place", "waiting")
+    __slots__ = ("cursor", "due", "held", "lane", "out", "parked", "place", "waiting")
 
     def __init__(self, lane: L, cursor: C) -> None:
         self.lane = lane
@@ -41,6 +41,8 @@ class _Entry(Generic[L, C]):
         self.out = False
         """Popped, its pull not yet reported."""
         self.parked = False
+        self.held = False
+        """Parked, and counted as such."""
 
 
 class Timeline(Generic[L, C]):
@@ -54,20 +56,19 @@ class Timeline(Generic[L, C]):
         self._orders: dict[Priority, list[tuple[int, int, _Entry[L, C]]]] = {priority: [] for priority in Priority}
         self._number = 0
         self._total = 0
+        self._held = 0
 
     def add(self, lane: L, count: int, due: int) -> None:
         """`count` more wait in the lane, the first of them at `due`."""
         entry = self._entry(lane)
-        entry.waiting += count
-        self._total += count
+        self._change(entry, count)
         if entry.due is None or due < entry.due:
             entry.due = due
         self._put(entry)
 
     def remove(self, lane: L, count: int) -> None:
         """Taken out of the spool without having been pulled, as cancel and expiry do."""
-        self._entry(lane).waiting -= count
-        self._total -= count
+        self._change(self._entry(lane), -count)
 
     def pop_due(self, now: int, limit: int | None = None) -> list[L]:
         """Up to `limit` lanes that are due, transactional ones first, then by due. Each is out, and not given again,
@@ -91,8 +92,7 @@ class Timeline(Generic[L, C]):
         """
         entry = self._entry(lane)
         entry.out = False
-        entry.waiting -= count
-        self._total -= count
+        self._change(entry, -count)
         entry.cursor = cursor
         if next_due is not None and (entry.due is None or next_due < entry.due):
             entry.due = next_due
@@ -102,15 +102,17 @@ class Timeline(Generic[L, C]):
         """Popped, but not pulled after all: to be looked at again at `due`."""
         self.pulled(lane, 0, self.cursor(lane), due)
 
-    def park(self, lane: L) -> None:
-        """May not go now: keeps its counts and its cursor, costs nothing until unparked."""
+    def park(self, lane: L, *, held: bool = True) -> None:
+        """May not go now: keeps its counts and its cursor, costs nothing until unparked. `held`: counted as such."""
         entry = self._entry(lane)
         entry.parked = True
+        self._hold(entry, held=held)
         entry.place = None
 
     def unpark(self, lane: L) -> None:
         entry = self._entry(lane)
         entry.parked = False
+        self._hold(entry, held=False)
         self._put(entry)
 
     def forget(self, lane: L) -> None:
@@ -148,11 +150,26 @@ class Timeline(Generic[L, C]):
         """Recipients waiting in all lanes."""
         return self._total
 
+    def held(self) -> int:
+        """Of them, those in lanes that are parked and held."""
+        return self._held
+
     def __iter__(self) -> Iterator[L]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _change(self, entry: _Entry[L, C], count: int) -> None:
+        entry.waiting += count
+        self._total += count
+        if entry.held:
+            self._held += count
+
+    def _hold(self, entry: _Entry[L, C], *, held: bool) -> None:
+        if entry.held is not held:
+            entry.held = held
+            self._held += entry.waiting if held else -entry.waiting
 
     def _entry(self, lane: L) -> _Entry[L, C]:
         entry = self._entries.get(lane)

@@ -176,6 +176,7 @@ class SignerClient:
         frame = request_head(count).pack(id_, count, urgent, *indexes) + body
         future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
         batch = Owed(id_, frame, [sizes[index] for index in indexes], future, urgent=urgent)
+        self.counts.batch_sizes.observe(count)
         self._place(batch)
         return future
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from engine.buckets import BATCH_BOUNDS, Buckets
 from engine.signer.frames import ANSWER, GREETING_LIMIT, LENGTH
 
 SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,11 +44,13 @@ class Owed:
 class Counts:
     """Since the start; engine/observe.py reads them at a scrape."""
 
-    __slots__ = ("batches", "fallbacks", "restarts", "resubmitted", "signatures")
+    __slots__ = ("batch_sizes", "batches", "fallbacks", "restarts", "resubmitted", "signatures")
 
     def __init__(self) -> None:
         self.signatures = 0
         self.batches = 0
+        self.batch_sizes = Buckets(BATCH_BOUNDS)
+        """Of what was asked for."""
         self.fallbacks = 0
         """Signatures that the multi-buffer library did not give, or gave wrong, and OpenSSL did."""
         self.restarts = 0

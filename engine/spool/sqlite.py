@@ -20,6 +20,7 @@ from pathlib import Path
 
 import apsw
 
+from engine.buckets import Buckets
 from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, queued, reading, retention, settling
 from engine.spool.clearing import recover_settled
@@ -104,8 +105,8 @@ class SqliteSpool:
         return self._writer.commits
 
     @property
-    def commit_seconds(self) -> float:
-        """Spent in transactions, the sync included."""
+    def commit_seconds(self) -> Buckets:
+        """Durations of transactions, the sync included."""
         return self._writer.commit_seconds
 
     @property

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from engine.buckets import SYNC_BOUNDS, Buckets
 from engine.spool.clearing import Clearing
 from engine.spool.database import Tuning
 from engine.spool.port import KeyReused, SpoolFailed, SpoolFull
@@ -56,7 +57,7 @@ class Writer:
     ) -> None:
         self.failed: asyncio.Future[SpoolFailed] = loop.create_future()
         self.commits = 0
-        self.commit_seconds = 0.0
+        self.commit_seconds = Buckets(SYNC_BOUNDS)
         self.clearing = Clearing(store, tuning)
         self._tuning = tuning
         self._store = store
@@ -145,7 +146,8 @@ class Writer:
                     waiting = self._without_growth(waiting, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: nobody may wait for a thread that is dead
             self._fail(_named(error))
-        self.commit_seconds += time.monotonic() - started
+        if operations:
+            self.commit_seconds.observe(time.monotonic() - started)
         self._answer(operations)
 
     def _attempt(self, operations: list[Operation]) -> list[Operation]:

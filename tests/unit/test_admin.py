@@ -50,6 +50,21 @@ def test_metrics_are_what_prometheus_reads() -> None:
     with_admin(steps)
 
 
+def test_metrics_have_a_view_in_kumomtas_names_and_no_third_one() -> None:
+    async def steps(session, base, story) -> None:
+        async with session.get(base + "/metrics", params={"view": "kumomta"}) as answer:
+            text = await answer.text()
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        names = {family.name for family in text_string_to_metric_families(text)}
+        assert "total_messages_delivered" in names
+        assert not {name for name in names if name.startswith("sokutatsu")}
+        async with session.get(base + "/metrics", params={"view": "x" * 999 + "\n"}) as answer:
+            text = await answer.text()
+            assert (answer.status, text.count("\n"), "take view=kumomta" in text) == (404, 1, True)
+
+    with_admin(steps)
+
+
 def test_a_fault_in_a_view_is_a_500_and_the_listener_goes_on(caplog) -> None:
     async def steps(session, base, story) -> None:
         story.numbers = dict

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.metrics import LABEL_VALUES, METRICS, Buckets, document, exposition, full_name
+from engine import kumomta
+from engine.buckets import Buckets
+from engine.metrics import LABEL_VALUES, METRICS, document, exposition, full_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +80,7 @@ def test_names_keep_the_rules_of_promtool() -> None:
         assert not words & {"ms", "us", "s", "sec", "secs", "millis", "kb", "mb", "kib", "percent", "minutes", "hours"}
         assert not words & {"milliseconds", "microseconds", "kilobytes", "megabytes", "bits", "days"}
         if metric.kind == "histogram":
-            assert metric.name.endswith("_seconds")
+            assert metric.name.endswith(("_seconds", "_signatures"))
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
 
@@ -93,6 +95,57 @@ def test_labels_are_bounded_and_named() -> None:
 def test_the_document_is_made_from_the_list() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == document(), (
         "python -c \"from engine.metrics import document; print(document(), end='')\" > docs/metrics.md"
+    )
+
+
+def aliased() -> dict:
+    seen = observed()
+    for metric in METRICS:
+        if metric.labels and metric.labels[0] in ("outcome", "place", "phase"):
+            values = LABEL_VALUES[metric.labels[0]].split(", ")
+            seen[metric.name] = dict.fromkeys(values, seen[metric.name]["one"])
+    text = kumomta.exposition(seen).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def test_every_alias_names_a_metric_of_ours_and_is_exposed_under_its_own_name() -> None:
+    ours = {metric.name: metric for metric in METRICS}
+    found = aliased()
+    assert found.keys() == {alias.name for alias in kumomta.ALIASES} | {kumomta.MEMORY}
+    for alias in kumomta.ALIASES:
+        metric = ours[alias.ours]
+        family = found[alias.name]
+        assert family.type == ("histogram" if metric.kind == "histogram" else "unknown"), alias.name
+        values = {sample.labels.get(alias.label) for sample in family.samples} if alias.label else set()
+        assert values == ({alias.value} if alias.value else {"one", "other"} if alias.label else set()), alias.name
+        if alias.picked:
+            allowed = {value.strip() for value in LABEL_VALUES[metric.labels[0]].split(",")}
+            assert set(alias.picked) <= allowed, alias.name
+
+
+def test_an_alias_sums_what_it_picks_and_scales_it() -> None:
+    seen = dict(observed())
+    seen["queue_recipients"] = {"waiting": 5.0, "ready": 3.0, "in_flight": 2.0, "held": 1.0}
+    seen["outcomes"] = {"delivered": 40.0, "bounced": 4.0, "expired": 1.0, "suppressed": 9.0, "cancelled": 0.0}
+    seen["delivery_phase_seconds"] = {"connect": Buckets((1.0,)), "transaction": observed()["dns_seconds"]}
+    seen["disk_free_ratio"] = 0.25
+    text = kumomta.exposition(seen).decode()
+    for line in (
+        'total_messages_delivered{service="smtp_client"} 40.0',
+        'total_messages_fail{service="smtp_client"} 4.0',
+        "scheduled_count_total 6.0",
+        'ready_count{service="smtp_client"} 5.0',
+        "message_count 11.0",
+        'disk_free_percent{name="spool"} 25.0',
+        'deliver_message_latency_rollup_count{service="smtp_client"} 4.0',
+    ):
+        assert line in text.splitlines(), line
+    assert re.search(r"^memory_usage [1-9]", text, re.MULTILINE)
+
+
+def test_the_document_of_the_aliases_is_made_from_the_list() -> None:
+    assert (ROOT / "docs" / "metrics-kumomta.md").read_text(encoding="utf-8") == kumomta.document(), (
+        "python -c \"from engine.kumomta import document; print(document(), end='')\" > docs/metrics-kumomta.md"
     )
 
 

@@ -202,7 +202,7 @@ def test_a_path_that_rested_is_forgotten_and_what_it_counted_is_not() -> None:
         assert (len(paths), len(list(paths))) == (5, 5)
         assert opened >= 5
         await asyncio.sleep(LIMITS.idle_timeout + FORGET_AFTER + 5)
-        assert (len(paths), paths.opened_before, len(world.dispatch._ladders)) == (0, opened, 0)
+        assert (len(paths), world.counts.connections_opened, len(world.dispatch._ladders)) == (0, opened, 0)
         await world.submit(["again@d1.example"])
         await world.settled()
         assert "d1" in paths

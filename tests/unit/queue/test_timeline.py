@@ -221,3 +221,23 @@ def test_outdated_places_do_not_pile_up():
         line.pulled(A, 1, number, 1_000_000)
     assert sum(len(order) for order in line._orders.values()) < 100
     assert line.pop_due(1_000_000) == [A]
+
+
+def test_what_is_held_is_counted_as_it_changes():
+    line = timeline()
+    line.add(A, 5, 10)
+    line.add(B, 2, 10)
+    line.park(A)
+    line.park(B, held=False)
+    assert line.held() == 5
+    line.park(A)
+    line.add(A, 3, 11)
+    line.remove(A, 1)
+    assert (line.held(), line.total()) == (7, 9)
+    line.pulled(A, 2, 1, None)
+    line.park(B)
+    assert line.held() == 7
+    line.unpark(A)
+    line.unpark(A)
+    line.unpark(B)
+    assert (line.held(), line.total()) == (0, 7)
