@@ -26,7 +26,7 @@ from engine.flow.door import Door
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
-from engine.flow.opening import Opening, OpeningSettings
+from engine.flow.opening import Opening
 from engine.flow.orders import Orders, make_orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
@@ -40,16 +40,26 @@ from engine.flow.settle import Settle
 from engine.flow.steering import Steering, open_steering
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
+from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.dns import DnsClient
 from engine.net.mx import MxResolver
-from engine.net.negotiate import TlsContexts
-from engine.net.resolver import Resolver, StaticRoutes
+from engine.net.resolver import Resolver
+from engine.net.sts import StsPolicies
 from engine.optout import opt_out_listener
-from engine.parts import make_backups, make_law, make_records, make_retention, make_senders
+from engine.parts import (
+    Network,
+    make_backups,
+    make_law,
+    make_network,
+    make_records,
+    make_retention,
+    make_senders,
+    make_tls_reports,
+)
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
 from engine.secret import secret_at
@@ -108,6 +118,9 @@ class Engine:
     way_back: WayBack | None = None
     dns: DnsClient
     mx: MxResolver | None = None
+    sts: StsPolicies | None = None
+    network: Network
+    tls_reports: TlsReports | None = None
 
     def __init__(
         self,
@@ -193,6 +206,8 @@ class Engine:
         spawn("promote", self.promote.run())
         spawn("sweep", self.sweep.run())
         spawn("retention", self.retention.run())
+        if self.tls_reports:
+            spawn("tlsrpt", self.tls_reports.run())
         spawn("steering", self.steering.run())
 
     def _wire(self) -> None:
@@ -245,6 +260,8 @@ class Engine:
         settings = self.settings
         reads = reading(senders)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
+        leads = self.dispatch.ways.leads
+        self.tls_reports = make_tls_reports(settings, self.network, self.accept, leads, self.clock)
         self.retention = make_retention(settings, self.suppression, self.sent, self.spool, self.clock)
         self._closers.append(self.retention.close)
         self.records = make_records(settings, self.suppression, self.accept, ring, reads, self.clock)
@@ -287,16 +304,10 @@ class Engine:
         )
 
     def _wire_network(self) -> Resolver:
-        """The operator's routes, and DNS for what they do not name; what opens connections to there."""
-        settings = self.settings
-        self.dns = DnsClient(settings.resolver.dns)
-        self._closers.append(self._close_dns)
-        table = StaticRoutes(settings.routes, self.dns)
-        self.mx = MxResolver(table, self.dns, settings.resolver.mx) if settings.resolver.mx else None
-        resolver = self.mx or table
-        opening = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
-        self.opening = Opening(opening, resolver=resolver, contexts=TlsContexts.load(), clock=self.clock)
-        return resolver
+        network = self.network = make_network(self.settings, self.clock)
+        self._closers.append(network.close)
+        self.dns, self.mx, self.sts, self.opening = network.dns, network.mx, network.sts, network.opening
+        return network.resolver
 
     def _orders(self) -> Orders:
         flow = (self.spool, self.timeline, self.settle, self.roster)
@@ -327,9 +338,6 @@ class Engine:
     async def _close_door(self) -> None:
         """A stop has closed it before; after a fault nobody waits for answers that cannot come."""
         await self.door.close(patience=0.0)
-
-    async def _close_dns(self) -> None:
-        self.dns.close()
 
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)

@@ -11,9 +11,12 @@ from typing import Any
 
 from engine.engine import Engine
 from engine.flow import feedback, returnpath, submission
+from engine.flow.opening import OUTCOMES
 from engine.flow.steered import steered, steering_observed
+from engine.flow.tlsreports import ReportCounts
 from engine.flow.traffic import BUSIEST, busiest
 from engine.mail.envelope import Priority
+from engine.net.trust import PolicyKind
 from engine.policy.classify import Class
 from engine.web.listener import WebCounts
 
@@ -142,6 +145,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         **_submission(engine),
         **_optouts(engine),
         **_resolving(engine),
+        **_trust(engine),
         **_way_back(engine),
         **_resources(engine),
     }
@@ -200,6 +204,19 @@ def _resolving(engine: Engine) -> dict[str, Any]:
         "domains_stale": mx.counts.stale if mx else 0,
         "mx_addresses_refused": mx.counts.refused_addresses if mx else 0,
         "sites": len(engine.dispatch.paths),
+    }
+
+
+def _trust(engine: Engine) -> dict[str, Any]:
+    tried, sts = engine.opening.outcomes, engine.sts
+    reports = engine.tls_reports.counts if engine.tls_reports else ReportCounts()
+    return {
+        "tls_reports": reports.reports,
+        "tls_reports_failed": reports.failed,
+        **{f"tls_{outcome}": {str(kind): tried[f"{kind} {outcome}"] for kind in PolicyKind} for outcome in OUTCOMES},
+        "mta_sts_policies": sts.known if sts else 0,
+        "mta_sts_fetched": sts.counts.fetched if sts else 0,
+        "mta_sts_fetch_failures": sts.counts.failed if sts else 0,
     }
 
 

@@ -1,23 +1,35 @@
 """Parts of the engine made from its settings: what needs no more than a few lines each, kept out of the wiring.
 
 Nothing here starts anything or keeps anything; engine.py decides what is made, in which order, and who knows whom.
+The network is made as one: whom DNS, policies and certificates are asked of belongs together.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from engine import __version__
 from engine.config import Settings
 from engine.flow.accept import Accept
 from engine.flow.backup import Backups
 from engine.flow.law import Law
+from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.records import Desk, Records
 from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, confirm_urls
+from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
+from engine.net.dns import DnsClient
+from engine.net.mx import MxResolver
+from engine.net.negotiate import TlsContexts
+from engine.net.resolver import Resolver, StaticRoutes
+from engine.net.sts import StsPolicies
+from engine.net.stsfetch import FetchSettings, PolicyFetcher
+from engine.net.tlsrpt import Reporter
+from engine.net.trust import Trust, Trusting
 from engine.spool.sqlite import SqliteSpool
 from suppression import SenderState, Suppression
 from suppression.sent import SentStore
@@ -25,6 +37,70 @@ from suppression.sent import SentStore
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """From a domain to an open connection."""
+
+    dns: DnsClient
+    mx: MxResolver | None
+    sts: StsPolicies | None
+    resolver: Resolver
+    opening: Opening
+
+    async def close(self) -> None:
+        if self.sts:
+            self.sts.close()
+        self.dns.close()
+
+
+def make_network(settings: Settings, clock: Clock) -> Network:
+    """The operator's routes, and DNS with policies for what they do not name. Raises OSError (ssl.SSLError too)."""
+    dns = DnsClient(settings.resolver.dns)
+    table = StaticRoutes(settings.routes, dns)
+    mx = MxResolver(table, dns, settings.resolver.mx) if settings.resolver.mx else None
+    contexts = TlsContexts.load(str(settings.tls.ca_file) if settings.tls.ca_file else None)
+    for route in settings.routes.values():
+        if route.client and route.client not in contexts.clients:
+            contexts.add_client(route.client)
+    sts = _make_sts(settings, dns, contexts, clock) if mx and settings.tls.mta_sts else None
+    resolver = Trusting(mx, sts) if mx and sts else mx or table
+    own = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
+    trust = Trust(dns, dane=settings.tls.dane)
+    return Network(dns, mx, sts, resolver, Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust))
+
+
+def _make_sts(settings: Settings, dns: DnsClient, contexts: TlsContexts, clock: Clock) -> StsPolicies:
+    allowed = settings.resolver.mx.allowed if settings.resolver.mx else ()
+    fetch = FetchSettings(settings.tls.fetch_seconds, settings.tls.mta_sts_port, allowed)
+    fetcher = PolicyFetcher(dns, lambda: contexts.verified, fetch)
+    return StsPolicies(dns, fetcher, settings.engine.state / "sts", clock=clock)
+
+
+def make_tls_reports(
+    settings: Settings, network: Network, accept: Accept, leads: Mapping[str, str], clock: Clock
+) -> TlsReports | None:
+    """`leads`: path -> whose mail it was last used for."""
+    if settings.tlsrpt is None:
+        return None
+    sender = settings.senders[settings.tlsrpt.sender]
+    contact = sender.identity.from_address
+    name = settings.tlsrpt.organization or sender.legal_name
+    reports = TlsReports(
+        settings.engine.state / "tlsrpt",
+        settings.tlsrpt.sender,
+        Reporter(name, contact, contact.rpartition("@")[2], settings.engine.source_address),
+        asker=network.dns,
+        sts=network.sts,
+        submit=accept.submit,
+        domain_of=lambda path: leads.get(path, ""),
+        clock=clock,
+    )
+    network.opening.on_tried = reports.tried
+    if network.sts:
+        network.sts.on_trouble = reports.policy_failed
+    return reports
 
 
 def make_senders(settings: Settings) -> tuple[TokenRing, dict[str, ConfiguredSender]]:

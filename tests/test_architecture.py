@@ -85,11 +85,11 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.ut
 
 # Replacing a library means changing one place.
 HOMES = {
-    "aiohttp": ("engine.admin", "engine.web"),
+    "aiohttp": ("engine.admin", "engine.web", "engine.net.stsfetch"),
     "aiosmtpd": ("engine.flow",),
     "aiosmtplib": ("engine.net",),
     "apsw": ("engine.spool", "suppression"),
-    "cryptography": ("engine.signer", "engine.cli.dkim", "bench"),
+    "cryptography": ("engine.signer", "engine.net.dane", "engine.cli.dkim", "bench"),
     "dkim": ("engine.cli", "bench"),
     "dns": ("engine.net", "engine.cli"),
     "flufl": ("engine.returns",),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from engine.config.profile import display_cautions
 from engine.config.settings import Settings
+from engine.config.trusting import check_tls_reports
 from engine.tables import Problems, parse_listen
 from suppression.decision import Category
 
@@ -25,6 +26,7 @@ def check_agreement(settings: Settings, problems: Problems) -> None:
         if name not in settings.senders:
             problems.add("retention.hold", f"{name!a} is no sender of this file; add [senders.{name}], or correct it")
     _check_doors(settings, problems)
+    check_tls_reports(settings, problems)
     returns = settings.return_path
     if returns and submission and parse_listen(returns.listen) == parse_listen(submission.listen):
         problems.add("return_path.listen", f"{returns.listen} is submission.listen too; choose another port")

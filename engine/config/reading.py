@@ -26,9 +26,11 @@ from engine.config.settings import (
     ReturnPathTable,
     Settings,
     SubmissionTable,
+    TlsReportTable,
 )
 from engine.config.shaping import read_shaping_table
 from engine.config.sources import read_pools, read_sources
+from engine.config.trusting import read_tls
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
 from engine.flow.settle import SettleSettings
@@ -106,6 +108,8 @@ class _Reader:
             "shaping": read_shaping_table(self.document.get("shaping", {}), self.folder, self.problems),
             **self._sources(engine),
             "unsubscribe": self._unsubscribe(),
+            "tls": read_tls(self.document.get("tls", {}), self.folder, self.problems),
+            "tlsrpt": self._table(TlsReportTable, "tlsrpt") if "tlsrpt" in self.document else None,
         }
         resolver = read_resolver(self.document.get("resolver", {}), engine, self.problems)
         parts["resolver"] = resolver

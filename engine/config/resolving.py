@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.config.settings import BOUNDS, EngineSettings, ResolverSettings, ResolverTable, RouteTable
+from engine.config.trusting import read_client
 from engine.mail.address import AddressError, parse_address
 from engine.net.address import parse_networks
 from engine.net.dns import DnsSettings
@@ -99,7 +100,9 @@ def read_routes(table: object, folder: Path, *, mx: bool, problems: Problems) ->
             continue
         try:
             name = domain if domain == "*" else parse_address(f"x@{domain}").domain
-            route = parse_route(domain, place.to, place.tls, _credentials(place, folder, where, problems))
+            credentials = _credentials(place, folder, where, problems)
+            client = read_client(place, folder, where, problems)
+            route = parse_route(domain, place.to, place.tls, credentials, client)
         except (AddressError, RouteError) as error:
             problems.add(where, str(error))
             continue
@@ -109,7 +112,8 @@ def read_routes(table: object, folder: Path, *, mx: bool, problems: Problems) ->
         if same != route:
             problems.add(
                 where,
-                f"{route.site} is in another route with another tls or login; give both the same, they are one site",
+                f"{route.site} is in another route with another tls, login or certificate; "
+                "give both the same, they are one site",
             )
         routes[name] = route
     return routes

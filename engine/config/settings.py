@@ -151,6 +151,35 @@ class RouteTable:
     """Login at a smart host (RFC 4954); only under TLS, or on loopback."""
     password_file: Path | None = None
     """Mode 0600, the password as one line."""
+    client_certificate: Path | None = None
+    """PEM, with the chain: shown to a smart host that asks for it."""
+    client_key: Path | None = None
+    """Its private key; default: in the same file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTable:
+    """[tls]: what is believed of receivers' certificates and policies."""
+
+    ca_file: Path | None = None
+    """PEM file of the authorities to trust; none: those of the system."""
+    dane: bool = True
+    """TLSA records (RFC 7672), where resolver.trust_ad lets DNSSEC count."""
+    mta_sts: bool = True
+    """Policies of domains (RFC 8461), fetched over HTTPS."""
+    fetch_seconds: float = 10.0
+    """For one policy."""
+    mta_sts_port: int = 443
+
+
+@dataclass(frozen=True, slots=True)
+class TlsReportTable:
+    """[tlsrpt]: without the table nothing is reported (RFC 8460)."""
+
+    sender: str
+    """Of [senders]: whose mail the reports are."""
+    organization: str = ""
+    """Who reports; default: the sender's legal name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +251,8 @@ class Settings:
     senders: Mapping[str, SenderSettings]
     routes: Mapping[str, Route]
     resolver: ResolverSettings
+    tls: TlsTable
+    tlsrpt: TlsReportTable | None
     shaping: Shaping
     sources: Mapping[str, Source]
     pools: Mapping[str, Pool]
@@ -300,6 +331,8 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
         "unknown_rate": Bounds(0.01, 1_000_000),
         "unknown_burst": Bounds(1, 1_000_000),
     },
+    "tlsrpt": {},
+    "tls": {"fetch_seconds": Bounds(1, MINUTE, seconds=True), "mta_sts_port": Bounds(1, 65535)},
     "resolver": {
         "timeout": Bounds(0.1, MINUTE, seconds=True),
         "deadline": Bounds(0.1, 5 * MINUTE, seconds=True),

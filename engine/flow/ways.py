@@ -29,6 +29,8 @@ PULL = 256
 COLD_SPREAD = 3600
 """Seconds over which a new day's budget is asked for: not everybody at midnight."""
 
+MOST_LEADS = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -40,6 +42,8 @@ class Place:
     provider: str
     name: str
     """The site's name, with what else its paths are told apart by."""
+    asked: str = ""
+    """The domain, in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Ways:
         self._put_back = put_back
         self._shares: dict[tuple[str, str], Share] = {}
         self._provider_at: dict[str, str] = {}
+        self.leads: dict[str, str] = {}
+        """Path -> the domain that came this way last: for whom its next connection counts."""
         self._only = next(iter(outlets.sources.values())) if outlets.is_single else None
 
     # -- finding -------------------------------------------------------------------------------------------
@@ -103,7 +109,9 @@ class Ways:
         first = self._provider_at.setdefault(route.site, provider)
         # One host for several providers' domains, as static routes may have it: their limits must not mix.
         site = route.site if first == provider else f"{route.site} ({provider or 'others'})"
-        return Place(route, own, provider, f"{site} for {own}" if own else site)
+        if route.standing is not None and route.standing.label:
+            site = f"{site} ({route.standing.label})"
+        return Place(route, own, provider, f"{site} for {own}" if own else site, domain)
 
     def path(self, place: Place, source: Source) -> Path:
         name = place.name if self._only else f"{source.name}->{place.name}"
@@ -113,8 +121,11 @@ class Ways:
             share = self._share(place.provider, source.name, limits)
             path = self.paths[name] = self._make(place, limits, source, share)
             path.name = name
+            if len(self.leads) > MOST_LEADS:
+                self.leads.clear()
         # The same hosts, perhaps in another order by now: what DNS says goes for the next connection.
         path.route = place.route
+        self.leads[name] = place.asked
         return path
 
     def _make_room(self, place: Place, now: float) -> bool:

@@ -61,6 +61,8 @@ class _Known:
     until: float
     told: float
     """Until when DNS itself said so."""
+    signed: bool = False
+    """The MX records were validated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class MxResolver:
         return known.found if known is not None and known.until > self._clock() else None
 
     async def look_up(self, domain: str) -> None:
-        found, seconds = await self._find(domain)
+        found, seconds, signed = await self._find(domain)
         now = self._clock()
         before = self._domains.pop(domain, None)
         if isinstance(found, ResolveFailure) and not found.final and before is not None:
@@ -132,7 +134,12 @@ class MxResolver:
                 found = replace(found, in_a_row=before.found.in_a_row + 1)
         while len(self._domains) >= self._settings.domains:
             del self._domains[next(iter(self._domains))]
-        self._domains[domain] = _Known(found, now + seconds, now + seconds)
+        self._domains[domain] = _Known(found, now + seconds, now + seconds, signed)
+
+    def is_signed(self, domain: str) -> bool:
+        """Whether DNSSEC vouches for its MX records, as far as they are in memory."""
+        known = self._domains.get(domain)
+        return known is not None and known.signed
 
     async def targets(self, route: Route) -> list[Target] | ResolveFailure:
         if not route.mx:
@@ -148,20 +155,20 @@ class MxResolver:
 
     # -- MX ------------------------------------------------------------------------------------------------
 
-    async def _find(self, domain: str) -> tuple[Route | ResolveFailure, float]:
-        """And for how many seconds it holds."""
+    async def _find(self, domain: str) -> tuple[Route | ResolveFailure, float, bool]:
+        """And for how many seconds it holds, and whether DNSSEC vouches for the MX records."""
         answer = await self._asker.ask(domain, Kind.MX)
         groups = self._groups(domain, answer)
         if isinstance(groups, ResolveFailure):
-            return groups, max(answer.ttl, FAILURE_SECONDS)
+            return groups, max(answer.ttl, FAILURE_SECONDS), answer.secure
         route = self._interned(groups)
         reach = self._reach.get(route)
         if reach is not None and reach.until > self._clock():
-            return route, answer.ttl
+            return route, answer.ttl, answer.secure
         found = await self._reached(route, implicit=answer.status is Status.NODATA)
         if isinstance(found, ResolveFailure):
-            return found, FAILURE_SECONDS
-        return route, answer.ttl
+            return found, FAILURE_SECONDS, answer.secure
+        return route, answer.ttl, answer.secure
 
     def _groups(self, domain: str, answer: Answer) -> tuple[tuple[str, ...], ...] | ResolveFailure:
         """The hosts by preference, or why there are none."""

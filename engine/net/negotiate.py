@@ -14,15 +14,17 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import aiosmtplib
 
 from engine.buckets import PHASE_BOUNDS, Buckets
+from engine.net.certificate import failure_of, presented
 from engine.net.connection import Connection, Timeouts
-from engine.net.resolver import Credentials, Target, TlsMode
+from engine.net.resolver import ClientCertificate, Credentials, Target, TlsMode
+from engine.net.resumption import ResumingContext, resuming
 from engine.net.tap import Tap
 from engine.smtp import command
 from engine.smtp.event import Phase
@@ -42,23 +44,35 @@ LOCAL_ERRORS = frozenset(
 class TlsContexts:
     """Built once and shared: loading the trust store costs tens of milliseconds."""
 
-    verified: ssl.SSLContext
-    unverified: ssl.SSLContext
+    verified: ResumingContext
+    unverified: ResumingContext
+    cafile: str | None = None
+    clients: dict[ClientCertificate, TlsContexts] = field(default_factory=dict)
+    """The same two for each certificate that a smart host wants of us."""
 
     @staticmethod
     def load(cafile: str | None = None) -> TlsContexts:
-        """`cafile`: PEM file of the authorities to trust in Required; None: those of the system."""
-        verified = ssl.create_default_context(cafile=cafile)
-        unverified = ssl.create_default_context()
+        """`cafile`: PEM file of the authorities to trust in Required; None: those of the system. Raises OSError."""
+        verified, unverified = resuming(cafile), resuming(cafile)
         unverified.check_hostname = False
         unverified.verify_mode = ssl.CERT_NONE
-        for context in (verified, unverified):
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
         _keep_read_buffers_on_the_heap()
-        return TlsContexts(verified, unverified)
+        return TlsContexts(verified, unverified, cafile)
 
-    def of(self, mode: TlsMode) -> ssl.SSLContext:
-        return self.verified if mode is TlsMode.REQUIRED else self.unverified
+    def add_client(self, client: ClientCertificate) -> None:
+        """Raises OSError (ssl.SSLError too) for files that are none or do not belong together."""
+        own = TlsContexts.load(self.cafile)
+        for context in (own.verified, own.unverified):
+            context.load_cert_chain(client.certificate, client.key or None)
+        self.clients[client] = own
+
+    def of(self, mode: TlsMode, client: ClientCertificate | None = None) -> ResumingContext:
+        own = self.clients[client] if client else self
+        return own.verified if mode is TlsMode.REQUIRED else own.unverified
+
+    def forget(self, target: Target, mode: TlsMode) -> bool:
+        """The session with this host; whether there was one."""
+        return self.of(mode, target.client).forget(target.host)
 
 
 def _keep_read_buffers_on_the_heap() -> None:
@@ -90,6 +104,12 @@ class Refused:
     """TLS was offered or demanded and could not be had: with Opportunistic, plain text may be tried."""
     is_local: bool = False
     """Our own shortage (file descriptors, ports, memory): no fault of the site."""
+    tls_result: str = ""
+    """RFC 8460 4.3, when it is TLS that failed."""
+
+
+Check = Callable[[Sequence[bytes]], str]
+"""Of the certificates sent (DER, the server's own first): why they will not do, or nothing."""
 
 
 async def open_connection(
@@ -103,8 +123,12 @@ async def open_connection(
     source_address: str | None = None,
     pipelining: bool = True,
     durations: Durations | None = None,
+    check: Check | None = None,
 ) -> Connection | Refused:
-    """Bounded by the timeouts of its phases. Cancelled: the socket is closed. Raises CommandError for a bad name."""
+    """`check`: what is asked of the certificates beside what `tls` asks; only with a mode that requires TLS.
+
+    Bounded by the timeouts of its phases. Cancelled: the socket is closed. Raises CommandError for a bad name.
+    """
     command.ehlo(ehlo_name)
     timeouts = timeouts or Timeouts()
     durations = durations or Durations()
@@ -123,6 +147,7 @@ async def open_connection(
         contexts=contexts,
         timeouts=timeouts,
         credentials=credentials,
+        check=check,
     )
     agreed: Extensions | Refused | None = None
     try:
@@ -196,11 +221,13 @@ class _Dialogue:
         contexts: TlsContexts,
         timeouts: Timeouts,
         credentials: Credentials | None,
+        check: Check | None,
     ) -> None:
         self._sock = sock
         self._target = target
         self._tls = tls
-        self._context = contexts.of(tls)
+        self._context = contexts.of(tls, target.client)
+        self._check = check
         self._seconds = timeouts.by_phase()
         self._credentials = credentials
         self._phase = Phase.GREETING
@@ -233,16 +260,19 @@ class _Dialogue:
         except aiosmtplib.SMTPResponseException as error:
             if not 200 <= error.code < 600:
                 return self._refused(f"not a reply: {shown(error.message)}")
-            return Refused(self._phase, make_reply(error.code, error.message), "", self._phase is Phase.STARTTLS)
+            reply = make_reply(error.code, error.message)
+            is_tls = self._phase is Phase.STARTTLS
+            return Refused(self._phase, reply, "", is_tls, tls_result="starttls-not-supported" if is_tls else "")
         except (aiosmtplib.SMTPException, OSError, ReplyError) as error:
             # aiosmtplib wraps what happened; the cause says it better.
-            return self._refused(str(error.__cause__ or error)[:200] or repr(error))
+            return self._refused(str(error.__cause__ or error)[:200] or repr(error), failure_of(error))
 
-    def _refused(self, error: str) -> Refused:
+    def _refused(self, error: str, result: str = "validation-failure") -> Refused:
+        is_tls = self._phase is Phase.STARTTLS
         if self._tap is not None and self._tap.error:
             # Not tls_failed: a server that was tampered with is no reason to go on in plain text.
-            return Refused(self._phase, None, self._tap.error)
-        return Refused(self._phase, None, error, self._phase is Phase.STARTTLS)
+            return Refused(self._phase, None, self._tap.error, tls_result=result if is_tls else "")
+        return Refused(self._phase, None, error, is_tls, tls_result=result if is_tls else "")
 
     async def _negotiate(self) -> Extensions | Refused:
         await self._smtp.connect(sock=self._sock, timeout=self._seconds[Phase.GREETING])
@@ -253,9 +283,16 @@ class _Dialogue:
         extensions = await self._ehlo()
         if self._tls is not TlsMode.DISABLED:
             if extensions.starttls:
-                extensions = await self._starttls()
+                await self._starttls()
+                # Before anything else is said: not even our name goes to a server that is not the one.
+                wrong = self._check(self._presented()) if self._check is not None else ""
+                if wrong:
+                    return Refused(Phase.STARTTLS, None, wrong, tls_failed=True, tls_result="validation-failure")
+                extensions = await self._ehlo()
+                self._context.keep(self._target.host, self.transport().get_extra_info("ssl_object").session)
             elif self._tls.is_required:
-                return Refused(Phase.STARTTLS, None, "TLS is required and STARTTLS is not offered", tls_failed=True)
+                text = "TLS is required and STARTTLS is not offered"
+                return Refused(Phase.STARTTLS, None, text, tls_failed=True, tls_result="starttls-not-supported")
         if self._credentials is not None:
             return await self._login(extensions, self._credentials)
         return extensions
@@ -273,14 +310,16 @@ class _Dialogue:
             return Extensions()
         return parse_extensions(response.message)
 
-    async def _starttls(self) -> Extensions:
+    def _presented(self) -> Sequence[bytes]:
+        return presented(self.transport().get_extra_info("ssl_object"))
+
+    async def _starttls(self) -> None:
         self._ask(Phase.STARTTLS)
         await self._smtp.starttls(
             server_hostname=self._target.host, tls_context=self._context, timeout=self._seconds[Phase.STARTTLS]
         )
         self._is_tls = True
         self._tap = Tap(self._smtp)
-        return await self._ehlo()
 
     async def _login(self, extensions: Extensions, credentials: Credentials) -> Extensions | Refused:
         self._ask(Phase.AUTH, AUTH_REPLIES)

@@ -9,6 +9,7 @@ in the operator's own table must not bounce mail.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,36 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What we show a smart host that asks for it: PEM files, checked at start."""
+
+    certificate: str
+    key: str = ""
+    """Empty: in the same file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a domain under MTA-STS asks of every host of its route (RFC 8461)."""
+
+    enforce: bool
+    """False: it is tried and reported, and nothing depends on it."""
+    mx: tuple[str, ...]
+    """Patterns of the hosts that may have its mail."""
+    signed: bool
+    """Its MX records are validated (DNSSEC), so that DANE alone can vouch for a host of it (RFC 7672 2.2.1)."""
+
+    @property
+    def label(self) -> str:
+        """For the names of paths: different ones for what must not share a connection, empty where nothing depends."""
+        if not self.enforce:
+            return ""
+        hosts = " ".join(self.mx)
+        shown = hosts if len(hosts) <= 120 else hashlib.sha256(hosts.encode()).hexdigest()
+        return f"MTA-STS{'+DNSSEC' if self.signed else ''} {shown}"
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     site: str
     """Name of the receiver as a whole: what is shaped, counted and suspended."""
@@ -66,6 +97,9 @@ class Route:
     credentials: Credentials | None = field(default=None, repr=False)
     mx: tuple[tuple[str, ...], ...] = ()
     """MX hosts in the order to try, those of equal preference together; sorted, so that equal sets are equal."""
+    standing: Standing | None = None
+    """Set by trust.py where the domain has a policy."""
+    client: ClientCertificate | None = None
 
     @property
     def mx_hosts(self) -> tuple[str, ...]:
@@ -86,6 +120,7 @@ class Target:
     """Its addresses were validated (DNSSEC), so that TLSA records may speak of this host (RFC 7672 2.2). Whether the MX
     records were, too, is no matter of the host: domains with and without share one site.
     """
+    client: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +157,11 @@ class RouteError(ValueError):
 
 
 def parse_route(
-    domain: str, place: str, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None
+    domain: str,
+    place: str,
+    tls: TlsMode = TlsMode.OPPORTUNISTIC,
+    credentials: Credentials | None = None,
+    client: ClientCertificate | None = None,
 ) -> Route:
     """`place` is host, host:port, an IPv4 address with or without port, or [IPv6]:port. Raises RouteError."""
     wrong = f"routes: {domain[:80]!a} = {place[:80]!a}: expected host:port or [IPv6 address]:port"
@@ -138,7 +177,7 @@ def parse_route(
         raise RouteError(wrong)
     host = host.lower().rstrip(".")
     shown = f"[{host}]" if ":" in host else host
-    return Route(f"{shown}:{int(port_text)}", host, int(port_text), tls, credentials)
+    return Route(f"{shown}:{int(port_text)}", host, int(port_text), tls, credentials, client=client)
 
 
 def is_host(text: str) -> bool:
@@ -179,7 +218,10 @@ class StaticRoutes:
         found = await self._addresses(route.host)
         if isinstance(found, ResolveFailure):
             return found
-        return [Target(route.host, route.port, address, route.tls, route.credentials) for address in found]
+        return [
+            Target(route.host, route.port, address, route.tls, route.credentials, client=route.client)
+            for address in found
+        ]
 
     async def _addresses(self, host: str) -> tuple[str, ...] | ResolveFailure:
         if is_address(host):

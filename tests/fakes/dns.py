@@ -42,6 +42,8 @@ class DnsServer:
     negative_ttl: int = 60
     authentic: bool = False
     """Sets AD, as a validating resolver does."""
+    insecure: set[str] = field(default_factory=set)
+    """Names without it all the same."""
     seconds: float = 0.0
     """Before each answer."""
     raw: Callable[[bytes], bytes | None] | None = None
@@ -78,7 +80,7 @@ class DnsServer:
             response.set_rcode(dns.rcode.from_text(fault))
             return response.to_wire()
         self._fill(response, name, kind, with_soa=fault != "no_soa")
-        if self.authentic:
+        if self.authentic and name not in self.insecure:
             response.flags |= dns.flags.AD
         if fault == "wrong_id":
             response.id ^= 1

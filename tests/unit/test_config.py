@@ -32,6 +32,8 @@ from engine.config.settings import (
     RouteTable,
     SenderTable,
     SubmissionTable,
+    TlsReportTable,
+    TlsTable,
 )
 from engine.config.sources import SourceTable
 from engine.flow.accept import AcceptSettings
@@ -70,6 +72,8 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "admin": (AdminSettings, set()),
     "unsubscribe": (UnsubscribeSettings, set()),
     "resolver": (ResolverTable, set()),
+    "tls": (TlsTable, set()),
+    "tlsrpt": (TlsReportTable, set()),
     "senders.shop": (SenderTable, set()),
     "senders.shop.profile": (Profile, {"mail_order"}),
     "senders.shop.profile.mail_order": (MailOrder, set()),
@@ -78,7 +82,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
 }
 """Table -> its class, and the fields of it that the program sets."""
 EXAMPLES = {
-    "engine.state", "engine.ehlo_name", "socket.path", "socket.group",
+    "engine.state", "engine.ehlo_name", "tls.ca_file", "tlsrpt.sender", "tlsrpt.organization", "socket.path", "socket.group",
     "sources.out1.ehlo_name",
     "submission.users", "submission.certificate", "submission.key", "suppression.rules",
     "return_path.certificate", "return_path.key",
@@ -172,9 +176,20 @@ def test_every_key_is_shown_once_with_its_default(name) -> None:
         assert type(value) is type(default) or isinstance(default, tuple | frozenset | StrEnum), entry.name
 
 
+def place_relay(folder: Path) -> None:
+    """What the shipped file names for a smart host and for [tls]."""
+    authority = trustme.CA()
+    own = authority.issue_cert("mta1.example.jp")
+    for name in ("relay.password", "relay.key"):
+        (folder / name).touch(0o600)
+    (folder / "relay.password").write_text("secret\n")
+    own.private_key_pem.write_to_path(folder / "relay.key")
+    own.cert_chain_pems[0].write_to_path(folder / "relay.crt")
+    authority.cert_pem.write_to_path(folder / "authorities.pem")
+
+
 def test_the_shaping_of_the_file_is_the_default(tmp_path) -> None:
-    (tmp_path / "relay.password").touch(0o600)
-    (tmp_path / "relay.password").write_text("secret\n")
+    place_relay(tmp_path)
     assert settings_of(tmp_path, SHIPPED.read_text(encoding="utf-8")).shaping.default == Limits()
     everything = uncommented(SHIPPED.read_text(encoding="utf-8"))
     (tmp_path / "shaping.toml").write_text("")
@@ -212,8 +227,7 @@ def test_the_file_as_shipped_and_with_every_key_is_accepted_by_check(tmp_path) -
         certificate.private_key_pem.write_to_path(tmp_path / f"{name}.key")
     (tmp_path / "submission-users").touch(0o600)
     (tmp_path / "submission-users").write_text(entry_line("shop", "secret", cost=16) + "\n")
-    (tmp_path / "relay.password").touch(0o600)
-    (tmp_path / "relay.password").write_text("secret\n")
+    place_relay(tmp_path)
     (tmp_path / "shaping.toml").touch()
     for shown in (text, uncommented(text)):
         checked = check(at(tmp_path, shown))
@@ -346,7 +360,7 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path) -> None:
         (
             '"*" =',
             '"a.jp" = { to = "b:1", tls = "Required" }\n"c.jp" = "b:1"\n"*" =',
-            "sokutatsu.toml:13: routes.c.jp: b:1 is in another route with another tls or login",
+            "sokutatsu.toml:13: routes.c.jp: b:1 is in another route with another tls, login or certificate",
         ),
         (
             '"*" =',
