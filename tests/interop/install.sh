@@ -3,6 +3,8 @@
 # beside them, only unpacked for peers/apart.sh, the mail servers that apt would not install next to Postfix.
 # Nothing is started: policy-rc.d says no while packages are installed. The argument is the folder of the unpacked ones.
 set -eu
+# mta-sts-query, at the version that was tried, in an environment of its own.
+sts=postfix-mta-sts-resolver==1.5.1
 packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
 apart="exim4-base exim4-daemon-light libidn12 opensmtpd"
 folder=$1
@@ -15,6 +17,10 @@ command -v apt-get > /dev/null || fail "these tests run on Debian and Ubuntu: no
 missing=
 for package in $packages; do installed "$package" || missing="$missing $package"; done
 for package in $apart; do [ -e "$folder/$package.deb" ] || missing="$missing $package"; done
+if [ ! -x "$folder/sts/bin/mta-sts-query" ]; then
+    python3 -m venv "$folder/sts"
+    "$folder/sts/bin/python" -m pip install --quiet --disable-pip-version-check $sts || fail "pip install $sts failed"
+fi
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || fail "missing:$missing. Run as root, or install them with apt-get and run again"
 

@@ -128,3 +128,11 @@ def apart(folder: Path, packages: Sequence[str], command: Sequence[str]) -> list
     (folder / "layer").mkdir()
     debs = " ".join(str(DEBS / f"{package}.deb") for package in packages)
     return ["unshare", "--mount", "sh", str(HERE / "apart.sh"), str(folder), debs, *command]
+
+
+def resolving(resolver: str, folder: Path, command: Sequence[str]) -> list[str]:
+    """The command line of a program that reads /etc/resolv.conf: another one is bound over it, for it alone."""
+    file = folder / "resolv.conf"
+    file.write_text(f"nameserver {resolver}\noptions edns0 trust-ad\n")
+    script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(file), *command]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.processes import free_port
-from tests.interop.peers.place import server, shared
+from tests.interop.peers.place import resolving, server, shared
 
 PERL = r"""
 use Mail::DKIM::Verifier;
@@ -45,9 +45,7 @@ worker {{
 
 def opendkim(message: bytes, resolver: str, folder: Path) -> str:
     """Empty when all is well."""
-    resolv = folder / "resolv.conf"
-    resolv.write_text(f"nameserver {resolver}\n")
-    command = ["unshare", "--mount", "sh", "-c", f"mount --bind {resolv} /etc/resolv.conf && exec opendkim-testmsg"]
+    command = resolving(resolver, folder, ["opendkim-testmsg"])
     done = subprocess.run(command, check=False, input=message.replace(b"\r\n", b"\n"), capture_output=True, timeout=60)
     return "" if done.returncode == 0 else (done.stdout + done.stderr).decode("utf-8", "replace") or "refused"
 
