@@ -89,7 +89,7 @@ class Settle:
         self._changes.append(Settled(recipient, outcome))
         batch, counts = recipient.batch, self._counts
         since = batch.accepted_at
-        if batch.not_before > since:  # noqa: PLR1730, FURB136 - max() costs as much as all the rest
+        if batch.not_before > since:  # noqa: PLR1730 - max() costs as much as all the rest
             since = batch.not_before
         stay = counts.stay_delivered if outcome is Outcome.DELIVERED else counts.stay[outcome]
         stay.observe(record.timestamp - since)
