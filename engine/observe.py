@@ -155,7 +155,6 @@ def _traffic(engine: Engine) -> dict[str, Any]:
     """Only what is ready is counted now, so that the places fit together: a scrape holds up the loop that sends."""
     now, paths = engine.clock(), engine.dispatch.paths
     busy, found = paths.busy, paths.traffic.seen
-    paths.traffic.show()
     ready = sum(len(path.ready.queues[0]) + len(path.ready.queues[1]) for path in busy)
     return {
         "queue_recipients": places(engine, ready),

@@ -328,7 +328,7 @@ class Dispatch:
                     connection.quit()
             path.hurry()
             seen.add(path, clock)
-        self.paths.traffic.seen = seen
+        self.paths.traffic.saw(seen)
         for name in self.paths.tidy(clock):
             self._ladders.pop(name, None)
 

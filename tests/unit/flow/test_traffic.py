@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.flow.counts import PathCounts, Tally
-from engine.flow.traffic import BUSIEST, MOST_SHOWN, OTHER, Traffic, busiest, survey
+from engine.flow.traffic import BUSIEST, MOST_SHOWN, OTHER, SHOW_EVERY, Traffic, busiest, survey
 from engine.spool.port import Outcome
 
 ENDS = (Outcome.DELIVERED, None, Outcome.BOUNCED)
@@ -38,11 +38,12 @@ def made(traffic: Traffic, site: str, delivered: int = 0, provider: str = "") ->
 
 
 def show(traffic: Traffic, paths: Iterable[Any]) -> None:
-    """A second's survey, and a scrape."""
-    traffic.seen = traffic.survey()
+    """The surveys of some seconds."""
+    seen = traffic.survey()
     for one in paths:
-        traffic.seen.add(one, 0.0)
-    traffic.show()
+        seen.add(one, 0.0)
+    for _ in range(SHOW_EVERY):
+        traffic.saw(seen)
 
 
 def test_a_site_is_shown_from_the_time_on_when_it_is_large_and_what_it_did_before_stays_in_other() -> None:
