@@ -13,6 +13,7 @@ WORDS = {
     "floor": "what signing, a bare session and the sink cost: the most that this machine can do",
     "crash": "kill -9 the engine again and again under load: lost, duplicates",
     "sink": "the receiving server alone",
+    "peers": "other mail servers beside ours: rate, CPU, memory, delivered, signed",
     "verify": "verify the DKIM signatures of kept messages",
     "suppression": "the suppression index alone",
     "returns": "bounces and complaints against labels: recognised, hard, reason, recipient",

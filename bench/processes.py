@@ -136,7 +136,7 @@ class Usage:
 
 def usage(core: Child | None, sink: Child) -> Usage:
     """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
-    found = Usage(time.time(), _busy())
+    found = Usage(time.time(), busy_seconds())
     found.cpu["injector"] = time.process_time()
     found.cpu["sink"] = cpu_seconds(sink.pid)
     if core is not None:
@@ -148,13 +148,13 @@ def usage(core: Child | None, sink: Child) -> Usage:
     return found
 
 
-def _busy() -> float:
+def busy_seconds() -> float:
     """user, nice, system, irq, softirq, steal of /proc/stat; not idle, not iowait."""
     found = [int(part) for part in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
     return (sum(found) - found[3] - found[4]) * TICK
 
 
-def _stat(pid: int) -> list[str]:
+def status_fields(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -163,24 +163,24 @@ def _stat(pid: int) -> list[str]:
 
 def cpu_seconds(pid: int) -> float:
     """0.0 when it is gone."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return (int(found[11]) + int(found[12])) * TICK if found else 0.0
 
 
 def resident(pid: int) -> int:
     """Bytes; 0 when it is gone."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return int(found[21]) * os.sysconf("SC_PAGE_SIZE") if found else 0
 
 
 def children(pid: int) -> list[int]:
     numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [number for number in numbers if (stat := _stat(number)) and int(stat[1]) == pid]
+    return [number for number in numbers if (stat := status_fields(number)) and int(stat[1]) == pid]
 
 
 def _in_group(pid: int, group: int) -> bool:
     """Alive, and still the process that we mean."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return bool(found) and found[0] != "Z" and int(found[2]) == group
 
 
