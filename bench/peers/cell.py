@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers.accounting import Group, family, group, proportional_bytes, walked_seconds
-from bench.processes import Child, ProcessFailed, started
+from bench.processes import Child, ProcessFailed, started, tail
 
 _SCRIPT = Path(__file__).with_name("cell.sh")
 _UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--")
-START_SECONDS = 60.0
+START_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -43,7 +43,8 @@ class Cell:
         while not _greets(port):
             self.child.check()
             if time.monotonic() > end:
-                raise ProcessFailed(f"{self.child.name}: no greeting on port {port} after {START_SECONDS:.0f} s")
+                said = tail(self.child.log)
+                raise ProcessFailed(f"{self.child.name}: no greeting on port {port} in {START_SECONDS:.0f} s:\n{said}")
             time.sleep(0.1)
 
 

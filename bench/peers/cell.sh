@@ -10,10 +10,10 @@ mkdir -p "$run/work" "$run/root" "$run/spool"
 # A copy, since a layer that lies inside another one is refused.
 cp -a "$packages" "$run/upper"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$run/upper,workdir=$run/work" "$run/root"
-mkdir -p "$run/root/bench" "$run/root/modules" "$run/root/var/spool" "$run/root/proc"
+mkdir -p "$run/root/bench" "$run/root/node_modules" "$run/root/var/spool" "$run/root/proc"
 mount -t proc proc "$run/root/proc"
 mount --rbind /dev "$run/root/dev"
 mount --bind "$run" "$run/root/bench"
 mount --bind "$run/spool" "$run/root/var/spool"
-[ -z "$modules" ] || mount --bind "$modules" "$run/root/modules"
+[ -z "$modules" ] || mount --bind "$modules" "$run/root/node_modules"
 exec chroot "$run/root" /bin/sh -eu /bench/start.sh

@@ -87,11 +87,12 @@ exec /usr/sbin/exim4 -bdf -q1h
         (("haraka/config", "config"), ("haraka/plugins", "plugins")),
         """
 mkdir -p /var/spool/haraka "/bench/config/dkim/{domain}"
+cp -rn /node_modules/Haraka/config/. /bench/config/
 ln -s /var/spool/haraka /bench/queue
-ln -s /modules /bench/node_modules
+ln -s /node_modules /bench/node_modules
 cp /bench/dkim.pem "/bench/config/dkim/{domain}/private"
 printf %s "{selector}" > "/bench/config/dkim/{domain}/selector"
-exec node /modules/Haraka/bin/haraka -c /bench
+exec node /node_modules/Haraka/bin/haraka -c /bench
 """.format(domain=SENDER_DOMAIN, selector=SELECTOR),
         _QUEUED,
         node=True,

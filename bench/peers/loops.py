@@ -99,7 +99,7 @@ async def run_loop(addresses: Sequence[str], port: int, sign: Signer, body: byte
     left = iter(enumerate(addresses))
 
     async def converse() -> None:
-        client = aiosmtplib.SMTP("127.0.0.1", port, start_tls=False)
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False)
         await client.connect()
         for number, address in left:
             message = sign(message_to(address, f"{identity}-{number}", body))
@@ -115,22 +115,22 @@ def measure_loop(loop: Loop, amount: Amount, run: Path) -> dict[str, Any]:
     messages = max(amount.messages // loop.divisor, 100)
     with running_sink(run, "sink", [], amount.seconds + 60) as sink, ExitStack() as stack:
         processes = len(os.sched_getaffinity(0))
-        machine_before, sink_before, began = busy_seconds(), cpu_seconds(sink.child.pid), time.time()
+        machine_before, sink_before = busy_seconds(), cpu_seconds(sink.child.pid)
         children = []
         for part in range(processes):
             command = [sys.executable, "-m", "bench.peers.loops", "--signer", loop.signer, "--key", str(run / "dkim.pem")]
             command += ["--port", str(sink.ports[0]), "--messages", str(messages), "--size", str(amount.size)]
             command += ["--part", str(part), "--parts", str(processes)]
             children.append(stack.enter_context(started(f"loop{part}", command, run / f"loop{part}.log", pipe=True)))
-        spent = memory = 0.0
         begun = [child.first_line()["began"] for child in children]
         arrive(sink, messages, lambda: None, lambda: None, amount.seconds)
         memory = sum(resident(child.pid) for child in children)
         spent = sum(child.first_line()["cpu_seconds"] for child in children)
-        counts = sink.flushed()
-        receipts = sink.news()
+        counts, receipts = sink.flushed(), sink.news()
+        received = max(counts["received"], 1)
+        machine_us = (busy_seconds() - machine_before) / received * 1e6
+        sink_us = (cpu_seconds(sink.child.pid) - sink_before) / received * 1e6
     began = min(begun)
-    received = max(counts["received"], 1)
     verification = verify_folder(sink.samples, keys)
     return {
         "peer": loop.name,
@@ -140,8 +140,8 @@ def measure_loop(loop: Loop, amount: Amount, run: Path) -> dict[str, Any]:
         "received": counts["received"],
         "rate": round(counts["received"] / max(counts["last_at"] - began, 1e-9), 1),
         "cpu_us": round(spent / received * 1e6, 1),
-        "machine_us": round((busy_seconds() - machine_before) / received * 1e6, 1),
-        "sink_us": round((cpu_seconds(sink.child.pid) - sink_before) / received * 1e6, 1),
+        "machine_us": round(machine_us, 1),
+        "sink_us": round(sink_us, 1),
         "memory_mb": round(memory / MB, 1),
         "wire_bytes": counts["bytes"] // received,
         "durable": "no queue",
