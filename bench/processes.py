@@ -124,6 +124,8 @@ class Usage:
     """CPU seconds of the whole machine."""
     cpu: dict[str, float] = field(default_factory=dict)
     resident: dict[str, int] = field(default_factory=dict)
+    written: int = 0
+    """Bytes that the core gave to the disk."""
 
     def since(self, before: Usage) -> dict[str, float]:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
@@ -144,6 +146,7 @@ def usage(core: Child | None, sink: Child) -> Usage:
         found.cpu["core"] = cpu_seconds(core.pid)
         found.cpu["signer"] = sum(cpu_seconds(pid) for pid in offspring)
         found.resident["core"] = resident(core.pid)
+        found.written = written_bytes(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
 
@@ -171,6 +174,15 @@ def resident(pid: int) -> int:
     """Bytes; 0 when it is gone."""
     found = status_fields(pid)
     return int(found[21]) * os.sysconf("SC_PAGE_SIZE") if found else 0
+
+
+def written_bytes(pid: int) -> int:
+    """To storage, as Linux counts it (/proc/PID/io); 0 when it is gone or not ours to look at."""
+    try:
+        text = Path(f"/proc/{pid}/io").read_text("ascii")
+    except OSError:
+        return 0
+    return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0] or 0)
 
 
 def children(pid: int) -> list[int]:

@@ -28,7 +28,6 @@ from bench.rig import RunningSink, running_sink
 from bench.verify import verify_folder
 
 MB = 1024 * 1024
-WARM_UP = 300
 SINGLE_MAILS = 40
 INTERVAL_MS = 50
 SETTLE_SECONDS = 1.0
@@ -64,7 +63,7 @@ def measure_peer(peer: Peer, amount: Amount, run: Path, packages: Path, modules:
 
 def loaded(peer: Peer, amount: Amount, run: Path, made: Cell, sink: RunningSink, port: int) -> dict[str, Any]:
     send = Sending(run, port, amount.size, peer.connections)
-    send.run("warm", amount.messages // 10 if amount.messages < WARM_UP * 10 else WARM_UP, sink, made, amount.seconds)
+    send.run("warm", max(1, min(peer.warm_up, amount.messages // 2)), sink, made, amount.seconds)
     sink.control.ask("reset")
     sink.news()
     before, machine_before, sink_before = made.cpu_seconds(), busy_seconds(), cpu_seconds(sink.child.pid)
