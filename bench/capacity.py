@@ -1,8 +1,8 @@
 """`python -m bench capacity`: from the measured cost of a message to machines, network, disks and DNS a day.
 
 Arithmetic on measured figures (a result of `bench run`, or the last record) and on assumptions that are printed
-with every answer and can be changed on the command line. It is a plan for buying, not a measurement: networks, receivers'
-limits and reputation usually bound a sender long before its processors do.
+with every answer and can be changed on the command line. It is a plan for buying, not a measurement: networks,
+receivers' limits and reputation usually bound a sender long before its processors do.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{entry.name.replace('_', '-')}", type=kind, default=entry.default)
     arguments = parser.parse_args(words)
     given = Assumptions(**{entry.name: getattr(arguments, entry.name) for entry in fields(Assumptions)})
-    wrong = [entry.name for entry in fields(given) if getattr(given, entry.name) <= 0 and entry.name != "spare_machines"]
+    wrong = [
+        entry.name for entry in fields(given) if getattr(given, entry.name) <= 0 and entry.name != "spare_machines"
+    ]
     if wrong or min(arguments.volume) <= 0:
         print(f"must be above 0: {', '.join(wrong) or 'the volume'}", file=sys.stderr)
         return 2

@@ -2,7 +2,8 @@
 to the floor of the same run.
 
 Seven rounds in turns with the floor, medians, 20 % tolerance. A loss must be found twice: when the first measurement
-shows one, a second is made, and only what both show fails. Nothing recorded, nothing to fail against: 0, and it says so.
+shows one, a second is made, and only what both show fails. Nothing recorded, nothing to fail against: 0, and it says
+so.
 """
 
 from __future__ import annotations

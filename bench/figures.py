@@ -15,8 +15,6 @@ from bench.soak import Soak, soak_figures
 from bench.storm import Storm, storm_figures
 from bench.verify import Verification
 
-QUIET = 0.15
-"""So many cores may be busy with other programs before a result carries a warning."""
 MB = 1024 * 1024
 
 
@@ -84,11 +82,7 @@ def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
         told["baseline_rate"] = baseline["rate"]
         told["rate_to_baseline"] = round(told["rate"] / baseline["rate"], 3)
         told["core_us_over_baseline"] = round(told["core_us"] - baseline["core_us"], 1)
-    others = run.after.others_since(run.before)
-    if others > QUIET:
-        told["warning"] = (
-            f"not a quiet machine: other programs kept {others:.2f} cores busy; do not quote these figures"
-        )
+    told |= run.after.warning_since(run.before)
     told["goals"] = verdicts(scenario.goal, told)
     told["conditions"] = _conditions(run)
     return told

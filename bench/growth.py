@@ -49,7 +49,9 @@ def by_queue(folder: Path, queues: Sequence[int] = QUEUES, messages: int = MESSA
             began = time.monotonic()
             uvloop.run(inject(parked, People(parked.recipients, 1000), made.place.socket, label=f"parked-{queue}"))
             waiting, took = queue, time.monotonic() - began
-            points.append({"queue": queue, "inject_rate": round(parked.recipients / took)} | mailing(bulk, made, f"q{queue}"))
+            points.append(
+                {"queue": queue, "inject_rate": round(parked.recipients / took)} | mailing(bulk, made, f"q{queue}")
+            )
         made.stop()
     return points
 
@@ -90,6 +92,7 @@ def mailing(bulk: Scenario, made: Rig, label: str) -> dict[str, Any]:
         "signer_us": round(spent["signer"] / count * 1e6, 1),
         "rate": round(count / max(counts["last_at"] - injection.began, 1e-9), 1),
         "core_resident_mb": round(after.resident["core"] / MB, 1),
+        **after.warning_since(before),
     }
 
 
@@ -102,7 +105,9 @@ def measured(kind: str, folder: Path) -> dict[str, Any]:
         points = by_queue(folder) if kind == "queue" else by_domains(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return {"kind": kind, "points": points, "conditions": conditions}
+    warnings = [point.pop("warning") for point in points if "warning" in point]
+    told = {"kind": kind, "points": points, "conditions": conditions}
+    return told | ({"warning": warnings[-1]} if warnings else {})
 
 
 def main(words: Sequence[str] | None = None) -> int:

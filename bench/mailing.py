@@ -89,8 +89,8 @@ def number_of(address: str) -> tuple[str, int]:
 
 
 def message(size: int) -> dict[str, str]:
-    """A template with text and HTML that is about `size` bytes on the wire; a small one has a short text alone. The header with signature and
-    List-Unsubscribe takes more than a kilobyte by itself.
+    """A template with text and HTML that is about `size` bytes on the wire; a small one has a short text alone. The
+    header with signature and List-Unsubscribe takes more than a kilobyte by itself.
     """
     if size < _SMALL:
         return {"subject": "{{name}} 様へ", "text": _SHORT}

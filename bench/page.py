@@ -13,28 +13,29 @@ from pathlib import Path
 from typing import Any
 
 Parts = Mapping[str, Mapping[str, Any]]
-QUIET_LOAD = 1.0
-"""A load above this before a part was measured means that others were at work."""
 
 _STYLE = """
-body{font:15px/1.65 "Noto Sans CJK JP","Hiragino Sans","Yu Gothic",system-ui,sans-serif;color:#1d2430;background:#f6f7f9;
-margin:0}main{max-width:1060px;margin:0 auto;padding:32px 20px 64px}h1{font-size:26px;margin:0 0 4px}
+body{font:15px/1.65 "Noto Sans CJK JP","Hiragino Sans","Yu Gothic",system-ui,sans-serif;color:#1d2430;
+background:#f6f7f9;margin:0}main{max-width:1060px;margin:0 auto;padding:32px 20px 64px}h1{font-size:26px;margin:0 0 4px}
 h2{font-size:19px;margin:44px 0 8px;border-bottom:2px solid #d9dee5;padding-bottom:4px}p{margin:6px 0;max-width:860px}
 .en{color:#566072}.box{background:#fff;border:1px solid #d9dee5;border-radius:8px;padding:14px 18px;margin:14px 0}
 .warn{background:#fff6e0;border-color:#e6c668}figure{margin:18px 0;background:#fff;border:1px solid #d9dee5;
 border-radius:8px;padding:10px 12px}figure img{width:100%;height:auto;display:block}
 figcaption{font-size:13.5px;padding:6px 4px 2px}.wide{overflow-x:auto}
-table{border-collapse:collapse;background:#fff;font-size:13.5px;width:100%}th,td{padding:6px 9px;text-align:right;
-border-bottom:1px solid #e6e9ee;white-space:nowrap}th{background:#eef1f5;font-weight:600;vertical-align:bottom}
+table{border-collapse:collapse;background:#fff;font-size:13px;width:100%}th,td{padding:6px 7px;text-align:right;
+border-bottom:1px solid #e6e9ee}
+td:first-child{white-space:nowrap}th{background:#eef1f5;font-weight:600;vertical-align:bottom}
 th:first-child,td:first-child,td.t,th.t{text-align:left}td.t{white-space:normal}tr.ours td{background:#fdf0ee;
-font-weight:600}dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:0;font-size:14px}
+font-weight:600}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:0;font-size:14px}
 dt{color:#566072}dd{margin:0}
+@media(max-width:640px){dl{grid-template-columns:1fr}dd{margin-bottom:6px}}
 """
 
 _CAPTIONS = {
     "rate": (
-        "受信側が最初の投入から最後の到着までに受け取った毎秒通数。* はキューを持たず、障害時に未送信分を失います。",
-        "Messages at the sink from the first hand-over to the last arrival. * has no queue: a crash loses what is unsent.",
+        "受信側で数えた、最初の投入から最後の到着までの毎秒通数。* はキューがなく、障害時に未送信分を失います。",
+        "Messages at the sink from first hand-over to last arrival. * has no queue: a crash loses what is unsent.",
     ),
     "cpu": (
         "署名、フィルター、短命な子プロセスを含む全プロセスのCPU時間。",
@@ -119,11 +120,20 @@ def _conditions(parts: Parts, results: Mapping[str, Mapping[str, Any]]) -> Itera
     facts = [
         ("測定日時 / measured", f"{times[0]} – {times[-1]}" if times else "–"),
         ("コミット / commit", ", ".join(commits)),
-        ("CPU", f"{machine.get('cpu', '–')}, {machine.get('cores', '–')} cores, AVX-512 IFMA: {machine.get('avx512_ifma')}"),
+        (
+            "CPU",
+            f"{machine.get('cpu', '–')}, {machine.get('cores', '–')} cores, AVX-512 IFMA: {machine.get('avx512_ifma')}",
+        ),
         ("Python", machine.get("python", "–")),
         ("署名 / signed with", "RSA-2048, relaxed/relaxed, rsa-sha256"),
-        ("同期 / fsync", "各システムの既定(速達: 応答前に synchronous=FULL) / each system's default; ours before every answer"),
-        ("宛先 / receiver", "同じ計算機の受信シンク1台、ループバック、遅延0 ms(far sites のみ100 ms) / one sink, loopback, RTT 0 ms"),
+        (
+            "同期 / fsync",
+            "各システムの既定(速達: 応答前に synchronous=FULL) / each system's default; ours before every answer",
+        ),
+        (
+            "宛先 / receiver",
+            "同じ計算機の受信シンク1台、ループバック、遅延0 ms(far sites のみ100 ms) / one sink, loopback, RTT 0 ms",
+        ),
         ("TLS", "なし(tls のみ有り) / none, except in scenario tls"),
         ("抑止リスト / suppression", f"{steady.get('conditions', {}).get('suppression_entries', 0):,} (steady)"),
     ]
@@ -213,12 +223,13 @@ def _shown(value: object) -> str:
 def _method() -> Iterable[str]:
     yield '<h2>測定方法と限界 <span class="en">Method and limits</span></h2>'
     yield (
-        "<p>全システムが同じ計算機・同じシンク・同じ大きさのメールで順に測定されます。送信側とシンクも同じコアで動きます。"
-        "1回ずつの測定であり、差が1〜2割なら順位は入れ替わり得ます。各システムの設定は bench/peers/conf にあります。</p>"
+        "<p>全システムを同じ計算機・同じシンク・同じ大きさのメールで順に測定しました。"
+        "送信側とシンクも同じコアで動きます。1回ずつの測定のため、差が1〜2割なら順位は入れ替わり得ます。"
+        "各システムの設定は bench/peers/conf にあります。</p>"
     )
     yield (
-        '<p class="en">All systems run one after the other on the same machine, to the same sink, with mail of the same '
-        "size; sender and sink share its cores. Each was measured once: where two differ by a tenth or two, their order "
+        '<p class="en">All systems run one after the other on one machine, to one sink, with mail of one size; '
+        "sender and sink share its cores. Each was measured once: where two differ by a tenth or two, their order "
         "may change. The others get mail over SMTP, ours over its socket as one template with merge fields, and only "
         "ours asks for consent and opt-outs. Their configurations are in bench/peers/conf. Real networks, receivers' "
         "limits and power cuts are not measured.</p>"

@@ -59,7 +59,7 @@ class Paired:
     wire_bytes: int = 0
 
     def median(self, name: str) -> float:
-        return statistics.median(getattr(one, name) for one in self.rounds)
+        return float(statistics.median(getattr(one, name) for one in self.rounds))
 
     def figures(self) -> dict[str, Any]:
         names = ("core_ratio", "signer_ratio", "core_us", "signer_us", "wire_us", "rsa_us", "rate")

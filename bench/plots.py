@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
-from matplotlib import font_manager  # noqa: E402 - the backend is chosen first
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 OURS, OTHERS, SECOND = "#c8321f", "#8a94a3", "#2b5c8a"
 INK, FAINT = "#1d2430", "#d9dee5"
@@ -54,22 +52,19 @@ def _peers(parts: Parts) -> list[Mapping[str, Any]]:
     return [part["result"] for name, part in parts.items() if name.startswith("peer-") and "result" in part]
 
 
-def _bars(axes: Axes, rows: list[tuple[str, float, bool]], unit: str, *, log: bool = False) -> bool:
+def _bars(axes: Axes, rows: list[tuple[str, float, bool]], unit: str) -> bool:
     """Longest on top when more is better is the caller's affair: rows come in their order, first on top."""
     if not rows:
         return False
     labels = [label for label, _, _ in rows]
     values = [value for _, value, _ in rows]
     colours = [OURS if ours else OTHERS for _, _, ours in rows]
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     bars = axes.barh(labels, values, color=colours, height=0.62)
     axes.bar_label(bars, labels=[_number(value) for value in values], padding=5, fontsize=9, color=INK)
     axes.invert_yaxis()
     axes.set_xlabel(unit, fontsize=9, color=INK)
-    if log:
-        axes.set_xscale("log")
-        axes.set_xlim(min(values) / 2, max(values) * 3)
-    else:
-        axes.set_xlim(0, max(values) * 1.14)
+    axes.set_xlim(0, max(values) * 1.14)
     _plain(axes, "x")
     return True
 
@@ -78,22 +73,22 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
-def _plain(axes: Axes, grid: str) -> None:
+def _plain(axes: Axes, grid: Literal["x", "y"]) -> None:
     for side in ("top", "right", "left" if grid == "x" else "top"):
         axes.spines[side].set_visible(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=9, length=0)
-    axes.grid(axis=grid, color=FAINT, linewidth=0.7)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
 
 
-def _by(name: str, unit: str, *, best_is_most: bool, log: bool = False) -> Callable[[Axes, Parts], bool]:
+def _by(name: str, unit: str, *, best_is_most: bool) -> Callable[[Axes, Parts], bool]:
     def draw(axes: Axes, parts: Parts) -> bool:
         found = [told for told in _peers(parts) if told.get(name)]
         found.sort(key=lambda told: float(told[name]), reverse=best_is_most)
         rows = [(_label(told), float(told[name]), told["peer"] == "sokutatsu") for told in found]
-        return _bars(axes, rows, unit, log=log)
+        return _bars(axes, rows, unit)
 
     return draw
 
@@ -152,7 +147,7 @@ PICTURES: dict[str, tuple[Callable[[Axes, Parts], bool], str, str]] = {
         "1通あたりのCPU時間(署名を含む)",
     ),
     "first_attempt": (
-        _by("first_attempt_p50_ms", "ms, median, logarithmic", best_is_most=False, log=True),
+        _by("first_attempt_p50_ms", "ms, median", best_is_most=False),
         "Time from handing over to arrival, single mails, empty queue",
         "投入から到着までの時間(単発メール、キューは空)",
     ),

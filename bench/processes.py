@@ -21,6 +21,8 @@ from typing import Any
 
 from bench.configuration import REPOSITORY
 
+QUIET = 0.15
+"""So many cores may be busy with other programs before a result carries a warning."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -130,6 +132,10 @@ class Usage:
     def since(self, before: Usage) -> dict[str, float]:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
 
+    def warning_since(self, before: Usage) -> dict[str, str]:
+        """A warning for the result when other programs were at work, else nothing."""
+        return noise(self.others_since(before))
+
     def others_since(self, before: Usage) -> float:
         """Cores that were busy with something that is none of ours, on average."""
         ours = sum(self.since(before).values())
@@ -149,6 +155,14 @@ def usage(core: Child | None, sink: Child) -> Usage:
         found.written = written_bytes(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
+
+
+def noise(others: float) -> dict[str, str]:
+    """`others`: cores that were busy with something else."""
+    if others <= QUIET:
+        return {}
+    text = f"not a quiet machine: other programs kept {others:.2f} cores busy; do not quote these figures"
+    return {"warning": text}
 
 
 def busy_seconds() -> float:

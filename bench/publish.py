@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,14 @@ SHORT: dict[str, dict[str, Any]] = {
 
 def parts(messages: int) -> dict[str, Callable[[], dict[str, Any]]]:
     """In the order in which they are run. Each raises ProcessFailed or ScenarioError."""
-    found: dict[str, Callable[[], dict[str, Any]]] = {
-        "floor": lambda: floor.measure(messages=50_000, seconds=2.0, size=4096)
-    }
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    found["floor"] = partial(floor.measure, messages=50_000, seconds=2.0, size=4096)
     for name in PEERS:
-        found[f"peer-{name}"] = lambda name=name: measured_peer(name, Amount(messages), PEERS_FOLDER.resolve())
+        found[f"peer-{name}"] = partial(measured_peer, name, Amount(messages), PEERS_FOLDER.resolve())
     for kind in ("queue", "domains"):
-        found[f"growth-{kind}"] = lambda kind=kind: growth.measured(kind, RUNS.resolve() / kind)
+        found[f"growth-{kind}"] = partial(growth.measured, kind, RUNS.resolve() / kind)
     for name in SHORT:
-        found[f"scenario-{name}"] = lambda name=name: _scenario(name)
+        found[f"scenario-{name}"] = partial(_scenario, name)
     return found
 
 

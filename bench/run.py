@@ -24,7 +24,7 @@ from bench.configuration import fill_suppression
 from bench.faults import Faults, Share
 from bench.figures import Run, figures
 from bench.inject import Injection, inject
-from bench.mailing import URGENT, People, urgent_address
+from bench.mailing import URGENT, People, number_of, urgent_address
 from bench.processes import ProcessFailed, usage
 from bench.result import arrivals, show
 from bench.rig import Rig, rig
@@ -126,20 +126,22 @@ def _await_arrivals(run: Run, made: Rig) -> None:
     """Raises ProcessFailed when the engine dies meanwhile."""
     assert made.core is not None
     assert run.injection is not None
-    urgent = run.scenario.until == "transactional"
+    urgent, storm = run.scenario.until == "transactional", run.storm is not None
     wanted = run.due.count(1) + len(run.injection.urgent)
     end = time.monotonic() + run.scenario.seconds
-    moved_at, before, urgent_seen = time.monotonic(), -1, 0
+    moved_at, before, urgent_seen, due_seen = time.monotonic(), -1, 0, 0
     while time.monotonic() < end and time.monotonic() - moved_at < STILL_SECONDS:
         made.core.check()
         unique = made.sink.counts()["unique"]
         if urgent:
             urgent_seen += sum(receipt.recipient.startswith(URGENT) for receipt in made.sink.news())
-        if urgent_seen >= len(run.injection.urgent) if urgent else unique >= wanted:
+        elif storm:  # those who got their mail before they opted out are none of the due
+            due_seen += sum(run.due[number_of(receipt.recipient)[1]] for receipt in made.sink.news())
+        if urgent_seen >= len(run.injection.urgent) if urgent else (due_seen if storm else unique) >= wanted:
             return
         if unique != before:
             moved_at, before = time.monotonic(), unique
-        time.sleep(0.1 if not urgent else 1.0)
+        time.sleep(1.0 if urgent or storm else 0.1)
 
 
 def _collect(run: Run, made: Rig) -> None:

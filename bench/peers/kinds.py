@@ -87,15 +87,15 @@ exec /usr/sbin/exim4 -bdf -q1h
         "Haraka",
         ("Haraka", "haraka-plugin-dkim", "node"),
         (("haraka/config", "config"), ("haraka/plugins", "plugins")),
-        """
-mkdir -p /var/spool/haraka "/bench/config/dkim/{domain}"
+        f"""
+mkdir -p /var/spool/haraka "/bench/config/dkim/{SENDER_DOMAIN}"
 cp -rn /node_modules/Haraka/config/. /bench/config/
 ln -s /var/spool/haraka /bench/queue
 ln -s /node_modules /bench/node_modules
-cp /bench/dkim.pem "/bench/config/dkim/{domain}/private"
-printf %s "{selector}" > "/bench/config/dkim/{domain}/selector"
+cp /bench/dkim.pem "/bench/config/dkim/{SENDER_DOMAIN}/private"
+printf %s "{SELECTOR}" > "/bench/config/dkim/{SENDER_DOMAIN}/selector"
 exec node /node_modules/Haraka/bin/haraka -c /bench
-""".format(domain=SENDER_DOMAIN, selector=SELECTOR),
+""",
         _QUEUED,
         node=True,
         warm_up=2000,

@@ -21,7 +21,7 @@ from bench.configuration import make_key
 from bench.mailing import number_of
 from bench.peers.cell import Cell, cell
 from bench.peers.kinds import Peer, lay_out
-from bench.processes import ProcessFailed, busy_seconds, cpu_seconds, free_port, started, tail
+from bench.processes import ProcessFailed, busy_seconds, cpu_seconds, free_port, noise, started, tail
 from bench.receipts import Receipt
 from bench.result import quantile
 from bench.rig import RunningSink, running_sink
@@ -67,9 +67,12 @@ def loaded(peer: Peer, amount: Amount, run: Path, made: Cell, sink: RunningSink,
     sink.control.ask("reset")
     sink.news()
     before, machine_before, sink_before = made.cpu_seconds(), busy_seconds(), cpu_seconds(sink.child.pid)
+    began = time.monotonic()
     result, memory = send.run("load", amount.messages, sink, made, amount.seconds)
     counts = sink.counts()
     time.sleep(SETTLE_SECONDS)
+    cpu, machine = made.cpu_seconds() - before, busy_seconds() - machine_before
+    sink_cpu, took = cpu_seconds(sink.child.pid) - sink_before, time.monotonic() - began
     received = max(counts["received"], 1)
     truth = held_against(result["accepted"], amount.messages, sink.news())
     span = max(counts["last_at"] - result["began"], 1e-9)
@@ -81,14 +84,15 @@ def loaded(peer: Peer, amount: Amount, run: Path, made: Cell, sink: RunningSink,
         "refused": result["refused"],
         "received": counts["received"],
         "rate": round(counts["received"] / span, 1),
-        "cpu_us": round((made.cpu_seconds() - before) / received * 1e6, 1),
-        "machine_us": round((busy_seconds() - machine_before) / received * 1e6, 1),
-        "sink_us": round((cpu_seconds(sink.child.pid) - sink_before) / received * 1e6, 1),
+        "cpu_us": round(cpu / received * 1e6, 1),
+        "machine_us": round(machine / received * 1e6, 1),
+        "sink_us": round(sink_cpu / received * 1e6, 1),
         "sender_us": round(result["cpu_seconds"] / received * 1e6, 1),
         "memory_mb": round(memory / MB, 1),
         "wire_bytes": counts["bytes"] // received,
         "durable": peer.durable,
         **truth,
+        **noise((machine - cpu - sink_cpu - result["cpu_seconds"]) / took),
     }
 
 
@@ -129,9 +133,7 @@ def sender_command(port: int, size: int, result: Path, *words: str) -> list[str]
     return [sys.executable, "-m", "bench.peers.sender", *fixed, *words]
 
 
-def arrive(
-    sink: RunningSink, wanted: int, check: Callable[[], None], look: Callable[[], None], seconds: float
-) -> int:
+def arrive(sink: RunningSink, wanted: int, check: Callable[[], None], look: Callable[[], None], seconds: float) -> int:
     """Waits for `wanted` messages, or until nothing moves; `look` is called every now and then. How many came."""
     end = time.monotonic() + seconds
     looked = moved = time.monotonic()

@@ -101,7 +101,8 @@ class SendingConnection(asyncio.Protocol):
         if not load.left:
             self._say(b"QUIT\r\n", 1, lambda _reply: self._transport.close())
             return
-        number, attempt = self._current = load.left.popleft()
+        self._current = load.left.popleft()
+        number = self._current[0]
         load.sent_at[number] = load.sent_at[number] or time.time()
         recipient = load.addresses[number].encode()
         self._say(
