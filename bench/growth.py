@@ -33,7 +33,7 @@ MESSAGES = 10_000
 SETTLE_SECONDS = 1.0
 FOLDER = Path("bench-run/growth")
 MB = 1024 * 1024
-_BULK = Scenario("growth", "cost per message as things grow", MESSAGES, category="TX", domains=1000, seconds=240.0)
+_BULK = Scenario("growth", "cost per message as things grow", MESSAGES, category="TX", domains=1000, seconds=100.0)
 
 
 def by_queue(folder: Path, queues: Sequence[int] = QUEUES, messages: int = MESSAGES) -> list[dict[str, Any]]:
@@ -64,14 +64,16 @@ def by_domains(folder: Path, domains: Sequence[int] = DOMAINS, messages: int = M
         place = folder / str(count)
         with rig(bulk, place) as made:
             made.start()
-            points.append({"domains": count, "recipients": bulk.recipients} | mailing(bulk, made, f"d{count}"))
+            points.append(
+                {"domains": count, "recipients": bulk.recipients} | mailing(bulk, made, f"d{count}", partly=True)
+            )
             made.stop()
         shutil.rmtree(place, ignore_errors=True)
     return points
 
 
-def mailing(bulk: Scenario, made: Rig, label: str) -> dict[str, Any]:
-    """Sends it and waits for all of it. Raises ProcessFailed."""
+def mailing(bulk: Scenario, made: Rig, label: str, *, partly: bool = False) -> dict[str, Any]:
+    """Sends it and waits for all of it; `partly`: what arrived within the time is enough. Raises ProcessFailed."""
     sink, core = made.sink, made.core
     assert core is not None
     already = sink.counts()["received"]
@@ -81,6 +83,8 @@ def mailing(bulk: Scenario, made: Rig, label: str) -> dict[str, Any]:
     end = time.monotonic() + bulk.seconds
     while (counts := sink.counts())["received"] < already + injection.count:
         core.check()
+        if time.monotonic() > end and partly and counts["received"] > already:
+            break
         if time.monotonic() > end:
             raise ProcessFailed(f"{label}: {counts['received'] - already} of {injection.count} in {bulk.seconds:.0f} s")
         time.sleep(0.05)
@@ -88,6 +92,7 @@ def mailing(bulk: Scenario, made: Rig, label: str) -> dict[str, Any]:
     after = usage(core, sink.child)
     spent, count = after.since(before), counts["received"] - already
     return {
+        "arrived": count,
         "core_us": round(spent["core"] / count * 1e6, 1),
         "signer_us": round(spent["signer"] / count * 1e6, 1),
         "rate": round(count / max(counts["last_at"] - injection.began, 1e-9), 1),

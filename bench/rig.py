@@ -138,7 +138,7 @@ class Rig:
             (f"d{number}.{DOMAIN}", f"127.0.0.1:{self.sink.ports[number % scenario.sites]}")
             for number in range(0 if scenario.mx else scenario.domains)
         ]
-        if scenario.sites == 1:  # one line for a hundred thousand domains
+        if scenario.sites == 1 and not scenario.mx:  # one line for a hundred thousand domains
             routes = [("*", f"127.0.0.1:{self.sink.ports[0]}")]
         if self.stalled is not None:
             routes.append((STALLED_DOMAIN, f"127.0.0.1:{self.stalled.ports[0]}"))
