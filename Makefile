@@ -4,6 +4,7 @@
 # make interop - against Postfix, Exim, OpenSMTPD, unbound, Knot, rspamd and others (installs Debian packages, as root)
 # make observability - alerts, dashboards and metrics against a real Prometheus (apt install prometheus)
 # make lint  - ruff and mypy
+# make speed - is a message dearer than it was?
 # make peers - the bench against everybody, into bench/report/ (ten minutes, as root)
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test browser interop observability lint coverage peers lock clean
+.PHONY: demo test browser interop observability lint coverage peers speed lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
@@ -73,6 +74,10 @@ $(VENV)/browser.stamp: requirements-browser.lock $(VENV)/dev.stamp
 $(VENV)/dashboards.stamp: requirements-dashboards.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes -r requirements-dashboards.lock
 	@touch $@
+
+# Fails when a message costs a fifth more CPU than bench/record.jsonl says, as a ratio to the floor of the same minute.
+speed: $(VENV)/run.stamp
+	$(BIN)/python -m bench check
 
 # Everything measured anew, other mail servers included, into bench/report/. Needs root (namespaces), apt-get and npm.
 peers: $(VENV)/run.stamp
