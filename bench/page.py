@@ -24,7 +24,7 @@ border-radius:8px;padding:10px 12px}figure img{width:100%;height:auto;display:bl
 figcaption{font-size:13.5px;padding:6px 4px 2px}.wide{overflow-x:auto}
 table{border-collapse:collapse;background:#fff;font-size:13px;width:100%}th,td{padding:6px 7px;text-align:right;
 border-bottom:1px solid #e6e9ee}
-td:first-child{white-space:nowrap}th{background:#eef1f5;font-weight:600;vertical-align:bottom}
+td:first-child{white-space:nowrap}th{background:#eef1f5;font-weight:600;vertical-align:bottom;word-break:keep-all}
 th:first-child,td:first-child,td.t,th.t{text-align:left}td.t{white-space:normal}tr.ours td{background:#fdf0ee;
 font-weight:600}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:0;font-size:14px}

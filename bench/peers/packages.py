@@ -99,5 +99,6 @@ def _run(command: Sequence[str], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise ProcessFailed(f"{' '.join(command)[:80]}: not done after {SECONDS:.0f} s") from error
     if done.returncode:
-        raise ProcessFailed(f"{' '.join(command)[:80]}: code {done.returncode}\n{done.stderr[-800:]}")
+        hint = "\nif the package lists are old or missing: apt-get update" if command[0] == "apt-get" else ""
+        raise ProcessFailed(f"{' '.join(command)[:80]}: code {done.returncode}\n{done.stderr[-800:]}{hint}")
     return done.stdout
