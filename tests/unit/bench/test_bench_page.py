@@ -58,7 +58,7 @@ def test_only_what_is_missing_or_failed_is_measured(tmp_path: Path) -> None:
     chosen = {"a": lambda: good("a"), "bad": bad, "b": lambda: good("b")}
     assert not run_parts(chosen, tmp_path, again=[])
     assert calls == ["a", "bad", "b"]
-    assert kept(tmp_path)["bad"]["error"] == "it ended"
+    assert kept(tmp_path)["bad"]["error"] == "ProcessFailed: it ended"
     assert kept(tmp_path)["a"]["result"] == {"name": "a"}
     calls.clear()
     assert not run_parts(chosen, tmp_path, again=["b"])
