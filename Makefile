@@ -4,13 +4,15 @@
 # make interop - against Postfix, Exim, OpenSMTPD, unbound, Knot, rspamd and others (installs Debian packages, as root)
 # make observability - alerts, dashboards and metrics against a real Prometheus (apt install prometheus)
 # make lint  - ruff and mypy
+# make speed - is a message dearer than it was?
+# make peers - the bench against everybody, into bench/report/ (ten minutes, as root)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # pip checks every file against the hashes in the lock; the project itself is then linked in without asking an index.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test browser interop observability lint coverage lock clean
+.PHONY: demo test browser interop observability lint coverage peers speed lock clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python -m bench demo
@@ -73,6 +75,15 @@ $(VENV)/dashboards.stamp: requirements-dashboards.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes -r requirements-dashboards.lock
 	@touch $@
 
+# Fails when a message costs a fifth more CPU than bench/record.jsonl says, as a ratio to the floor of the same minute.
+speed: $(VENV)/run.stamp
+	$(BIN)/python -m bench check
+
+# Everything measured anew, other mail servers included, into bench/report/. Needs root (namespaces), apt-get and npm.
+peers: $(VENV)/run.stamp
+	$(PIP) install --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench publish --again all
+
 # After a change in pyproject.toml: pins and hashes anew (needs pip-tools), no index addresses in the result.
 LOCK := pip-compile -q --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --strip-extras --no-header
@@ -82,6 +93,7 @@ lock:
 	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
 	$(LOCK) -o requirements-browser.lock browser.in
 	$(LOCK) -o requirements-dashboards.lock dashboards.in
+	$(LOCK) -o requirements-bench.lock bench.in
 
 clean:
 	rm -rf $(VENV) demo-run bench-run build *.egg-info

@@ -11,10 +11,10 @@ from bench.processes import Usage, machine
 from bench.result import Arrivals, quantile, verdicts
 from bench.rig import INSPECT_EVERY, first_attempt_quantile
 from bench.scenario import Scenario
+from bench.soak import Soak, soak_figures
+from bench.storm import Storm, storm_figures
 from bench.verify import Verification
 
-QUIET = 0.15
-"""So many cores may be busy with other programs before a result carries a warning."""
 MB = 1024 * 1024
 
 
@@ -43,6 +43,10 @@ class Run:
     metrics: str = ""
     status: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    journal_bytes: int = 0
+    """Of all its segments on disk, compressed, after the end."""
+    soak: Soak | None = None
+    storm: Storm | None = None
 
 
 def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -63,18 +67,22 @@ def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
         told |= {
             f"{name}_us": round(seconds / messages * 1e6, 1) for name, seconds in run.after.since(run.before).items()
         }
+        told["disk_bytes"] = round((run.after.written - run.before.written) / messages)
     told["core_resident_mb"] = round(max(run.queued.resident["core"], run.after.resident["core"]) / MB, 1)
     told["signer_resident_mb"] = round(run.after.resident["signer"] / MB, 1)
     told |= _truth(run) | _latencies(run) | _starts(run)
+    if run.journal_bytes and messages:
+        told["journal_bytes"] = round(run.journal_bytes / messages)
+    if run.soak is not None:
+        told |= soak_figures(run.soak, run.arrivals.unique)
+    if run.storm is not None:
+        told |= storm_figures(run.storm)
+        told["forbidden"] += run.storm.forbidden
     if baseline is not None and messages:
         told["baseline_rate"] = baseline["rate"]
         told["rate_to_baseline"] = round(told["rate"] / baseline["rate"], 3)
         told["core_us_over_baseline"] = round(told["core_us"] - baseline["core_us"], 1)
-    others = run.after.others_since(run.before)
-    if others > QUIET:
-        told["warning"] = (
-            f"not a quiet machine: other programs kept {others:.2f} cores busy; do not quote these figures"
-        )
+    told |= run.after.warning_since(run.before)
     told["goals"] = verdicts(scenario.goal, told)
     told["conditions"] = _conditions(run)
     return told
@@ -125,6 +133,7 @@ def _conditions(run: Run) -> dict[str, Any]:
     backend = [line for line in run.metrics.splitlines() if line.startswith("sokutatsu_signatures_total")]
     return {
         "recipients": scenario.recipients,
+        "message_bytes": scenario.message_bytes,
         "wire_bytes": wire,
         "signed_with": "RSA-2048, " + " ".join(backend).replace("sokutatsu_signatures_total", ""),
         "tls": scenario.tls,

@@ -36,6 +36,8 @@ _HTML = """<!DOCTYPE html><html lang="ja"><body><h1>秋の感謝祭</h1><p>{{nam
 <p>%s</p>
 %%footer%%</body></html>
 """
+_SHORT = "{{name}} 様 {{points}} ポイント {{shop}} {{coupon}}\n配信停止: %cancelurl%\n"
+_SMALL = 2048
 _HEADER_BYTES = 1900
 """Header, signature and MIME frame of a message on the wire, about."""
 _FOOTER_BYTES = 1000
@@ -87,7 +89,11 @@ def number_of(address: str) -> tuple[str, int]:
 
 
 def message(size: int) -> dict[str, str]:
-    """A template with text and HTML that is about `size` bytes on the wire."""
+    """A template with text and HTML that is about `size` bytes on the wire; a small one has a short text alone. The
+    header with signature and List-Unsubscribe takes more than a kilobyte by itself.
+    """
+    if size < _SMALL:
+        return {"subject": "{{name}} 様へ", "text": _SHORT}
     paragraph = len(_PARAGRAPH.encode()) * 4 / 3
     fixed = len((_TEXT + _END + _HTML).encode()) * 4 / 3 + _HEADER_BYTES + _FOOTER_BYTES
     count = max(0, round((size - fixed) / paragraph))

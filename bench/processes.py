@@ -21,6 +21,8 @@ from typing import Any
 
 from bench.configuration import REPOSITORY
 
+QUIET = 0.15
+"""So many cores may be busy with other programs before a result carries a warning."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -124,9 +126,15 @@ class Usage:
     """CPU seconds of the whole machine."""
     cpu: dict[str, float] = field(default_factory=dict)
     resident: dict[str, int] = field(default_factory=dict)
+    written: int = 0
+    """Bytes that the core gave to the disk."""
 
     def since(self, before: Usage) -> dict[str, float]:
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
+
+    def warning_since(self, before: Usage) -> dict[str, str]:
+        """A warning for the result when other programs were at work, else nothing."""
+        return noise(self.others_since(before))
 
     def others_since(self, before: Usage) -> float:
         """Cores that were busy with something that is none of ours, on average."""
@@ -136,7 +144,7 @@ class Usage:
 
 def usage(core: Child | None, sink: Child) -> Usage:
     """Of the engine's core, its children together (the signer), the sink, and ourselves (the injector)."""
-    found = Usage(time.time(), _busy())
+    found = Usage(time.time(), busy_seconds())
     found.cpu["injector"] = time.process_time()
     found.cpu["sink"] = cpu_seconds(sink.pid)
     if core is not None:
@@ -144,17 +152,26 @@ def usage(core: Child | None, sink: Child) -> Usage:
         found.cpu["core"] = cpu_seconds(core.pid)
         found.cpu["signer"] = sum(cpu_seconds(pid) for pid in offspring)
         found.resident["core"] = resident(core.pid)
+        found.written = written_bytes(core.pid)
         found.resident["signer"] = sum(resident(pid) for pid in offspring)
     return found
 
 
-def _busy() -> float:
+def noise(others: float) -> dict[str, str]:
+    """`others`: cores that were busy with something else."""
+    if others <= QUIET:
+        return {}
+    text = f"not a quiet machine: other programs kept {others:.2f} cores busy; do not quote these figures"
+    return {"warning": text}
+
+
+def busy_seconds() -> float:
     """user, nice, system, irq, softirq, steal of /proc/stat; not idle, not iowait."""
     found = [int(part) for part in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
     return (sum(found) - found[3] - found[4]) * TICK
 
 
-def _stat(pid: int) -> list[str]:
+def status_fields(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -163,24 +180,33 @@ def _stat(pid: int) -> list[str]:
 
 def cpu_seconds(pid: int) -> float:
     """0.0 when it is gone."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return (int(found[11]) + int(found[12])) * TICK if found else 0.0
 
 
 def resident(pid: int) -> int:
     """Bytes; 0 when it is gone."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return int(found[21]) * os.sysconf("SC_PAGE_SIZE") if found else 0
+
+
+def written_bytes(pid: int) -> int:
+    """To storage, as Linux counts it (/proc/PID/io); 0 when it is gone or not ours to look at."""
+    try:
+        text = Path(f"/proc/{pid}/io").read_text("ascii")
+    except OSError:
+        return 0
+    return int(text.partition("\nwrite_bytes: ")[2].partition("\n")[0] or 0)
 
 
 def children(pid: int) -> list[int]:
     numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [number for number in numbers if (stat := _stat(number)) and int(stat[1]) == pid]
+    return [number for number in numbers if (stat := status_fields(number)) and int(stat[1]) == pid]
 
 
 def _in_group(pid: int, group: int) -> bool:
     """Alive, and still the process that we mean."""
-    found = _stat(pid)
+    found = status_fields(pid)
     return bool(found) and found[0] != "Z" and int(found[2]) == group
 
 

@@ -73,6 +73,8 @@ def verdicts(goal: Goal, figures: dict[str, Any]) -> dict[str, str]:
         "resident_mb": figures.get("core_resident_mb"),
         "start_seconds": figures.get("start_full_seconds"),
         "transactional_p99_ms": figures.get("transactional_p99_ms"),
+        "growth_mb": figures.get("core_growth_mb"),
+        "opt_out_p99_ms": figures.get("opt_out_p99_ms"),
     }
     said = {}
     for name, value in below.items():

@@ -138,8 +138,12 @@ class Rig:
             (f"d{number}.{DOMAIN}", f"127.0.0.1:{self.sink.ports[number % scenario.sites]}")
             for number in range(0 if scenario.mx else scenario.domains)
         ]
+        if scenario.sites == 1 and not scenario.mx:  # one line for a hundred thousand domains
+            routes = [("*", f"127.0.0.1:{self.sink.ports[0]}")]
         if self.stalled is not None:
             routes.append((STALLED_DOMAIN, f"127.0.0.1:{self.stalled.ports[0]}"))
+        elif scenario.dead:
+            routes.append((STALLED_DOMAIN, f"127.0.0.1:{free_port()}"))
         text = engine_configuration(
             self.place,
             routes=routes,
@@ -207,7 +211,7 @@ def rig(scenario: Scenario, folder: Path) -> Iterator[Rig]:
         places = [place_of(site) for site in range(scenario.sites)] if scenario.mx else ()
         sink = stack.enter_context(running_sink(folder, "sink", words, scenario.seconds, scenario.sites, places))
         stalled = None
-        if scenario.stalled:
+        if scenario.stalled and not scenario.dead:
             stalled = stack.enter_context(running_sink(folder, "stalled", [], scenario.seconds))
         names = stack.enter_context(running_names(folder, scenario)) if scenario.mx else 0
         made = Rig(scenario, Place(folder), sink, stalled, names)

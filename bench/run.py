@@ -24,11 +24,13 @@ from bench.configuration import fill_suppression
 from bench.faults import Faults, Share
 from bench.figures import Run, figures
 from bench.inject import Injection, inject
-from bench.mailing import URGENT, People, urgent_address
+from bench.mailing import URGENT, People, number_of, urgent_address
 from bench.processes import ProcessFailed, usage
 from bench.result import arrivals, show
 from bench.rig import Rig, rig
 from bench.scenario import Scenario, ScenarioError, read_scenario
+from bench.soak import soaked
+from bench.storm import hold_against, raise_storm
 from bench.verify import verify_folder
 
 FOLDER = Path("bench-run")
@@ -77,11 +79,18 @@ def _measure(run: Run, made: Rig) -> None:
     sink = made.sink.child
     run.before = usage(made.core, sink)
     label = f"{run.scenario.name}-{int(time.time())}"
-    run.injection = uvloop.run(_injected(run.scenario, run.people, made, label))
+    if run.scenario.until == "soak":
+        run.soak, run.injection = soaked(run.scenario, run.people, made, label)
+    else:
+        run.injection = uvloop.run(_injected(run.scenario, run.people, made, label))
     run.allowed = _allowed(run.scenario, run.injection)
     run.due = _due(run.scenario, run.people, run.allowed)
     run.queued = usage(made.core, sink)
-    if run.scenario.until != "queued":
+    if run.scenario.opt_outs:
+        run.storm = uvloop.run(raise_storm(run.scenario, run.people, made.place.socket))
+        for number in run.storm.answered:
+            run.due[number] = 0
+    if run.scenario.until not in ("queued", "soak"):
         _await_arrivals(run, made)
     run.after = usage(made.core, sink)
     run.last_at = made.sink.counts()["last_at"]
@@ -117,26 +126,31 @@ def _await_arrivals(run: Run, made: Rig) -> None:
     """Raises ProcessFailed when the engine dies meanwhile."""
     assert made.core is not None
     assert run.injection is not None
-    urgent = run.scenario.until == "transactional"
+    urgent, storm = run.scenario.until == "transactional", run.storm is not None
     wanted = run.due.count(1) + len(run.injection.urgent)
     end = time.monotonic() + run.scenario.seconds
-    moved_at, before, urgent_seen = time.monotonic(), -1, 0
+    moved_at, before, urgent_seen, due_seen = time.monotonic(), -1, 0, 0
     while time.monotonic() < end and time.monotonic() - moved_at < STILL_SECONDS:
         made.core.check()
         unique = made.sink.counts()["unique"]
         if urgent:
             urgent_seen += sum(receipt.recipient.startswith(URGENT) for receipt in made.sink.news())
-        if urgent_seen >= len(run.injection.urgent) if urgent else unique >= wanted:
+        elif storm:  # those who got their mail before they opted out are none of the due
+            due_seen += sum(run.due[number_of(receipt.recipient)[1]] for receipt in made.sink.news())
+        if urgent_seen >= len(run.injection.urgent) if urgent else (due_seen if storm else unique) >= wanted:
             return
         if unique != before:
             moved_at, before = time.monotonic(), unique
-        time.sleep(0.1 if not urgent else 1.0)
+        time.sleep(1.0 if urgent or storm else 0.1)
 
 
 def _collect(run: Run, made: Rig) -> None:
     assert run.injection is not None
     run.counts = made.sink.flushed()
+    run.journal_bytes = sum(path.stat().st_size for path in (made.place.state / "journal").rglob("*.zst"))
     run.arrivals = arrivals(run.injection, made.sink.read(), due=run.due, allowed=run.allowed)
+    if run.storm is not None:
+        hold_against(run.storm, made.sink.read())
     run.verification = verify_folder(made.sink.samples, made.keys)
 
 
@@ -163,11 +177,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipients", type=int, help="instead of the scenario's number")
     parser.add_argument("--domains", type=int, help="instead of the scenario's number")
     parser.add_argument("--suppression-entries", type=int, help="instead of the scenario's number")
+    parser.add_argument("--seconds", type=float, help="instead of the scenario's number: its limit, a soak's length")
     parser.add_argument("--signer", choices=("auto", "cryptography", "crypto_mb"))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where files go meanwhile (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave logs, spool and receipts there")
     arguments = parser.parse_args(words)
-    given = {name: getattr(arguments, name) for name in ("recipients", "domains", "suppression_entries", "signer")}
+    named = ("recipients", "domains", "suppression_entries", "signer", "seconds")
+    given = {name: getattr(arguments, name) for name in named}
     changed = {name: value for name, value in given.items() if value is not None}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     good = True

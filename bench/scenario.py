@@ -15,7 +15,7 @@ from typing import Any
 from bench.faults import FaultError, Share, parse_fault
 
 FOLDER = Path(__file__).parent / "scenarios"
-UNTIL = ("delivered", "transactional", "queued")
+UNTIL = ("delivered", "transactional", "queued", "soak")
 CATEGORIES = ("AD", "AD_MO", "TX_AD", "OTHER_AD", "FREE_AD", "CONFIRM", "TX", "NP")
 
 
@@ -39,6 +39,10 @@ class Goal:
     """From the start of the process to readiness, with everything queued."""
     transactional_p99_ms: float = 0.0
     """From submit to arrival at the receiver."""
+    growth_mb: float = 0.0
+    """Of the core's memory, from the second quarter of a soak to its last."""
+    opt_out_p99_ms: float = 0.0
+    """From asking to the answer, of an opt-out in a storm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,9 @@ class Scenario:
     recipients: int
     until: str = "delivered"
     """"delivered": all that can arrive has arrived; "transactional": all transactional mails have; "queued": all
-    is accepted."""
+    is accepted; "soak": the mailing is repeated until the time is over."""
     seconds: float = 300.0
-    """Limit of the whole run."""
+    """Limit of the whole run; of a soak, its length."""
     message_bytes: int = 4096
     category: str = "AD"
     """AD needs a recorded consent of each recipient; they are among the suppression entries."""
@@ -75,10 +79,16 @@ class Scenario:
     stalled: float = 0.0
     """Share of additional recipients at a site that does nothing but `stalled_fault`."""
     stalled_fault: str = "stall"
+    dead: bool = False
+    """The site of the stalled ones does not even listen; `stalled_fault` only names its recipients."""
     retry_seconds: float = 2.0
     transactional: int = 0
     """Transactional mails, submitted one by one when the bulk is queued."""
     transactional_interval_ms: float = 25.0
+    opt_outs_per_second: int = 0
+    """A storm: so many of the recipients opt out every second while the mailing goes out."""
+    opt_outs: int = 0
+    """How many in all."""
     parked: bool = False
     """Nothing may go before tomorrow: only the queue is measured."""
     restart: bool = False
@@ -160,6 +170,16 @@ def _contradictions(scenario: Scenario) -> list[str]:
         (scenario.category not in CATEGORIES, f"category: {scenario.category[:80]!a} is none of {CATEGORIES}"),
         (scenario.until == "transactional" and not scenario.transactional, "transactional: how many?"),
         (scenario.parked and scenario.until != "queued", "parked: nothing will arrive, so until must be queued"),
+        (scenario.dead and not scenario.stalled, "dead: which share of additional recipients? (stalled)"),
+        (scenario.opt_outs > scenario.recipients, "opt_outs: at most as many as recipients"),
+        (
+            bool(scenario.opt_outs) != bool(scenario.opt_outs_per_second),
+            "opt_outs, opt_outs_per_second: one says how many, the other how fast; both or none",
+        ),
+        (
+            bool(scenario.opt_outs) and scenario.until != "delivered",
+            "opt_outs: only with until = delivered",
+        ),
         (scenario.restart and scenario.until != "queued", "restart: only with until = queued"),
         (not 1 <= scenario.sites <= 200, "sites: 1 to 200"),
         (scenario.domains < scenario.sites, "domains: at least as many as sites"),

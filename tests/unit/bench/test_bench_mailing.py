@@ -26,7 +26,15 @@ def test_every_merge_field_is_given() -> None:
     assert template.count("%footer%") == 2
 
 
-@pytest.mark.parametrize("size", [0, 4096, 16384])
+def test_a_small_message_is_a_short_text_alone() -> None:
+    parts = message(1024)
+    assert set(parts) == {"subject", "text"}
+    assert len(parts["text"].encode()) < 300
+    assert "%cancelurl%" in parts["text"]
+    assert "html" in message(2048)
+
+
+@pytest.mark.parametrize("size", [2048, 4096, 16384])
 def test_message_grows_with_the_wished_size(size: int) -> None:
     parts = message(size)
     wire = len((parts["text"] + parts["html"]).encode()) * 4 / 3 + 1900 + 1000
