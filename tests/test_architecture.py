@@ -90,7 +90,7 @@ HOMES = {
     "aiosmtplib": ("engine.net",),
     "apsw": ("engine.spool", "suppression"),
     "cryptography": ("engine.signer", "engine.cli.dkim", "bench"),
-    "dkim": ("engine.cli", "bench"),
+    "dkim": ("engine.cli", "engine.net.proof", "bench"),
     "dns": ("engine.net", "engine.cli"),
     "flufl": ("engine.returns",),
     "msgpack": ("engine.client", "engine.spool", "engine.cli.enqueue"),
