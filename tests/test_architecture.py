@@ -41,6 +41,7 @@ FLOORS = {
     "engine.admin": 7,
     "engine.web": 7,
     "engine.config": 8,
+    "engine.guards": 9,
     "engine.optout": 9,
     "engine.parts": 9,
     "engine.wayback": 9,

@@ -24,7 +24,7 @@ from rich.text import Text
 from engine.cli.preflight_words import WORDS
 from engine.cli.running import DEFAULT_FILE, settings_of
 from engine.config import Settings
-from engine.fitness import subject_of
+from engine.guards import subject_of
 from engine.net.dns import DnsClient
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.policy.readiness import Finding, Level, Report

@@ -97,7 +97,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "SPF is aligned with the From domain",
     ),
     "dmarc.spf_unaligned": (
-        "SPF のドメインが差出人ドメインと整合していません。return_path_domain を差出人と同じ組織のドメインにしてください",
+        "SPF のドメインが差出人ドメインと整合していません。return_path_domain を同じ組織のドメインにしてください",
         "SPF is not aligned with the From domain; set return_path_domain to a domain of the same organization",
     ),
     "ptr.confirmed": ("逆引きと正引きが一致しています", "The reverse name leads back"),

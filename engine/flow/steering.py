@@ -171,6 +171,12 @@ class Steering:
             await self._keep()
         return ended
 
+    def withdraw(self, wanted: Callable[[Directive], bool]) -> None:
+        """As resume, for the engine's own: on disk with the next tick."""
+        for directive in [one for one in self.directives.values() if wanted(one)]:
+            self._end(directive)
+            self._kept_at = 0.0
+
     def _end(self, directive: Directive) -> None:
         if self.directives.pop(directive.number, None) is None:
             return

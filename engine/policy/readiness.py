@@ -102,8 +102,8 @@ def is_generic(name: str, address: IPv4Address | IPv6Address) -> bool:
             return True
         if "".join(octet.zfill(3) for octet in order) in name:
             return True
-    has_part = any(octet in trimmed for octet in octets[2:])
-    return f"{int(address):08x}" in name or (has_part and _AUTOMATIC.search(name) is not None)
+    is_numbered = octets[3] in trimmed and _AUTOMATIC.search(name) is not None
+    return is_numbered or f"{int(address):08x}" in name
 
 
 def txt_line(name: str, record: str) -> str:
