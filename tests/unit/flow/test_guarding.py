@@ -137,7 +137,7 @@ def test_what_was_on_the_wire_turns_a_pause_into_a_lock() -> None:
         ruling = SimpleNamespace(kind=Kind.BOUNCED, bounce_class=Class.UNKNOWN_USER)
         for _ in range(40):
             world.guards.guarding.refused(path, late, ruling, Phase.RCPT)  # type: ignore[arg-type]
-        assert world.guards.guarding.trips == {"unknown_warn": 1, "unknown_pause": 1, "unknown_abort": 1}
+        assert world.guards.guarding.trips == {"unknown_pause": 1, "unknown_abort": 1}
         assert paused(world) == [Scope(sender="shop", mailing="old")], "one order in place of the other"
         assert "FICT_SUSPECT" in world.guards.guarding.standing()[0].reason
 
