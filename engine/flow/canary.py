@@ -2,8 +2,8 @@
 
 A list that was bought, guessed or generated shows itself in its first few hundred unknown users; the rest of it never
 leaves. Asked at promote, after suppression: once a mailing has passed at a provider, the question is one look into a
-set. Who is held goes back to the spool for a while that grows with the wait, so that a mailing of a million costs one
-write each, and passes the lane to other mailings.
+set. Who is held goes back to the spool and lets other mailings pass; when the canary has passed, a walk through the
+batches makes them due again. So a mailing of a million costs two writes a recipient, and no scan.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from engine.policy.guard import GuardSettings, Passing, judge_canary
 Newcomers = Callable[[str, Sequence[bytes]], Awaitable[list[bool]]]
 """Sender, identities -> whether each was never mailed; some milliseconds."""
 
-SHORTEST_HOLD, LONGEST_HOLD = 30.0, 900.0
-"""Seconds for which somebody is held; in between, as long as the canary has taken so far."""
+HOLD_SECONDS = 600
+"""When somebody is looked at again without having been released: after a restart, or while the canary still waits."""
+MOST_BATCHES = 10_000
 FORGET_SECONDS = 900.0
 """Of the sample, who has given no final reply for so long is replaced: greylisted, or cancelled meanwhile."""
 MOST_PASSED = 100_000
@@ -38,6 +39,8 @@ class Canary:
     """Recipients of the sample that have gone, without a final reply yet."""
     last: float = 0.0
     """When the sample last grew."""
+    held: set[int] = field(default_factory=set)
+    """Batches of whom somebody waits; beyond MOST_BATCHES they wait for their time."""
 
     def take(self, recipient: int, now: float, size: int) -> bool:
         """Whether it may go as one of the sample."""
@@ -51,18 +54,15 @@ class Canary:
         self.last = now
         return True
 
-    def note(self, recipient: int, settings: GuardSettings, *, unknown: bool) -> bool:
-        """A final reply. Whether it has just turned out bad."""
+    def note(self, recipient: int, settings: GuardSettings, *, unknown: bool) -> Passing:
+        """A final reply. OPEN unless it has just turned out good, or bad."""
         if self.passing is not Passing.OPEN or recipient not in self.out:
-            return False
+            return Passing.OPEN
         self.out.discard(recipient)
         self.replies += 1
         self.unknown += unknown
         self.passing = judge_canary(self.replies, self.unknown, settings)
-        return self.passing is Passing.BAD
-
-    def hold(self, now: float) -> float:
-        return now + min(max(now - self.began, SHORTEST_HOLD), LONGEST_HOLD)
+        return self.passing
 
 
 class Screen:
@@ -121,7 +121,9 @@ class Screen:
                 continue
             if not canary.take(recipient.id, now, self._settings.canary):
                 held.add(recipient.id)
-                self._put_back(recipient, int(canary.hold(now)) + 1)
+                self._put_back(recipient, int(now) + HOLD_SECONDS)
+        if held and len(canary.held) < MOST_BATCHES:
+            canary.held.add(batch.id)
         self.held += len(held)
         return held
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.flow.fitness import Fitness
-from engine.flow.guarding import GUARD, Guarding, Watch
+from engine.flow.guarding import GUARD, Guarding
+from engine.flow.watches import Watch
 from engine.policy.guard import Passing, Verdict
 from engine.policy.readiness import Level
 
@@ -20,9 +21,9 @@ TRIPS = (
 
 def guarded(guarding: Guarding, fitness: Fitness) -> dict[str, Any]:
     watches = sorted(
-        guarding.watches.values(), key=lambda watch: (-watch.tally.verdict, -watch.tally.share, -watch.touched)
+        guarding.known.watches.values(), key=lambda watch: (-watch.tally.verdict, -watch.tally.share, -watch.touched)
     )
-    dailies = sorted(guarding.dailies.items(), key=lambda entry: -entry[1].complaints)
+    dailies = sorted(guarding.known.dailies.items(), key=lambda entry: -entry[1].complaints)
     return {
         "guard": {
             "watched": [_watch(watch) for watch in watches[:SHOWN]],

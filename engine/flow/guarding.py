@@ -11,20 +11,18 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from engine.flow.canary import Canary, Newcomers, Screen
-from engine.flow.guardfile import MOST_WATCHED, Kept, KeptCanary, KeptDaily, KeptWatch, read_kept, write_kept
-from engine.flow.lastsent import UNNOTED
+from engine.flow.guardfile import Kept, read_kept, write_kept
 from engine.flow.path import Path
 from engine.flow.steering import Steering, TooManyDirectives
-from engine.mail.envelope import Batch, Priority, Recipient
+from engine.flow.watches import OTHER, Watch, Watches
+from engine.mail.envelope import Batch, Recipient
 from engine.policy.automation import Action, ActionKind, AutomationRule
 from engine.policy.directive import Directive, Scope
 from engine.policy.directive import Verb as Order
 from engine.policy.guard import (
-    Daily,
     GuardSettings,
     Passing,
     Tally,
@@ -37,37 +35,21 @@ from engine.policy.guard import (
 )
 from engine.policy.outcome import Kind, Ruling
 from engine.smtp.event import Phase
+from engine.spool.port import Lane
 from suppression import Complaint, Event, OptOut
-from suppression.day import day_of
 
 log = logging.getLogger(__name__)
 
 GUARD = "guard"
 """Whose directives these are."""
-OTHER = "other"
-"""Everybody who is no provider that the shaping names: together, since alone they are too few to judge."""
 KEEP_SECONDS = 10.0
 SLOW_SECONDS = 3600.0
 """How long half the connections hold; another unknown user after that halves again."""
 LIVE_SECONDS = 86_400.0
 """A mailing that has had replies within this time counts as under way."""
-FORGET_SECONDS = 7 * 86_400.0
+RELEASE_SECONDS = 0.5
 _SLOWER = Action(ActionKind.SCALE, "connection_limit", 0.5)
 _RULE = AutomationRule(GUARD, "default", "", (), (_SLOWER,), 1, 1.0, SLOW_SECONDS, None)
-
-
-@dataclass(slots=True, eq=False)
-class Watch:
-    """One mailing of a sender at one provider."""
-
-    sender: str
-    mailing: str
-    place: str
-    daily: Daily
-    tally: Tally
-    touched: float
-    canary: Canary | None = None
-    slowed: float = 0.0
 
 
 class Guarding:
@@ -88,44 +70,52 @@ class Guarding:
         self._steering = steering
         self._file = file
         self._clock = clock
-        self._now = clock()
         self._place_of: Callable[[str], str] = lambda domain: provider_of(domain) or OTHER
-        self.watches: dict[tuple[str, str, str], Watch] = {}
-        self._near: dict[str, dict[int, Watch | None]] = {}
-        """Place -> batch -> its watch: what a delivery costs is two look-ups. None: not watched."""
-        self.dailies: dict[tuple[str, str], Daily] = {}
+        self.known = Watches(read_kept(file) if settings.enabled else Kept(), clock, enabled=settings.enabled)
         self._waves: dict[str, Wave] = {}
-        self._is_changed = False
+        self._releases: asyncio.Queue[Watch] = asyncio.Queue()
+        """Whose canary has passed, with people who wait for that."""
+        self._put_back = put_back
         self.screen = Screen(settings, newcomers, canary_of=self._canary_of, place_of=self._place_of, put_back=put_back)
-        self._restore(read_kept(file))
 
     # -- what dispatch tells -------------------------------------------------------------------------------
 
     def delivered(self, path: Path, recipient: Recipient) -> None:
-        watch = self._watch(path.provider or OTHER, recipient.batch)
+        watch = self.known.watch(path.provider or OTHER, recipient.batch)
         if watch is None:
             return
         watch.daily.delivered += 1
         watch.tally.note(unknown=False)
         if watch.canary is not None:
-            watch.canary.note(recipient.id, self._settings, unknown=False)
+            self._canary_reply(watch, recipient, unknown=False)
 
     def refused(self, path: Path, recipient: Recipient, ruling: Ruling, phase: Phase) -> None:
         """A reply that ends the recipient's stay; others are no reply to count."""
         if ruling.kind is not Kind.BOUNCED:
             return
-        watch = self._watch(path.provider or OTHER, recipient.batch)
+        watch = self.known.watch(path.provider or OTHER, recipient.batch)
         if watch is None:
             return
         is_unknown = is_unknown_user(ruling.bounce_class, phase)
         self._renew(watch)
         watch.tally.note(unknown=is_unknown)
-        is_bad = watch.canary is not None and watch.canary.note(recipient.id, self._settings, unknown=is_unknown)
-        if is_bad and watch.canary is not None:
-            share = f"{watch.canary.unknown} unknown users in the first {watch.canary.replies} new addresses"
-            self._pause(watch, "canary", f"{share} at {watch.place}; look where the list comes from")
+        if watch.canary is not None:
+            self._canary_reply(watch, recipient, unknown=is_unknown)
         if is_unknown:
             self._judge(watch, path)
+
+    def _canary_reply(self, watch: Watch, recipient: Recipient, *, unknown: bool) -> None:
+        canary = watch.canary
+        assert canary is not None
+        found = canary.note(recipient.id, self._settings, unknown=unknown)
+        if found is Passing.OPEN:
+            return
+        share = f"{canary.unknown} unknown users among {canary.replies} new addresses at {watch.place}"
+        if found is Passing.GOOD:
+            log.info("sender=%s mailing=%a canary passed: %s", watch.sender, watch.mailing, share)
+            self._releases.put_nowait(watch)
+        else:
+            self._pause(watch, "canary", f"canary: {share}; look where the list comes from")
 
     def _judge(self, watch: Watch, path: Path) -> None:
         verdict, tally = judge_unknown(watch.tally, self._settings), watch.tally
@@ -175,9 +165,9 @@ class Guarding:
             self._opted_out(event.sender)
 
     def _complained(self, sender: str, place: str) -> None:
-        daily = self._daily(sender, place)
+        daily = self.known.daily(sender, place)
         daily.complaints += 1
-        self._is_changed = True
+        self.known.is_changed = True
         verdict = judge_complaints(daily, self._settings)
         if verdict <= daily.verdict:
             return
@@ -194,7 +184,7 @@ class Guarding:
     def _opted_out(self, sender: str) -> None:
         wave = self._waves.setdefault(sender, Wave())
         recent = wave.note(self._clock(), self._settings.optout_seconds)
-        delivered = sum(daily.base for (name, _), daily in self.dailies.items() if name == sender)
+        delivered = sum(daily.base for (name, _), daily in self.known.dailies.items() if name == sender)
         if not is_mass_opt_out(recent, delivered, self._settings):
             return
         wave.times.clear()  # counting begins anew
@@ -216,7 +206,7 @@ class Guarding:
     def _pause_mailings(self, sender: str, told: str) -> None:
         """Those that are under way; a sender's single mails go on."""
         now = self._clock()
-        live = [one for one in self.watches.values() if one.sender == sender and now - one.touched < LIVE_SECONDS]
+        live = [one for one in self.known.watches.values() if one.sender == sender and now - one.touched < LIVE_SECONDS]
         for scope in {self._scope(watch) for watch in live}:
             self._suspend(scope, told)
 
@@ -225,7 +215,7 @@ class Guarding:
             self._steering.put(Order.SUSPEND, scope, None, told, by=GUARD)
         except TooManyDirectives:
             log.error("guard cannot suspend %s: too many directives stand; resume some", scope)  # noqa: TRY400 - said
-        self._is_changed = True
+        self.known.is_changed = True
 
     def _standing(self, scope: Scope) -> Directive | None:
         standing = self._steering.directives.values()
@@ -234,50 +224,10 @@ class Guarding:
     def standing(self) -> list[Directive]:
         return [one for one in self._steering.directives.values() if one.by == GUARD]
 
-    # -- finding -------------------------------------------------------------------------------------------
-
-    def _watch(self, place: str, batch: Batch) -> Watch | None:
-        near = self._near.get(place)
-        if near is None:
-            near = self._near[place] = {}
-        if batch.id in near:
-            watch = near[batch.id]
-        else:
-            if len(near) >= MOST_WATCHED:
-                near.clear()
-            watch = near[batch.id] = self._found(place, batch)
-        if watch is not None:
-            watch.touched = self._now
-            self._is_changed = True
-        return watch
-
-    def _found(self, place: str, batch: Batch) -> Watch | None:
-        """A single mail to one person says nothing of a list, and must not stop with one."""
-        is_single = batch.priority is Priority.TRANSACTIONAL and batch.category in UNNOTED
-        if is_single or not self._settings.enabled:
-            return None
-        key = batch.sender, batch.mailing, place
-        watch = self.watches.get(key)
-        if watch is None:
-            if len(self.watches) >= MOST_WATCHED:
-                self._forget_oldest()
-            daily = self._daily(batch.sender, place)
-            watch = self.watches[key] = Watch(*key, daily, Tally(), self._now)
-        return watch
-
-    def _forget_oldest(self) -> None:
-        oldest = sorted(self.watches.values(), key=lambda watch: watch.touched)[: MOST_WATCHED // 10]
-        for watch in oldest:
-            del self.watches[watch.sender, watch.mailing, watch.place]
-        self._near.clear()
-
-    def _daily(self, sender: str, place: str) -> Daily:
-        daily = self.dailies.setdefault((sender, place), Daily())
-        daily.turn(day_of(self._clock()))
-        return daily
+    # -- canaries ------------------------------------------------------------------------------------------
 
     def _canary_of(self, batch: Batch, place: str, now: float) -> Canary | None:
-        watch = self._watch(place, batch) if self._settings.canary else None
+        watch = self.known.watch(place, batch) if self._settings.canary else None
         if watch is None:
             return None
         canary = watch.canary
@@ -290,60 +240,40 @@ class Guarding:
     # -- running -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        due = self._clock() + KEEP_SECONDS
         while True:
-            await asyncio.sleep(KEEP_SECONDS)
-            await self.tick()
+            try:
+                async with asyncio.timeout(max(0.0, due - self._clock())):
+                    watch = await self._releases.get()
+            except TimeoutError:
+                await self.tick()
+                due = self._clock() + KEEP_SECONDS
+                continue
+            await self._release(watch)
+
+    async def _release(self, watch: Watch) -> None:
+        """Who waited for the canary is due now. Who was tried before waits for its own time."""
+        walker, canary = self._steering.walker, watch.canary
+        if walker is None or canary is None or not canary.held:
+            return
+        # Who was just put back is written first: the walk passes over whoever is in memory.
+        await asyncio.sleep(RELEASE_SECONDS)
+        held, canary.held, now = canary.held, set(), int(self._clock())
+
+        def waits(lane: Lane, recipient: Recipient) -> bool:
+            return not recipient.attempts and self._place_of(lane.domain) == watch.place
+
+        await walker.over(watch.sender, watch.mailing, waits, lambda one: self._put_back(one, now), held)
 
     async def tick(self) -> None:
-        self._now = now = self._clock()
-        for daily in self.dailies.values():
-            daily.turn(day_of(now))
-        for key in [key for key, watch in self.watches.items() if now - watch.touched > FORGET_SECONDS]:
-            del self.watches[key]
-            self._near.clear()
-        if self._is_changed:
-            self._is_changed = False
+        self.known.tick()
+        if self.known.is_changed:
+            self.known.is_changed = False
             try:
-                await write_kept(self._file, self._kept())
+                await write_kept(self._file, self.known.kept())
             except OSError as error:
                 # Only counts: what is paused stands among the directives.
                 log.error("guards could not be written: %s; free disk space", error.strerror)  # noqa: TRY400 - said
 
     async def close(self) -> None:
         await self.tick()
-
-    def _kept(self) -> Kept:
-        watches = [_kept(watch) for watch in self.watches.values()]
-        dailies = [
-            KeptDaily(sender, place, one.day, one.delivered, one.complaints, one.before, int(one.verdict))
-            for (sender, place), one in self.dailies.items()
-        ]
-        return Kept(watches, dailies[-MOST_WATCHED:])
-
-    def _restore(self, kept: Kept) -> None:
-        for one in kept.dailies:
-            daily = Daily(one.day, one.delivered, one.complaints, one.before, Verdict(one.verdict))
-            self.dailies[one.sender, one.place] = daily
-        for found in kept.watches:
-            tally = Tally(found.replies, found.unknown, Verdict(found.verdict))
-            daily = self._daily(found.sender, found.place)
-            watch = Watch(found.sender, found.mailing, found.place, daily, tally, found.touched)
-            if found.canary is not None:
-                passing = Passing(found.canary.passing)
-                watch.canary = Canary(found.canary.began, passing, found.canary.replies, found.canary.unknown)
-            self.watches[found.sender, found.mailing, found.place] = watch
-
-
-def _kept(watch: Watch) -> KeptWatch:
-    tally, found = watch.tally, watch.canary
-    canary = None if found is None else KeptCanary(int(found.passing), found.replies, found.unknown, found.began)
-    return KeptWatch(
-        watch.sender,
-        watch.mailing,
-        watch.place,
-        tally.replies,
-        tally.unknown,
-        int(tally.verdict),
-        watch.touched,
-        canary,
-    )

@@ -100,6 +100,10 @@ class Steering:
     def use(self, walker: Walker) -> None:
         self._walker = walker
 
+    @property
+    def walker(self) -> Walker | None:
+        return self._walker
+
     # -- asking --------------------------------------------------------------------------------------------
 
     def find(self, verb: Verb, facts: Scope) -> Directive | None:

@@ -469,7 +469,13 @@ class World:
     # -- driving -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        for work in (self.settle.run(), self.promote.run(), self.sweep.run(), self.steering.run()):
+        for work in (
+            self.settle.run(),
+            self.promote.run(),
+            self.sweep.run(),
+            self.guards.guarding.run(),
+            self.steering.run(),
+        ):
             task = self._loop.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
