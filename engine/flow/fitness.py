@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PREFLIGHT = "preflight"
 """Whose suspensions these are."""
-UNVERIFIED = "IDENTITY_UNVERIFIED"
+UNVERIFIED = "IDENTITY_REFUSED"
 MODES = ("enforce", "warn", "off")
 AGAIN_SECONDS = {Level.UNKNOWN: 300.0, Level.REFUSE: 900.0}
 """Until the next look; with other results PreflightSettings.max_age."""

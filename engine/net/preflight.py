@@ -128,7 +128,7 @@ async def _tls(greet: Greet, host: str, port: int, now: float) -> list[Finding]:
     except ssl.SSLError as error:
         return [Finding("tls.refused", Level.WARN, place, shown(error))]
     except (OSError, TimeoutError) as error:
-        return [Finding("tls.unreachable", Level.UNKNOWN, place, shown(error) or "no answer in time")]
+        return [Finding("tls.unreachable", Level.WARN, place, shown(error) or "no answer in time")]
     if expires - now < EXPIRES_SOON:
         return [Finding("tls.expires", Level.WARN, place, f"in {max(0, int((expires - now) // 86400))} days")]
     return [Finding("tls.in_order", Level.OK, place)]

@@ -91,7 +91,7 @@ def name_of(key: KeyInfo) -> str:
 
 def record_of(key: KeyInfo) -> str:
     kind = key.algorithm.partition("-")[0]
-    return txt_line(name_of(key), f"v=DKIM1; k={kind}; p={key.public}")
+    return txt_line(name_of(key), f"v=DKIM1; k={kind}; h=sha256; p={key.public}")
 
 
 async def dkim_findings(

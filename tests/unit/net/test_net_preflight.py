@@ -314,8 +314,8 @@ def test_what_is_wrong_stays_wrong_beside_what_is_unknown() -> None:
         (NOW + 90 * 86400, "tls.in_order", Level.OK),
         (NOW + 3.5 * 86400, "tls.expires", Level.WARN),
         (ssl.SSLCertVerificationError("certificate verify failed"), "tls.refused", Level.WARN),
-        (ConnectionRefusedError("refused"), "tls.unreachable", Level.UNKNOWN),
-        (TimeoutError(), "tls.unreachable", Level.UNKNOWN),
+        (ConnectionRefusedError("refused"), "tls.unreachable", Level.WARN),
+        (TimeoutError(), "tls.unreachable", Level.WARN),
     ],
 )
 def test_the_certificate_of_our_own_host(answer, code, level) -> None:
