@@ -52,6 +52,10 @@ def test_terms_are_read() -> None:
     )
 
 
+def test_a_domain_may_end_in_a_macro() -> None:
+    assert parse("v=spf1 exists:x.%{d}").terms[0].domain == "x.%{d}"
+
+
 @pytest.mark.parametrize(
     "word",
     [
