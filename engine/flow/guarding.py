@@ -47,7 +47,6 @@ SLOW_SECONDS = 3600.0
 """How long half the connections hold; another unknown user after that halves again."""
 LIVE_SECONDS = 86_400.0
 """A mailing that has had replies within this time counts as under way."""
-RELEASE_SECONDS = 0.5
 _SLOWER = Action(ActionKind.SCALE, "connection_limit", 0.5)
 _RULE = AutomationRule(GUARD, "default", "", (), (_SLOWER,), 1, 1.0, SLOW_SECONDS, None)
 
@@ -256,8 +255,6 @@ class Guarding:
         walker, canary = self._steering.walker, watch.canary
         if walker is None or canary is None or not canary.held:
             return
-        # Who was just put back is written first: the walk passes over whoever is in memory.
-        await asyncio.sleep(RELEASE_SECONDS)
         held, canary.held, now = canary.held, set(), int(self._clock())
 
         def waits(lane: Lane, recipient: Recipient) -> bool:
