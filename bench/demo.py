@@ -62,7 +62,7 @@ class Kind:
 
 LAST_DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86400))
 KINDS = (
-    Kind("reader", "reader", 0.85, "Delivery", "consented"),
+    Kind("reader", "reader", 0.865, "Delivery", "consented"),
     Kind("left", "left", 0.03, "Suppressed", "consented, then refused this sender", "OPTOUT_ALL",
          refusal={"sender": SENDER}),
     Kind("left-topic", "topic", 0.01, "Suppressed", "refused this newsletter", "OPTOUT_TOPIC",
@@ -72,7 +72,7 @@ KINDS = (
     Kind("no-consent", "stranger", 0.03, "Suppressed", "never consented", "NO_CONSENT", basis=None),
     Kind("no-record", "norecord", 0.01, "Suppressed", "consent without a record", "NO_CONSENT_RECORD",
          basis="OPTIN_NOREC"),
-    Kind("refused", "bounce-", 0.03, "Bounce", "the receiver says 550"),
+    Kind("refused", "bounce-", 0.015, "Bounce", "the receiver says 550"),
     Kind("deferred", "defer-1-", 0.03, "Delivery", "the receiver says 451 once"),
 )  # fmt: skip
 

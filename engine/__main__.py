@@ -14,8 +14,10 @@ from engine.cli import (
     enqueue,
     evidence,
     forms,
+    guard,
     law,
     lint,
+    preflight,
     retention,
     returns,
     running,
@@ -51,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     unsubscribe_key.register(commands)
     law.register(commands)
     whynot.register(commands)
+    preflight.register(commands)
+    guard.register(commands)
     returns.register(commands)
     return parser
 

@@ -42,6 +42,7 @@ from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
 from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing
+from engine.guards import Guards, open_fitness, open_guarding
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
@@ -106,6 +107,7 @@ class Engine:
     signer: SignerClient
     settle: Settle
     steering: Steering
+    guards: Guards
     opening: Opening
     dispatch: Dispatch
     promote: Promote
@@ -189,6 +191,7 @@ class Engine:
             self.settings, self.suppression, self.settle, self.clock, self.node, self.dispatch.effect.acknowledged
         )
         if self.way_back:
+            self.way_back.returns.on_event = self.guards.guarding.told
             await self.way_back.start()
             self._closers.append(self.way_back.close_at_once)
 
@@ -209,6 +212,8 @@ class Engine:
         if self.tls_reports:
             spawn("tlsrpt", self.tls_reports.run())
         spawn("steering", self.steering.run())
+        spawn("guard", self.guards.guarding.run())
+        spawn("preflight", self.guards.fitness.run())
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
@@ -255,6 +260,9 @@ class Engine:
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
+        guarding = open_guarding(settings, self.dispatch, self.promote, ledger, self.sent, self.clock)
+        fitness = open_fitness(settings, self.dispatch, self.suppression, self.signer, self.dns, self.clock)
+        self.guards = Guards(guarding, fitness)
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
@@ -323,6 +331,7 @@ class Engine:
             await self.way_back.listener.close()
         await self.dispatch.close(self.settings.engine.stop_seconds)
         await self.settle.drain()
+        await self.guards.guarding.close()
         await self.steering.close()
 
     async def last_words(self) -> None:

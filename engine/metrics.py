@@ -120,6 +120,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("provider_connections", "gauge", "Open SMTP connections, by provider.", ("provider",)),
     Metric("provider_recipients", "gauge", "Recipients ready or in flight, by provider.", ("provider",)),
     Metric("directives", "gauge", "Orders of operators and automation in force, by verb.", ("verb",)),
+    Metric("guard_trips", "counter", "Times that a guard has acted, by guard.", ("guard",)),
+    Metric("guard_paused", "gauge", "Mailings and senders that a guard has suspended."),
+    Metric("canary_held", "counter", "Times that a never-mailed address waited for its mailing's canary."),
+    Metric("preflight_senders", "gauge", "Senders by the level of their last preflight.", ("level",)),
     Metric("automation_fired", "counter", "Times that a rule of automation fired."),
     Metric("unclassified_replies", "counter", "Refusals that no rule knew: `sokutatsu status` shows them."),
     Metric("warmup_left", "gauge", "Messages that a source may still send today, while it warms up.", ("source",)),
@@ -170,6 +174,8 @@ LABEL_VALUES: Mapping[str, str] = {
     "verb": "suspend, bounce, reroute",
     "source": "names of [sources]",
     "backend": "cryptography or crypto_mb",
+    "guard": "unknown_warn, unknown_pause, unknown_abort, canary, complaint_warn, complaint_pause, optout",
+    "level": "ok, note, warn, unknown, refuse",
 }
 """Label -> what it may hold, all of it bounded and none of it an address."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.engine import Engine
 from engine.flow import feedback, returnpath, submission
+from engine.flow.guarded import guarded, guards_observed
 from engine.flow.opening import OUTCOMES
 from engine.flow.steered import steered, steering_observed
 from engine.flow.tlsreports import ReportCounts
@@ -63,6 +64,7 @@ def status(engine: Engine) -> dict[str, Any]:
         "sites": _sites(engine),
         "unresolved": _unresolved(engine),
         **steered(engine),
+        **guarded(engine.guards.guarding, engine.guards.fitness),
     }
 
 
@@ -142,6 +144,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         "tls_fallbacks": engine.opening.tls_fallbacks,
         **_traffic(engine),
         **steering_observed(engine),
+        **guards_observed(engine.guards.guarding, engine.guards.fitness),
         **_submission(engine),
         **_optouts(engine),
         **_resolving(engine),

@@ -76,7 +76,7 @@ def last(database: apsw.Connection, sender: str, keys: Sequence[int]) -> list[La
     if number is None or not keys:
         return [Last()] * len(keys)
     wanted = np.array(keys, np.int64)
-    found = [_within(page, wanted) for page in _pages_of(database, number, wanted)]
+    found = [_within(page, wanted) for page in pages_of(database, number, wanted)]
     rows = database.execute("SELECT day, mail_order, keys FROM noted WHERE sender = ?", (number,))
     found += [_within(_part_of([row]), wanted) for row in rows]
     whole = _reduced(found)
@@ -138,7 +138,7 @@ def _within(part: Part, wanted: Keys) -> Part:
     return part.pick(np.isin(part.keys, wanted))
 
 
-def _pages_of(database: apsw.Connection, sender: int, wanted: Keys) -> list[Part]:
+def pages_of(database: apsw.Connection, sender: int, wanted: Keys) -> list[Part]:
     numbers = {
         database.execute(
             "SELECT id FROM page WHERE sender = ? AND first <= ? ORDER BY first DESC LIMIT 1", (sender, key)

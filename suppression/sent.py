@@ -94,7 +94,7 @@ class SentStore:
         """These will have been sent to on this day. None: it is on disk already. Else done after the sync. Raises
         LedgerFailed, and so does the future.
         """
-        keys = _exact(identities)
+        keys = exact_keys(identities)
         new = self._recent.unknown(sender, day, mail_order, keys)
         if not len(new):
             self._check()
@@ -249,7 +249,7 @@ class SentStore:
             self.failed.set_result(failure)
 
 
-def _exact(identities: Sequence[bytes]) -> Keys:
+def exact_keys(identities: Sequence[bytes]) -> Keys:
     """The exact keys of identities as Keyring makes them."""
     joined: Keys = np.frombuffer(b"".join(identities), "<i8")
     if len(joined) != 2 * len(identities):

@@ -33,9 +33,11 @@ from engine.config.sources import read_pools, read_sources
 from engine.config.trusting import read_tls
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
+from engine.flow.fitness import PreflightSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.net.resolver import is_address
+from engine.policy.guard import GuardSettings
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings
 from engine.tables import Problems, line_numbers, parse_listen, read_table, shown
@@ -103,6 +105,8 @@ class _Reader:
             "suppression": self._suppression(state),
             "retention": self._table(RetentionSettings, "retention"),
             "confirm": self._table(ConfirmSettings, "confirm"),
+            "guard": self._table(GuardSettings, "guard"),
+            "preflight": self._table(PreflightSettings, "preflight"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
             "admin": self._table(AdminSettings, "admin"),
             "shaping": read_shaping_table(self.document.get("shaping", {}), self.folder, self.problems),

@@ -14,12 +14,14 @@ from engine.admin import AdminSettings
 from engine.flow.accept import AcceptSettings
 from engine.flow.display import LintMode
 from engine.flow.door import DoorSettings
+from engine.flow.fitness import PreflightSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.mail.identity import SenderIdentity
 from engine.net.dns import DnsSettings
 from engine.net.mx import Family, MxSettings
 from engine.net.resolver import Route, TlsMode
+from engine.policy.guard import GuardSettings
 from engine.policy.shaping import Shaping
 from engine.policy.source import Pool, Source
 from engine.signer.settings import SignerSettings
@@ -256,6 +258,8 @@ class Settings:
     shaping: Shaping
     sources: Mapping[str, Source]
     pools: Mapping[str, Pool]
+    guard: GuardSettings
+    preflight: PreflightSettings
     unsubscribe: UnsubscribeSettings | None = None
 
 
@@ -312,6 +316,23 @@ BOUNDS: Mapping[str, Mapping[str, Bounds]] = {
     },
     "suppression": {},
     "retention": {"margin_days": Bounds(0, 3660), "hour": Bounds(0, 23)},
+    "guard": {
+        "unknown_sample": Bounds(20, 1_000_000),
+        "unknown_warn": Bounds(0.0001, 1),
+        "unknown_pause": Bounds(0.0001, 1),
+        "unknown_abort": Bounds(0.0001, 1),
+        "canary": Bounds(0, 100_000),
+        "canary_good": Bounds(0.0001, 0.5),
+        "canary_bad": Bounds(0.0001, 0.5),
+        "complaint_sample": Bounds(1, 1_000_000_000),
+        "complaint_least": Bounds(1, 1_000_000),
+        "complaint_warn": Bounds(0.00001, 1),
+        "complaint_pause": Bounds(0.00001, 1),
+        "optout_sample": Bounds(1, 1_000_000_000),
+        "optout_share": Bounds(0, 1),
+        "optout_seconds": Bounds(1, DAY, seconds=True),
+    },
+    "preflight": {"max_age": Bounds(60 * MINUTE, 30 * DAY, seconds=True)},
     "confirm": {
         "per_day": Bounds(1, 100),
         "per_month": Bounds(1, 1000),

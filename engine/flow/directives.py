@@ -80,11 +80,11 @@ class DirectiveFile:
         kept = {"number": number, "directives": [asdict(one) for one in directives], "budgets": dict(budgets)}
         raw = json.dumps(kept, ensure_ascii=False, indent=1).encode("utf-8", "replace")
         async with self._lock:
-            await self._aside(_replace, self._path, raw)
+            await self._aside(replace_whole, self._path, raw)
             self.writes += 1
 
 
-def _replace(path: Path, raw: bytes) -> None:
+def replace_whole(path: Path, raw: bytes) -> None:
     beside = path.with_name(path.name + ".new")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as opened:
         opened.write(raw)

@@ -18,6 +18,7 @@ from engine.flow.braking import Braking
 from engine.flow.conclude import Conclude, Identity
 from engine.flow.counts import Counts
 from engine.flow.effect import OptOutEffect
+from engine.flow.guarding import Guarding
 from engine.flow.letters import Letter, Letters
 from engine.flow.lookups import MOST, Lookups
 from engine.flow.outlets import Outlets
@@ -111,6 +112,7 @@ class Dispatch:
         self.may_leave = self._conclude.may_leave
         self.has_variant = self._conclude.has_variant
         self.suppress = self._conclude.suppress
+        self.put_back = self._conclude.put_back
         self.close_recipient = self._conclude.close_recipient
         steering = steering or Steering(clock=clock, outlets=outlets)
         self.steering = steering
@@ -122,6 +124,7 @@ class Dispatch:
         self.ways.on_forgotten = self._forget_ladder
         steering.bind(self.paths, self._conclude, self.ways.facts)
         self.braking = Braking(Automation(shaping.automation), steering, clock)
+        self.guard: Guarding | None = None
         self.on_drained: Callable[[str], None] = lambda _site: None
         self.on_room: Callable[[int], int] = lambda _room: 0
         """Paths may be made again, so many; how many wait for one still."""
@@ -179,6 +182,8 @@ class Dispatch:
         ruling = self._rule(attempt, now, self._ladder(path))
         if ruling is DELIVERED:
             self._conclude.delivered(path, connection, letter, reply, now)
+            if self.guard is not None:
+                self.guard.delivered(path, recipient)
             return
         self._heed(path, connection, ruling, now, session_lost=bool(error))
         if reply is not None:
@@ -197,6 +202,8 @@ class Dispatch:
             letter=letter,
             connection=connection,
         )
+        if self.guard is not None and reply is not None:
+            self.guard.refused(path, recipient, ruling, phase)
 
     def _heed(self, path: Path, connection: Connection, ruling: Ruling, now: float, *, session_lost: bool) -> None:
         """What the ruling says about session and path. A lost session is one failure, whoever was in it: the path

@@ -98,6 +98,8 @@ class Returns:
         self._clock = clock
         self._node = node
         self._told: set[tuple[str, str]] = set()
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        """Told each event when it is in force."""
 
     async def take(self, arrival: Arrival, raw: bytes) -> None:
         """Raises SpoolFailed, LedgerFailed: nothing may be promised then."""
@@ -203,6 +205,7 @@ class Returns:
             return
         for event in events:
             self.counts.suppressed[_EVENTS[type(event)]] += 1
+            self.on_event(event)
 
     def _say_once(self, kind: str, reason: str, arrival: Arrival | None) -> None:
         """One line a kind: the rest is in the counters."""

@@ -14,7 +14,7 @@ from engine.flow.records import record_consents
 from engine.flow.validate import Reading
 from engine.mail.envelope import Recipient
 from engine.wire import Refusal, Refused
-from suppression import EventError, HardBounce, LedgerFailed, OptOut, Restored, Scope, Suppression
+from suppression import Event, EventError, HardBounce, LedgerFailed, OptOut, Restored, Scope, Suppression
 from suppression.consents import Record, encode_record
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ class SuppressionLedger:
         self._clock = clock
         self.on_opt_out: Callable[[str, float], None] = lambda _address, _now: None
         """Told address and time when a refusal is in force, before it is acknowledged."""
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        """Told the refusal itself, as well."""
 
     async def opt_out(
         self,
@@ -46,6 +48,7 @@ class SuppressionLedger:
         event = OptOut(address, now, channel or "socket", scope, sender or "", topic or "", proof, until)
         epoch = await self._apply([event])
         self.on_opt_out(address, self._clock())
+        self.on_event(event)
         # The audit line has the keyed hash: a log is copied further than the ledger.
         who = self._suppression.identify([address])[0].hex()
         log.info(

@@ -12,6 +12,7 @@ from typing import Any
 from engine import wire
 from engine.flow.dispatch import Dispatch
 from engine.flow.explain import Explain
+from engine.flow.guarding import GUARD
 from engine.flow.settle import Settle
 from engine.flow.steering import Steering, TooManyDirectives
 from engine.flow.walk import Walk
@@ -66,7 +67,9 @@ class Orders:
         def wanted(directive: Directive) -> bool:
             if request.number is not None:
                 return directive.number == request.number
-            return request.everything or directive.scope == scope
+            # A guard names sender and mailing; whoever resumes the mailing may name it alone.
+            is_guards = bool(scope.mailing) and directive.by == GUARD and scope.covers(directive.scope)
+            return request.everything or directive.scope == scope or is_guards
 
         try:
             ended = await self._steering.resume(wanted)

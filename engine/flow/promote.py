@@ -12,6 +12,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.flow.canary import Screen
 from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
@@ -68,6 +69,8 @@ class Promote:
         """Lanes whose site has no path yet because there are too many."""
         self._unresolved: dict[Lane, ResolveFailure] = {}
         """What DNS could not tell, and why."""
+        self.screen: Screen | None = None
+        """Holds back all but a sample of whom a mailing would be the first to reach."""
         dispatch.on_drained = self.unpark
         dispatch.on_room = self._room
         dispatch.lookups.on_known = self._known
@@ -175,6 +178,8 @@ class Promote:
             return
         now = self._clock()
         allowed = self._checked(await self._pull(lane, min(gate.room, PULL), now), now)
+        if self.screen is not None:
+            allowed = await self.screen.screened(lane.domain, allowed, now)
         for path, those in self._dispatch.ways.assign(lane, allowed, now):
             await self._ready(path, those)
 

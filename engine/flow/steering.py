@@ -100,6 +100,10 @@ class Steering:
     def use(self, walker: Walker) -> None:
         self._walker = walker
 
+    @property
+    def walker(self) -> Walker | None:
+        return self._walker
+
     # -- asking --------------------------------------------------------------------------------------------
 
     def find(self, verb: Verb, facts: Scope) -> Directive | None:
@@ -170,6 +174,12 @@ class Steering:
         if ended:
             await self._keep()
         return ended
+
+    def withdraw(self, wanted: Callable[[Directive], bool]) -> None:
+        """As resume, for the engine's own: on disk with the next tick."""
+        for directive in [one for one in self.directives.values() if wanted(one)]:
+            self._end(directive)
+            self._kept_at = 0.0
 
     def _end(self, directive: Directive) -> None:
         if self.directives.pop(directive.number, None) is None:

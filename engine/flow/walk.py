@@ -39,6 +39,8 @@ class Walk:
         all open ones of sender and mailing, of any where empty.
         """
         count = 0
+        # Who was put back a moment ago is in memory until that is written, and would be passed over.
+        await self._settle.drain()
         found = await self._spool.open_batches(sender or None, mailing or None) if batches is None else sorted(batches)
         for batch in found:
             after = -1

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path as FilePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,8 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.directives import DirectiveFile
 from engine.flow.dispatch import Dispatch
+from engine.flow.fitness import Fitness, PreflightSettings
+from engine.flow.guarding import Guarding
 from engine.flow.lastsent import LastSent
 from engine.flow.letters import Letters
 from engine.flow.outlets import Outlets
@@ -34,6 +37,7 @@ from engine.flow.settle import Settle, SettleSettings
 from engine.flow.steering import Steering
 from engine.flow.sweep import Sweep
 from engine.flow.walk import Walk
+from engine.guards import Guards
 from engine.journal import Record
 from engine.mail.envelope import Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
@@ -42,6 +46,8 @@ from engine.net.connection import Connection, Timeouts
 from engine.net.negotiate import Refused
 from engine.net.resolver import NO_ROUTE, ResolveFailure, Route, TlsMode
 from engine.observe import status
+from engine.policy.guard import GuardSettings
+from engine.policy.readiness import Report
 from engine.policy.rules import compile_rules
 from engine.policy.shaping import Limits, Shaping
 from engine.queue.timeline import Timeline
@@ -325,6 +331,8 @@ class Setting:
     shaping: Shaping | None = None
     outlets: Outlets | None = None
     directives: DirectiveFile | None = None
+    guard: GuardSettings = field(default_factory=lambda: GuardSettings(enabled=False))
+    guard_file: FilePath | None = None
 
 
 class World:
@@ -399,12 +407,35 @@ class World:
             "clock": self.clock,
         }
         self.promote = Promote(suppression=self.suppression, letters=self.letters, counts=self.counts, **flow)
+        self.guards = self._make_guards(setting)
         self.sweep = Sweep(**flow)
         self.steering = self.dispatch.steering
         self.steering.use(Walk(spool=self.spool, timeline=self.timeline, settle=self.settle, roster=self.roster))
         self.steering.on_over = self.promote.unpark
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
+
+    def _make_guards(self, setting: Setting) -> Guards:
+        guarding = Guarding(
+            setting.guard, self.dispatch.steering, self._newcomers, file=setting.guard_file,
+            provider_of=lambda domain: self.dispatch.ways.facts(domain).provider, put_back=self.dispatch.put_back,
+            clock=self.clock,
+        )  # fmt: skip
+        self.dispatch.guard = guarding
+        if setting.guard.enabled and setting.guard.canary:
+            self.promote.screen = guarding.screen
+        steering = self.dispatch.steering
+        off = PreflightSettings("off")
+        fitness = Fitness(
+            off, {}, _never, steering=steering, establish=lambda _sender, _why: None, file=FilePath("/nonexistent"),
+            clock=self.clock,
+        )  # fmt: skip
+        return Guards(guarding, fitness)
+
+    async def _newcomers(self, sender: str, identities: Sequence[bytes]) -> list[bool]:
+        await asyncio.sleep(0.003)
+        known = {who for name, _, who in self.sent.noted if name == sender}
+        return [one not in known for one in identities]
 
     # -- the parts that are not real -----------------------------------------------------------------------
 
@@ -438,7 +469,13 @@ class World:
     # -- driving -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        for work in (self.settle.run(), self.promote.run(), self.sweep.run(), self.steering.run()):
+        for work in (
+            self.settle.run(),
+            self.promote.run(),
+            self.sweep.run(),
+            self.guards.guarding.run(),
+            self.steering.run(),
+        ):
             task = self._loop.create_task(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -529,6 +566,10 @@ class World:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for site in self.sites.values():
             site.hang_up()
+
+
+async def _never(_sender: str) -> Report:
+    raise AssertionError("no preflight here")
 
 
 REFUSED = Refused(Phase.CONNECT, None, "connection refused")

@@ -38,12 +38,14 @@ from engine.config.settings import (
 from engine.config.sources import SourceTable
 from engine.flow.accept import AcceptSettings
 from engine.flow.door import DoorSettings
+from engine.flow.fitness import PreflightSettings
 from engine.flow.settle import SettleSettings
 from engine.flow.users import entry_line
 from engine.journal import JournalSettings
 from engine.mail.profile import MailOrder, Profile
 from engine.net.mx import Family
 from engine.net.resolver import Credentials, TlsMode
+from engine.policy.guard import GuardSettings
 from engine.policy.shaping import Limits
 from engine.signer.keys import generate_key, key_pem
 from engine.signer.settings import SignerSettings
@@ -66,6 +68,8 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "settle": (SettleSettings, set()),
     "journal": (JournalSettings, {"folder"}),
     "confirm": (ConfirmSettings, set()),
+    "guard": (GuardSettings, set()),
+    "preflight": (PreflightSettings, set()),
     "suppression": (SuppressionSettings, {"folder", "secret_file"}),
     "retention": (RetentionSettings, set()),
     "signer": (SignerSettings, {"keys"}),

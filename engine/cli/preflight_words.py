@@ -1,0 +1,142 @@
+"""What each finding of the preflight means and what to do, in Japanese and English: code -> words.
+
+A test holds the codes of the checks and these words to each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "from.foreign": (
+        "差出人アドレスが他社（フリーメール・携帯電話会社）のドメインです。自社のドメインを使用してください",
+        "The From address is at a mailbox provider's domain; use a domain of your own",
+    ),
+    "from.records": ("差出人ドメインにメールを届けられます", "The From domain takes mail"),
+    "from.no_records": (
+        "差出人ドメインに MX も A もありません。docomo などが受信を拒否します",
+        "The From domain has neither MX nor A: docomo and others refuse it",
+    ),
+    "envelope.records": ("エンベロープのドメインにメールを届けられます", "The envelope domain takes mail"),
+    "envelope.no_records": (
+        "エンベロープ（MAIL FROM）のドメインに MX も A もありません。エラーメールが戻りません",
+        "The envelope domain has neither MX nor A: bounces cannot come back",
+    ),
+    "spf.envelope.pass": ("SPF に合格しました（MAIL FROM）", "SPF passes (MAIL FROM)"),
+    "spf.envelope.none": ("SPF レコードがありません（MAIL FROM）", "No SPF record (MAIL FROM)"),
+    "spf.envelope.neutral": (
+        "SPF レコードにこの送信元がありません（MAIL FROM）",
+        "The SPF record does not name this address (MAIL FROM)",
+    ),
+    "spf.envelope.softfail": (
+        "SPF がこの送信元を認めていません（~all、MAIL FROM）",
+        "SPF softly refuses this address (MAIL FROM)",
+    ),
+    "spf.envelope.fail": ("SPF がこの送信元を拒否しています（MAIL FROM）", "SPF refuses this address (MAIL FROM)"),
+    "spf.envelope.permerror": ("SPF レコードに誤りがあります（MAIL FROM）", "The SPF record is wrong (MAIL FROM)"),
+    "spf.from.pass": ("差出人ドメインでも SPF に合格しました", "SPF passes for the From domain, too"),
+    "spf.from.none": (
+        "差出人ドメインに SPF レコードがありません。docomo・au は差出人ドメインも調べます",
+        "The From domain has no SPF record: docomo and au look there, too",
+    ),
+    "spf.from.neutral": (
+        "差出人ドメインの SPF レコードにこの送信元がありません",
+        "The From domain's SPF record does not name this address",
+    ),
+    "spf.from.softfail": (
+        "差出人ドメインの SPF がこの送信元を認めていません（~all）",
+        "The From domain's SPF softly refuses this address",
+    ),
+    "spf.from.fail": (
+        "差出人ドメインの SPF がこの送信元を拒否しています",
+        "The From domain's SPF refuses this address",
+    ),
+    "spf.from.permerror": (
+        "差出人ドメインの SPF レコードに誤りがあります",
+        "The From domain's SPF record is wrong",
+    ),
+    "dkim.pass": ("DKIM 署名を検証できました", "DKIM verifies"),
+    "dkim.no_key": ("署名用の鍵が設定されていません", "No key to sign with is configured"),
+    "dkim.missing": (
+        "DKIM の公開鍵が DNS にありません。ドメインの管理者であることも確認できません",
+        "DNS has no record for this key; the domain is not proven yours either",
+    ),
+    "dkim.many": (
+        "DKIM のレコードが複数あります。1 件だけにしてください",
+        "Several DKIM records at one name; leave one",
+    ),
+    "dkim.other_key": ("DNS の公開鍵が手元の鍵と一致しません", "DNS has another key than ours"),
+    "dkim.refused": ("DKIM の検証に失敗しました", "A probe signed with this key does not verify"),
+    "dkim.testing": (
+        "DKIM が試験中（t=y）と宣言されています。t=y を外してください",
+        "The record says t=y: only testing; remove it",
+    ),
+    "dkim.short": (
+        "DKIM の鍵が短すぎます。2048 ビットの鍵に替えてください",
+        "The key is short; use one of 2048 bits",
+    ),
+    "dmarc.found": ("DMARC レコードがあります", "There is a DMARC record"),
+    "dmarc.missing": (
+        "DMARC レコードがありません。Gmail・Yahoo・Microsoft・docomo が求めています",
+        "No DMARC record: Gmail, Yahoo, Microsoft and docomo want one",
+    ),
+    "dmarc.no_reports": (
+        "DMARC の集計レポートを受け取る宛先（rua=）がありません",
+        "DMARC reports go nowhere (no rua=)",
+    ),
+    "dmarc.dkim_aligned": (
+        "DKIM の署名ドメインが差出人ドメインと整合しています",
+        "DKIM is aligned with the From domain",
+    ),
+    "dmarc.dkim_unaligned": (
+        "DKIM の署名ドメインが差出人ドメインと整合していません。senders の domain を直してください",
+        "DKIM is not aligned with the From domain; set the sender's domain",
+    ),
+    "dmarc.spf_aligned": (
+        "SPF のドメインが差出人ドメインと整合しています",
+        "SPF is aligned with the From domain",
+    ),
+    "dmarc.spf_unaligned": (
+        "SPF のドメインが差出人ドメインと整合していません。return_path_domain を同じ組織のドメインにしてください",
+        "SPF is not aligned with the From domain; set return_path_domain to a domain of the same organization",
+    ),
+    "ptr.confirmed": ("逆引きと正引きが一致しています", "The reverse name leads back"),
+    "ptr.missing": (
+        "送信元 IP アドレスに逆引きがありません。回線・クラウド事業者に設定を依頼してください",
+        "The address has no reverse name; ask whoever gave it to you",
+    ),
+    "ptr.unconfirmed": (
+        "逆引きの名前を正引きしても送信元に戻りません",
+        "The reverse name does not lead back to the address",
+    ),
+    "ptr.generic": (
+        "逆引きが事業者の自動割り当ての名前です。家庭用回線とみなされることがあります",
+        "The reverse name is a provider's automatic one: taken for a home line by some",
+    ),
+    "helo.differs": (
+        "HELO の名前と逆引きの名前が違います。ehlo_name と逆引きを揃えてください",
+        "The greeting and the reverse name differ; make them the same",
+    ),
+    "source.unknown": (
+        "受信側から見える送信元 IP アドレスが分かりません。preflight.addresses に書いてください",
+        "The address that receivers see is not known; write it into preflight.addresses",
+    ),
+    "unsubscribe.missing": (
+        "unsubscribe_url がありません。Gmail・Yahoo は広告メールにワンクリック解除を求めています",
+        "No unsubscribe_url: Gmail and Yahoo want one-click unsubscribing of advertising",
+    ),
+    "tls.in_order": ("解除ページの TLS 証明書は有効です", "TLS of the unsubscribe host is in order"),
+    "tls.refused": (
+        "解除ページの TLS 証明書を検証できません",
+        "The certificate of the unsubscribe host does not verify",
+    ),
+    "tls.unreachable": ("解除ページに接続できません", "The unsubscribe host cannot be reached"),
+    "tls.expires": (
+        "解除ページの TLS 証明書の期限が近づいています",
+        "The certificate of the unsubscribe host is about to expire",
+    ),
+    "dns.failed": (
+        "DNS から回答がありません。時間をおいて再度実行してください",
+        "DNS did not answer; run it again later",
+    ),
+}

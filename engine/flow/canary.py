@@ -1,0 +1,134 @@
+"""The canary: of the addresses that a mailing is the first to reach, a sample goes before the others.
+
+A list that was bought, guessed or generated shows itself in its first few hundred unknown users; the rest of it never
+leaves. Asked at promote, after suppression: once a mailing has passed at a provider, the question is one look into a
+set. Who is held goes back to the spool and lets other mailings pass; when the canary has passed, a walk through the
+batches makes them due again. So a mailing of a million costs two writes a recipient, and no scan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from engine.flow.lastsent import UNNOTED
+from engine.mail.envelope import Batch, Recipient
+from engine.policy.guard import GuardSettings, Passing, judge_canary
+
+Newcomers = Callable[[str, Sequence[bytes]], Awaitable[list[bool]]]
+"""Sender, identities -> whether each was never mailed; some milliseconds."""
+
+HOLD_SECONDS = 600
+"""When somebody is looked at again without having been released: after a restart, or while the canary still waits."""
+MOST_BATCHES = 10_000
+FORGET_SECONDS = 900.0
+"""Of the sample, who has given no final reply for so long is replaced: greylisted, or cancelled meanwhile."""
+MOST_PASSED = 100_000
+
+
+@dataclass(slots=True)
+class Canary:
+    """Of one mailing at one provider."""
+
+    began: float
+    passing: Passing = Passing.OPEN
+    replies: int = 0
+    unknown: int = 0
+    out: set[int] = field(default_factory=set)
+    """Recipients of the sample that have gone, without a final reply yet."""
+    last: float = 0.0
+    """When the sample last grew."""
+    held: set[int] = field(default_factory=set)
+    """Batches of whom somebody waits; beyond MOST_BATCHES they wait for their time."""
+
+    def take(self, recipient: int, now: float, size: int) -> bool:
+        """Whether it may go as one of the sample."""
+        if recipient in self.out:
+            return True
+        if self.replies + len(self.out) >= size and now - self.last >= FORGET_SECONDS:
+            self.out.clear()
+        if self.replies + len(self.out) >= size:
+            return False
+        self.out.add(recipient)
+        self.last = now
+        return True
+
+    def note(self, recipient: int, settings: GuardSettings, *, unknown: bool) -> Passing:
+        """A final reply. OPEN unless it has just turned out good, or bad."""
+        if self.passing is not Passing.OPEN or recipient not in self.out:
+            return Passing.OPEN
+        self.out.discard(recipient)
+        self.replies += 1
+        self.unknown += unknown
+        self.passing = judge_canary(self.replies, self.unknown, settings)
+        return self.passing
+
+
+class Screen:
+    """What promote asks."""
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        newcomers: Newcomers,
+        *,
+        canary_of: Callable[[Batch, str, float], Canary | None],
+        place_of: Callable[[str], str],
+        put_back: Callable[[Recipient, int], None],
+    ) -> None:
+        self.held = 0
+        """Times that somebody was put back."""
+        self._settings = settings
+        self._newcomers = newcomers
+        self._canary_of = canary_of
+        self._place_of = place_of
+        self._put_back = put_back
+        self._passed: defaultdict[str, set[int]] = defaultdict(set)
+        """Place -> batches that need no look any more."""
+
+    async def screened(self, domain: str, recipients: list[Recipient], now: float) -> list[Recipient]:
+        """Those that may go on, in their order; the others are put back."""
+        passed = self._passed[self._place_of(domain)]
+        if all(recipient.batch.id in passed for recipient in recipients):
+            return recipients
+        groups: defaultdict[int, list[Recipient]] = defaultdict(list)
+        for recipient in recipients:
+            groups[recipient.batch.id].append(recipient)
+        held: set[int] = set()
+        for group in groups.values():
+            if group[0].batch.id not in passed:
+                held |= await self._screen(self._place_of(domain), group, now)
+        return [recipient for recipient in recipients if recipient.id not in held]
+
+    async def _screen(self, place: str, group: Sequence[Recipient], now: float) -> set[int]:
+        """Who is held."""
+        batch = group[0].batch
+        canary = None if batch.category in UNNOTED else self._canary_of(batch, place, now)
+        if canary is None or canary.passing is Passing.GOOD:
+            self._pass(place, batch.id)
+            return set()
+        if canary.passing is Passing.BAD:
+            return set()  # the mailing is paused: the directive holds them
+        # A retry has had its turn, and stands among the mailed since its first letter was made.
+        asked = [one for one in group if not one.attempts and not one.in_doubt and one.who]
+        if not asked:
+            return set()
+        new = await self._newcomers(batch.sender, [one.who for one in asked])
+        held = set()
+        for recipient, is_new in zip(asked, new, strict=True):
+            if not is_new or canary.passing is not Passing.OPEN:
+                continue
+            if not canary.take(recipient.id, now, self._settings.canary):
+                held.add(recipient.id)
+                self._put_back(recipient, int(now) + HOLD_SECONDS)
+        if held and len(canary.held) < MOST_BATCHES:
+            canary.held.add(batch.id)
+        self.held += len(held)
+        return held
+
+    def _pass(self, place: str, batch: int) -> None:
+        passed = self._passed[place]
+        if len(passed) >= MOST_PASSED:
+            passed.clear()  # asking again is cheap
+        passed.add(batch)

@@ -1,0 +1,212 @@
+"""Whether a sender's identity is established: the preflight before its first mailing, kept, repeated, and heeded.
+
+特定電子メール法 5条. With `enforce` a sender that nothing is known of waits (its mail is suspended, not lost); one that
+is not fit is refused by suppression (IDENTITY_REFUSED) until it is; one that was fit yesterday waits for a second look
+first, because DNS has bad minutes. With `warn` the findings are logged. What DNS could not answer changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from engine.flow.directives import replace_whole
+from engine.flow.steering import Steering, TooManyDirectives
+from engine.policy.directive import Scope, Verb
+from engine.policy.readiness import Level, Report
+
+log = logging.getLogger(__name__)
+
+PREFLIGHT = "preflight"
+"""Whose suspensions these are."""
+UNVERIFIED = "IDENTITY_REFUSED"
+MODES = ("enforce", "warn", "off")
+AGAIN_SECONDS = {Level.UNKNOWN: 300.0, Level.REFUSE: 900.0}
+"""Until the next look; with other results PreflightSettings.max_age."""
+FIRST_LOOK = 30.0
+"""Seconds after the start, where nobody waits for it: a start has better things to do."""
+MOST_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightSettings:
+    """[preflight]"""
+
+    mode: str = "warn"
+    """enforce, warn or off."""
+    addresses: tuple[str, ...] = ()
+    """Addresses that receivers see us come from, where they are not the sources' own (NAT); with a blank and the host
+    name, where it is not engine.ehlo_name."""
+    max_age: float = 86_400.0
+    """Seconds for which a good result counts."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode {self.mode[:40]!a}: write one of {', '.join(MODES)}")
+        for address in self.addresses:
+            try:
+                ipaddress.ip_address(address.partition(" ")[0])
+            except ValueError:
+                text = f"addresses: {address[:60]!a}: write an IP address, or an address and its host name"
+                raise ValueError(text) from None
+
+
+class Standing(msgspec.Struct, forbid_unknown_fields=True):
+    """What is known of one sender."""
+
+    fingerprint: str
+    """Of what was checked: another key or address, and it counts no more."""
+    at: float
+    level: Level
+    passed: bool
+    """It was fit once, as it is now."""
+    strikes: Annotated[int, Meta(ge=0)] = 0
+    """Looks in a row that found it unfit."""
+    codes: list[str] = []
+
+
+class Fitness:
+    def __init__(
+        self,
+        settings: PreflightSettings,
+        fingerprints: Mapping[str, str],
+        check: Callable[[str], Awaitable[Report]],
+        *,
+        steering: Steering,
+        establish: Callable[[str, str], None],
+        file: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        """`fingerprints`: of all senders. `establish`: sender, why its identity is not established or empty."""
+        self._settings = settings
+        self._fingerprints = fingerprints
+        self._check = check
+        self._steering = steering
+        self._establish = establish
+        self._file = file
+        self._clock = clock
+        self.standings = self._read()
+
+    @property
+    def is_enforced(self) -> bool:
+        return self._settings.mode == "enforce"
+
+    def begin(self) -> None:
+        """Before anything is sent: what is known counts, who is not known waits."""
+        if not self.is_enforced:
+            self._steering.withdraw(lambda one: one.by == PREFLIGHT)
+            return
+        for sender in self._fingerprints:
+            standing = self.standings.get(sender)
+            if standing is None:
+                self._hold(sender, "its preflight has not been done yet")
+            else:
+                self._heed(sender, standing)
+
+    async def run(self) -> None:
+        if self._settings.mode == "off" or not self._fingerprints:
+            return
+        if not self.is_enforced:
+            await asyncio.sleep(FIRST_LOOK)
+        while True:
+            now = self._clock()
+            for sender in [name for name in self._fingerprints if self._due(name) <= now]:
+                await self.look(sender)
+            waits = min(map(self._due, self._fingerprints)) - self._clock()
+            await asyncio.sleep(min(max(waits, 1.0), 3600.0) + random.random())  # noqa: S311 - spreads, no secret
+
+    async def look(self, sender: str) -> Report:
+        """Checks now and heeds it."""
+        report = await self._check(sender)
+        before = self.standings.get(sender)
+        passed = before is not None and before.passed
+        strikes = before.strikes if before else 0
+        if report.level is Level.REFUSE:
+            strikes += 1
+        elif report.level is not Level.UNKNOWN:
+            passed, strikes = True, 0
+        codes = [f"{one.level} {one.code} {one.subject}" for one in report.findings if one.level is not Level.OK]
+        standing = Standing(self._fingerprints[sender], report.at, report.level, passed, strikes, codes[:100])
+        self._say(report, before)
+        self.standings[sender] = standing
+        if self.is_enforced:
+            self._heed(sender, standing)
+        try:
+            await asyncio.to_thread(replace_whole, self._file, msgspec.json.encode(self.standings))
+        except OSError as error:
+            log.error("preflight results could not be written: %s; free disk space", error.strerror)  # noqa: TRY400 - said
+        return report
+
+    def _due(self, sender: str) -> float:
+        standing = self.standings.get(sender)
+        if standing is None:
+            return 0.0
+        return standing.at + AGAIN_SECONDS.get(standing.level, self._settings.max_age)
+
+    def _heed(self, sender: str, standing: Standing) -> None:
+        if standing.strikes and (not standing.passed or standing.strikes > 1):
+            self._establish(sender, UNVERIFIED)
+            self._release(sender)
+        elif standing.strikes:
+            self._hold(sender, "it was fit and is not now: a second look decides")
+        elif standing.passed:
+            self._establish(sender, "")
+            self._release(sender)
+        else:
+            self._hold(sender, "DNS did not answer everything yet")
+
+    def _hold(self, sender: str, why: str) -> None:
+        scope = Scope(sender=sender)
+        if any((one.scope, one.by) == (scope, PREFLIGHT) for one in self._steering.directives.values()):
+            return
+        try:
+            self._steering.put(Verb.SUSPEND, scope, None, f"preflight: {why}", by=PREFLIGHT)
+        except TooManyDirectives:
+            # Rather refused than sent without a look.
+            self._establish(sender, UNVERIFIED)
+
+    def _release(self, sender: str) -> None:
+        scope = Scope(sender=sender)
+        self._steering.withdraw(lambda one: (one.scope, one.by) == (scope, PREFLIGHT))
+
+    def _say(self, report: Report, before: Standing | None) -> None:
+        """What is new: the same trouble is not told each quarter of an hour."""
+        known = set(before.codes) if before else set()
+        for one in report.findings:
+            if one.level in (Level.OK, Level.NOTE) or f"{one.level} {one.code} {one.subject}" in known:
+                continue
+            publish = f"; publish {' / '.join(one.records)}" if one.records else ""
+            log.warning(
+                "sender=%s preflight %s %s %s: %s%s",
+                report.sender,
+                one.level,
+                one.code,
+                one.subject,
+                one.found,
+                publish,
+            )
+        if before is not None and before.level is Level.REFUSE and report.level in (Level.OK, Level.WARN):
+            log.info("sender=%s preflight: fit now", report.sender)
+
+    def _read(self) -> dict[str, Standing]:
+        try:
+            raw = self._file.read_bytes() if self._file.exists() else b"{}"
+            found = msgspec.json.decode(raw, type=dict[str, Standing], strict=True)
+        except (OSError, msgspec.DecodeError) as error:
+            text = ascii(str(error))[1:-1][:120]
+            log.error("preflight results %s cannot be read, all senders are looked at again: %s", self._file, text)  # noqa: TRY400 - said
+            return {}
+        return {
+            name: standing
+            for name, standing in list(found.items())[:MOST_KEPT]
+            if self._fingerprints.get(name) == standing.fingerprint
+        }

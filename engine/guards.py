@@ -1,0 +1,118 @@
+"""The guards, put together from the configuration: what watches mailings, and what checks senders before the first.
+
+Beside engine.py, which starts them. What a preflight looks at follows from the sender's settings and the sources.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+from engine.config import Settings
+from engine.flow.dispatch import Dispatch
+from engine.flow.fitness import Fitness
+from engine.flow.guarding import Guarding
+from engine.flow.lastsent import UNNOTED
+from engine.flow.ledger import SuppressionLedger
+from engine.flow.promote import Promote
+from engine.net.dns import DnsClient
+from engine.net.preflight import Subject, greet_https, preflight
+from engine.net.proof import Outlet
+from engine.policy.readiness import Report
+from engine.signer.client import SignerClient
+from engine.signer.settings import KeyInfo
+from suppression import SenderState, Suppression
+from suppression.newcomers import newcomers
+from suppression.sent import SentStore
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Both, for the engine."""
+
+    guarding: Guarding
+    fitness: Fitness
+
+
+def subject_of(settings: Settings, name: str, keys: Sequence[KeyInfo]) -> Subject:
+    sender = settings.senders[name]
+    link = urlsplit(sender.identity.unsubscribe_url.replace("{token}", "t"))
+    host = (link.hostname, link.port or 443) if link.hostname else None
+    return Subject(sender.identity, tuple(keys), outlets_of(settings), bool(sender.categories - UNNOTED), host)
+
+
+def outlets_of(settings: Settings) -> tuple[Outlet, ...]:
+    """preflight.addresses, else those of the sources that the internet can see."""
+    said = [entry.partition(" ")[::2] for entry in settings.preflight.addresses]
+    if said:
+        return tuple(
+            Outlet(ipaddress.ip_address(address), host.strip() or settings.engine.ehlo_name) for address, host in said
+        )
+    sources = [source for source in settings.sources.values() if source.address]
+    found = [Outlet(ipaddress.ip_address(source.address), source.ehlo_name) for source in sources]
+    return tuple(outlet for outlet in found if outlet.address.is_global)
+
+
+def fingerprint(subject: Subject) -> str:
+    """Changes with whatever was checked."""
+    told = json.dumps(asdict(subject), default=str, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def open_guarding(
+    settings: Settings, dispatch: Dispatch, promote: Promote, ledger: SuppressionLedger, sent: SentStore,
+    clock: Callable[[], float],
+) -> Guarding:  # fmt: skip
+    guarding = Guarding(
+        settings.guard,
+        dispatch.steering,
+        lambda sender, identities: asyncio.to_thread(newcomers, sent, sender, identities),
+        file=settings.engine.state / "guards.json",
+        provider_of=lambda domain: dispatch.ways.facts(domain).provider,
+        put_back=dispatch.put_back,
+        clock=clock,
+    )
+    dispatch.guard = guarding
+    ledger.on_event = guarding.told
+    if settings.guard.enabled and settings.guard.canary:
+        promote.screen = guarding.screen
+    return guarding
+
+
+def open_fitness(
+    settings: Settings, dispatch: Dispatch, suppression: Suppression, signer: SignerClient, dns: DnsClient,
+    clock: Callable[[], float],
+) -> Fitness:  # fmt: skip
+    """A relay for all mail shows its own address and name, not ours: there nothing is looked at unless enforced."""
+    subjects = {
+        name: subject_of(settings, name, signer.keys.get(sender.identity.domain, ()))
+        for name, sender in settings.senders.items()
+    }
+
+    async def sign(key: KeyInfo, digest: bytes) -> bytes:
+        return (await signer.sign([(key.index, digest)]))[0]
+
+    async def check(name: str) -> Report:
+        return await preflight(subjects[name], dns, sign, clock(), greet_https)
+
+    def establish(name: str, identity: str) -> None:
+        sender = settings.senders[name]
+        suppression.set_sender(name, SenderState(identity, sender.mail_order, sender.regions))
+
+    is_relayed = "*" in settings.routes and settings.preflight.mode == "warn"
+    fitness = Fitness(
+        settings.preflight,
+        {} if is_relayed else {name: fingerprint(subject) for name, subject in subjects.items()},
+        check,
+        steering=dispatch.steering,
+        establish=establish,
+        file=settings.engine.state / "preflight.json",
+        clock=clock,
+    )
+    fitness.begin()
+    return fitness

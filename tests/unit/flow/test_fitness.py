@@ -1,0 +1,183 @@
+"""The preflight as a gate: who waits, who is refused, who goes, and what a restart knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.flow.fitness import AGAIN_SECONDS, PREFLIGHT, UNVERIFIED, Fitness, PreflightSettings
+from engine.flow.steering import Steering
+from engine.policy.directive import MOST_DIRECTIVES, Scope, Verb
+from engine.policy.readiness import Finding, Level, Report
+
+ENFORCE = PreflightSettings("enforce")
+
+
+class Gate:
+    def __init__(self, folder: Path, settings: PreflightSettings = ENFORCE, fingerprint: str = "f1") -> None:
+        self.now = 1_000_000.0
+        self.level = Level.OK
+        self.looks = 0
+        self.identity: dict[str, str] = {}
+        self.steering = Steering(clock=self.clock)
+        self.file = folder / "preflight.json"
+        self.fitness = Fitness(
+            settings, {"shop": fingerprint}, self.check, steering=self.steering, establish=self.identity.__setitem__,
+            file=self.file, clock=self.clock,
+        )  # fmt: skip
+        self.fitness.begin()
+
+    def clock(self) -> float:
+        return self.now
+
+    async def check(self, sender: str) -> Report:
+        self.looks += 1
+        finding = Finding("dkim.missing", self.level, "s._domainkey.a.example", "", ("a record",))
+        return Report(sender, self.now, (finding,))
+
+    async def look(self, level: Level) -> tuple[str | None, bool]:
+        self.level = level
+        await self.fitness.look("shop")
+        return self.standing
+
+    @property
+    def standing(self) -> tuple[str | None, bool]:
+        """Why it is refused, and whether it waits."""
+        held = [one for one in self.steering.directives.values() if one.by == PREFLIGHT]
+        assert all(one.scope == Scope(sender="shop") for one in held)
+        return self.identity.get("shop"), bool(held)
+
+
+def running(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_a_sender_that_nobody_has_looked_at_waits_and_goes_when_it_is_fit(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        assert gate.standing == (None, True)
+        assert await gate.look(Level.UNKNOWN) == (None, True), "DNS did not answer: nothing changes"
+        assert await gate.look(Level.WARN) == ("", False)
+
+    running(test)
+
+
+def test_a_sender_that_is_not_fit_is_refused_until_it_is(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        assert await gate.look(Level.REFUSE) == (UNVERIFIED, False)
+        assert await gate.look(Level.UNKNOWN) == (UNVERIFIED, False)
+        assert await gate.look(Level.OK) == ("", False)
+
+    running(test)
+
+
+def test_a_sender_that_was_fit_waits_for_a_second_look(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        await gate.look(Level.OK)
+        assert await gate.look(Level.UNKNOWN) == ("", False)
+        assert await gate.look(Level.REFUSE) == ("", True), "its mail waits"
+        assert await gate.look(Level.OK) == ("", False), "DNS had a bad minute"
+        await gate.look(Level.REFUSE)
+        assert await gate.look(Level.REFUSE) == (UNVERIFIED, False)
+
+    running(test)
+
+
+def test_a_restart_knows_the_result_but_not_another_key_s(tmp_path: Path) -> None:
+    async def test() -> None:
+        await Gate(tmp_path).look(Level.OK)
+        assert Gate(tmp_path).standing == ("", False)
+        assert Gate(tmp_path, fingerprint="f2").standing == (None, True)
+
+    running(test)
+
+
+def test_a_refusal_survives_a_restart(tmp_path: Path) -> None:
+    async def test() -> None:
+        await Gate(tmp_path).look(Level.REFUSE)
+        assert Gate(tmp_path).standing == (UNVERIFIED, False)
+
+    running(test)
+
+
+def test_warnings_only_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("warn"))
+        for _ in range(3):
+            assert await gate.look(Level.REFUSE) == (None, False)
+        assert caplog.text.count("dkim.missing") == 1
+        assert "publish a record" in caplog.text
+
+    running(test)
+
+
+def test_another_mode_lets_go_who_waited(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        assert gate.standing[1]
+        again = Fitness(
+            PreflightSettings("off"), {"shop": "f1"}, gate.check, steering=gate.steering,
+            establish=gate.identity.__setitem__, file=gate.file, clock=gate.clock,
+        )  # fmt: skip
+        again.begin()
+        assert gate.standing == (None, False)
+        await again.run()
+        assert not gate.looks
+
+    running(test)
+
+
+def test_without_room_for_an_order_it_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        await gate.look(Level.OK)
+        for number in range(MOST_DIRECTIVES):
+            gate.steering.put(Verb.SUSPEND, Scope(mailing=f"m{number}"), None, "", by="operator")
+        assert await gate.look(Level.REFUSE) == (UNVERIFIED, False)
+
+    running(test)
+
+
+def test_it_looks_at_once_and_again_when_it_is_time(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        work = asyncio.create_task(gate.fitness.run())
+        async with asyncio.timeout(10):
+            while not gate.looks:
+                await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        assert gate.looks == 1
+        due = gate.fitness._due
+        assert due("shop") == gate.now + ENFORCE.max_age
+        for level in (Level.UNKNOWN, Level.REFUSE):
+            await gate.look(level)
+            assert due("shop") == gate.now + AGAIN_SECONDS[level]
+
+    running(test)
+
+
+def test_a_damaged_file_means_looking_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "preflight.json").write_text("[]")
+    assert Gate(tmp_path).standing == (None, True)
+    assert "cannot be read" in caplog.text
+
+
+def test_a_full_disk_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path / "not there")
+        assert await gate.look(Level.OK) == ("", False)
+        assert "free disk space" in caplog.text
+
+    running(test)
+
+
+@pytest.mark.parametrize("words", [{"mode": "strict"}, {"addresses": ("out1.example.jp",)}])
+def test_settings_are_checked(words) -> None:
+    with pytest.raises(ValueError, match="write"):
+        PreflightSettings(**words)
