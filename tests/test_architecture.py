@@ -40,12 +40,14 @@ FLOORS = {
     "engine.flow": 6,
     "engine.admin": 7,
     "engine.web": 7,
+    "engine.page": 7,
     "engine.config": 8,
     "engine.optout": 9,
     "engine.parts": 9,
     "engine.wayback": 9,
     "engine.engine": 9,
     "engine.observe": 10,
+    "engine.live": 10,
     "engine.daemon": 11,
     "engine.client": 11,
     "engine.cli": 12,
@@ -75,6 +77,8 @@ PURE = (
     "suppression.unsubscribe",
     "engine.web.form",
     "engine.web.language",
+    "engine.page.series",
+    "engine.page.order",
     "bench.receiver",
 )
 IMPURE_MODULES = frozenset(
@@ -85,7 +89,7 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.ut
 
 # Replacing a library means changing one place.
 HOMES = {
-    "aiohttp": ("engine.admin", "engine.web"),
+    "aiohttp": ("engine.admin", "engine.page", "engine.web"),
     "aiosmtpd": ("engine.flow",),
     "aiosmtplib": ("engine.net",),
     "apsw": ("engine.spool", "suppression"),
