@@ -188,7 +188,7 @@ function mailingEta(one) {
   if (past.length < 2) return null;
   const [first, last] = [past[0], past[past.length - 1]];
   const speed = (first[1] - last[1]) / ((last[0] - first[0]) / 1000);
-  return last[0] - first[0] > 3000 && speed > 0.05 ? one.open / speed : null;
+  return last[0] - first[0] > 10000 && speed > 0.05 ? one.open / speed : null;
 }
 
 function paintMailings() {
