@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from engine.cli import (
+    admin_token,
     backup,
     classify,
     consents,
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     steer.register(commands)
     classify.register(commands)
     dkim.register(commands)
+    admin_token.register(commands)
     user.register(commands)
     retention.register(commands)
     unsubscribe_key.register(commands)

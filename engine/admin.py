@@ -1,4 +1,5 @@
-"""The loopback HTTP listener: /metrics, /healthz, /readyz and /status. It reads snapshots and changes nothing.
+"""The loopback HTTP listener: /metrics, /healthz, /readyz, /status, and the live page at /. It reads snapshots; the
+orders of the live page are all that changes anything, and they need a token (engine/page).
 
 A request must name a loopback host, one that the configuration allows, or the very address that it came to in its Host
 field, once: a page in somebody's browser must not reach the listener by rebinding a name of its own to 127.0.0.1. An
@@ -10,12 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from engine import kumomta
 from engine.metrics import CONTENT_TYPE, Observed, exposition
+from engine.page.feed import Source
+from engine.page.order import LONGEST
+from engine.page.routes import LivePage
 from engine.tables import parse_listen
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,6 +36,8 @@ class AdminSettings:
     """host:port; empty switches the listener off. Another host than loopback shows mailing names to the network."""
     hosts: tuple[str, ...] = ()
     """Further names that a request's Host field may carry."""
+    token_file: Path = Path("admin.token")
+    """Who shows the token in it may act on the live page; relative to engine.state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,15 @@ class Views:
     """Empty, or what is wrong for good."""
     ready: Callable[[], str]
     """Empty, or why no mail is taken now."""
+    live: Source | None = None
+    """What the live page shows; None: there is none."""
 
 
 class Admin:
     def __init__(self, settings: AdminSettings, views: Views) -> None:
         self._settings = settings
         self._views = views
+        self._page = LivePage(views.live, settings.token_file) if views.live else None
         self._runner: web.AppRunner | None = None
         self._names: frozenset[str] = frozenset()
 
@@ -63,11 +73,13 @@ class Admin:
         listen = self._settings.listen
         host, port = parse_listen(listen)
         self._names = LOOPBACK | {host.lower()} | {name.lower() for name in self._settings.hosts}
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=LONGEST)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/status", self._status)
+        if self._page:
+            self._page.add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
         try:
@@ -76,8 +88,12 @@ class Admin:
             raise OSError(
                 error.errno, f"cannot listen on admin.listen {listen!a}: {error.strerror}; choose another port"
             ) from None
+        if self._page:
+            self._page.start()
 
     async def close(self) -> None:
+        if self._page:
+            await self._page.close()
         if self._runner:
             await self._runner.cleanup()
 

@@ -24,6 +24,7 @@ from engine.config import Settings
 from engine.engine import Engine
 from engine.flow.socketfile import SocketError
 from engine.journal import JournalFailed
+from engine.live import live
 from engine.observe import observe, status
 from engine.signer.client import SignerFailed
 from engine.spool.database import SpoolUnusable
@@ -61,7 +62,8 @@ class Daemon:
         supervisor = self._supervisor
         engine = Engine(self._settings, on_fault=self.fail, status=status, passed=supervisor.listening(PASSED_SOCKET))
         admin = Admin(
-            self._settings.admin, Views(self._observe(engine), engine.status, self._healthy, engine.not_ready)
+            self._settings.admin,
+            Views(self._observe(engine), engine.status, self._healthy, engine.not_ready, live(engine, self._healthy)),
         )
         self._watch_signals()
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)

@@ -115,6 +115,7 @@ class Engine:
     accept: Accept
     records: Records
     door: Door
+    requests: Requests
     submission: Submission | None = None
     web: OptOutListener | None = None
     way_back: WayBack | None = None
@@ -284,6 +285,7 @@ class Engine:
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
+        self.requests = requests
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)

@@ -40,6 +40,7 @@ FLOORS = {
     "engine.flow": 6,
     "engine.admin": 7,
     "engine.web": 7,
+    "engine.page": 7,
     "engine.config": 8,
     "engine.guards": 9,
     "engine.optout": 9,
@@ -47,6 +48,7 @@ FLOORS = {
     "engine.wayback": 9,
     "engine.engine": 9,
     "engine.observe": 10,
+    "engine.live": 10,
     "engine.daemon": 11,
     "engine.client": 11,
     "engine.cli": 12,
@@ -76,6 +78,8 @@ PURE = (
     "suppression.unsubscribe",
     "engine.web.form",
     "engine.web.language",
+    "engine.page.series",
+    "engine.page.order",
     "bench.receiver",
 )
 IMPURE_MODULES = frozenset(
@@ -86,7 +90,7 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.ut
 
 # Replacing a library means changing one place.
 HOMES = {
-    "aiohttp": ("engine.admin", "engine.web", "engine.net.stsfetch"),
+    "aiohttp": ("engine.admin", "engine.page", "engine.web", "engine.net.stsfetch"),
     "aiosmtpd": ("engine.flow",),
     "aiosmtplib": ("engine.net", "bench.peers"),
     "apsw": ("engine.spool", "suppression"),

@@ -108,7 +108,7 @@ class _Reader:
             "guard": self._table(GuardSettings, "guard"),
             "preflight": self._table(PreflightSettings, "preflight"),
             "signer": self._table(SignerSettings, "signer", {"keys": keys}),
-            "admin": self._table(AdminSettings, "admin"),
+            "admin": self._admin(state),
             "shaping": read_shaping_table(self.document.get("shaping", {}), self.folder, self.problems),
             **self._sources(engine),
             "unsubscribe": self._unsubscribe(),
@@ -151,6 +151,10 @@ class _Reader:
             )
         state = self.folder / engine.state
         return replace(engine, state=state, backups=state / engine.backups)
+
+    def _admin(self, state: Path) -> AdminSettings | None:
+        table = self._table(AdminSettings, "admin")
+        return table and replace(table, token_file=state / table.token_file)
 
     def _check_words(self, signer: SignerSettings | None, admin: AdminSettings | None) -> None:
         if signer and signer.backend not in BACKENDS:

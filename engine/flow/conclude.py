@@ -189,6 +189,9 @@ class Conclude:
             counts.in_doubt += 1
         if path is not None:
             path.counts.note(outcome)
+        if reply is not None and kind is not Kind.DELIVERED:
+            said = str(reply) if reply.code else reply.text
+            counts.remarks.note(path.site if path else recipient.domain, bounce_class or phase, said, now)
         if outcome is not None:
             self._settle.settled(recipient, outcome, record)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.buckets import FIRST_ATTEMPT_BOUNDS, PHASE_BOUNDS, STAY_BOUNDS, Buckets
+from engine.flow.remarks import Remarks
 from engine.spool.port import Outcome
 
 
@@ -38,6 +39,7 @@ class Counts:
     transaction: Buckets = field(default_factory=lambda: Buckets(PHASE_BOUNDS))
     """From MAIL FROM to the reply that ended it. Pipelining begins the next one before the last is answered."""
     bytes_sent: int = 0
+    remarks: Remarks = field(default_factory=Remarks)
     connections_opened: int = 0
     connections_refused: int = 0
 

@@ -272,6 +272,7 @@ class Dispatch:
             now, error=f"{refused.phase.name}: {text}"[:200], pause_seconds=ruling.pause_seconds or FIRST_PAUSE
         )
         path.bind = "connection"
+        self._counts.remarks.note(path.site, refused.phase.name, text, now)
         if refused.reply is not None:
             self.braking.observe(path, None, refused.reply)
             if not ruling.rule:

@@ -165,10 +165,26 @@ def find_in_batch(store: Store, batch: int, who: str | int) -> list[tuple[Lane, 
     return [row for row in rows if row[1].id not in store.settled]
 
 
+_TOTALS = (
+    "sender, name, accepted, delivered, bounced, expired, suppressed, cancelled, first_accepted_at,"
+    " last_change_at, cancelled_at"
+)
+
+
+def newest_totals(store: Store, most: int) -> list[MailingTotals]:
+    """Those that have somebody open first, then by their last change."""
+    rows = store.rows(
+        _TOTALS,
+        "SELECT * FROM mailing ORDER BY accepted > delivered + bounced + expired + suppressed + cancelled DESC,"
+        " last_change_at DESC, id DESC LIMIT ?",
+        (most,),
+    )
+    return [MailingTotals(*row) for row in rows]
+
+
 def totals(store: Store, sender: str | None, mailing: str | None) -> list[MailingTotals]:
     rows = store.rows(
-        "sender, name, accepted, delivered, bounced, expired, suppressed, cancelled, first_accepted_at,"
-        " last_change_at, cancelled_at",
+        _TOTALS,
         "SELECT * FROM mailing WHERE (?1 IS NULL OR sender = ?1) AND (?2 IS NULL OR name = ?2)"
         " ORDER BY first_accepted_at, id",
         (sender, mailing),

@@ -209,6 +209,9 @@ class SqliteSpool:
     async def totals(self, sender: str | None, mailing: str | None) -> list[MailingTotals]:
         return await self._writer.read(lambda: reading.totals(self._store, sender, mailing))
 
+    async def newest_totals(self, most: int) -> list[MailingTotals]:
+        return await self._writer.read(lambda: reading.newest_totals(self._store, most))
+
     async def tidy(self, now: float) -> None:
         """Also fills the reserve again when the disk has room."""
         settings = self._settings

@@ -112,7 +112,7 @@ def test_nothing_can_be_changed_and_nothing_else_is_there() -> None:
             ("DELETE", "/metrics", 405),
             ("PUT", "/healthz", 405),
             ("HEAD", "/healthz", 200),
-            ("GET", "/", 404),
+            ("GET", "/", 404),  # these views have no live page
             ("GET", "/metrics/x", 404),
             ("GET", "/../etc/passwd", 404),
         ):
