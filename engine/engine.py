@@ -26,7 +26,6 @@ from engine.flow.door import Door
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
-from engine.flow.opening import Opening
 from engine.flow.orders import Orders, make_orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
@@ -46,10 +45,7 @@ from engine.guards import Guards, open_fitness, open_guarding
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
-from engine.net.dns import DnsClient
-from engine.net.mx import MxResolver
 from engine.net.resolver import Resolver
-from engine.net.sts import StsPolicies
 from engine.optout import opt_out_listener
 from engine.parts import (
     Network,
@@ -108,7 +104,6 @@ class Engine:
     settle: Settle
     steering: Steering
     guards: Guards
-    opening: Opening
     dispatch: Dispatch
     promote: Promote
     sweep: Sweep
@@ -119,9 +114,6 @@ class Engine:
     submission: Submission | None = None
     web: OptOutListener | None = None
     way_back: WayBack | None = None
-    dns: DnsClient
-    mx: MxResolver | None = None
-    sts: StsPolicies | None = None
     network: Network
     tls_reports: TlsReports | None = None
 
@@ -240,7 +232,7 @@ class Engine:
             suppression=self.suppression,
             rules=compile_rules(files("engine.policy").joinpath("rules.toml").read_text(encoding="utf-8")),
             counts=self.counts,
-            opener=self.opening,
+            opener=self.network.opening,
             clock=self.clock,
             lookups=settings.resolver.lookups,
             steering=self.steering,
@@ -262,7 +254,7 @@ class Engine:
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
         guarding = open_guarding(settings, self.dispatch, self.promote, ledger, self.sent, self.clock)
-        fitness = open_fitness(settings, self.dispatch, self.suppression, self.signer, self.dns, self.clock)
+        fitness = open_fitness(settings, self.dispatch, self.suppression, self.signer, self.network.dns, self.clock)
         self.guards = Guards(guarding, fitness)
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
@@ -316,7 +308,6 @@ class Engine:
     def _wire_network(self) -> Resolver:
         network = self.network = make_network(self.settings, self.clock)
         self._closers.append(network.close)
-        self.dns, self.mx, self.sts, self.opening = network.dns, network.mx, network.sts, network.opening
         return network.resolver
 
     def _orders(self) -> Orders:

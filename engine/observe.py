@@ -132,8 +132,8 @@ def observe(engine: Engine) -> dict[str, Any]:
             "delivered": counts.stay_delivered,
         },
         "delivery_phase_seconds": {
-            "connect": engine.opening.durations.connect,
-            "negotiate": engine.opening.durations.negotiate,
+            "connect": engine.network.opening.durations.connect,
+            "negotiate": engine.network.opening.durations.negotiate,
             "transaction": counts.transaction,
         },
         "first_attempt_seconds": {priority.name.lower(): counts.first_attempt[priority] for priority in Priority},
@@ -141,7 +141,7 @@ def observe(engine: Engine) -> dict[str, Any]:
         "recovered_in_doubt": counts.recovered_in_doubt,
         "resent_in_doubt": counts.resent_in_doubt,
         "sent_bytes": counts.bytes_sent,
-        "tls_fallbacks": engine.opening.tls_fallbacks,
+        "tls_fallbacks": engine.network.opening.tls_fallbacks,
         **_traffic(engine),
         **steering_observed(engine),
         **guards_observed(engine.guards.guarding, engine.guards.fitness),
@@ -192,12 +192,12 @@ def _optouts(engine: Engine) -> dict[str, Any]:
 
 
 def _resolving(engine: Engine) -> dict[str, Any]:
-    dns, mx, lookups = engine.dns.counts, engine.mx, engine.dispatch.lookups
+    dns, mx, lookups = engine.network.dns.counts, engine.network.mx, engine.dispatch.lookups
     return {
         "dns_queries": dns.queries,
         "dns_cache_hits": dns.cache_hits,
         "dns_failures": dict(dns.failures),
-        "dns_strays": engine.dns.strays,
+        "dns_strays": engine.network.dns.strays,
         "dns_under_way": dns.under_way,
         "dns_seconds": dns.seconds,
         "domains_looked_up": lookups.done,
@@ -210,7 +210,7 @@ def _resolving(engine: Engine) -> dict[str, Any]:
 
 
 def _trust(engine: Engine) -> dict[str, Any]:
-    tried, sts = engine.opening.outcomes, engine.sts
+    tried, sts = engine.network.opening.outcomes, engine.network.sts
     reports = engine.tls_reports.counts if engine.tls_reports else ReportCounts()
     return {
         "tls_reports": reports.reports,
