@@ -92,8 +92,9 @@ lock:
 	$(LOCK) -o requirements.lock pyproject.toml
 	$(LOCK) --extra dev -o requirements-dev.lock pyproject.toml
 	$(LOCK) -o requirements-browser.lock browser.in
+	$(LOCK) -o requirements-interop.lock interop.in
 	$(LOCK) -o requirements-dashboards.lock dashboards.in
 	$(LOCK) -o requirements-bench.lock bench.in
 
 clean:
-	rm -rf $(VENV) demo-run bench-run build *.egg-info
+	rm -rf $(VENV) .interop demo-run bench-run build *.egg-info

@@ -1,10 +1,9 @@
 #!/bin/sh
 # Brings what tests/interop needs from Debian: packages by apt-get where they are missing (then this must be root), and
-# beside them, only unpacked for peers/apart.sh, the mail servers that apt would not install next to Postfix.
-# Nothing is started: policy-rc.d says no while packages are installed. The argument is the folder of the unpacked ones.
+# beside them, only unpacked for peers/apart.sh, the mail servers that apt would not install next to Postfix; and
+# mta-sts-query into an environment of its own. Nothing is started: policy-rc.d says no while packages are installed.
+# Run it in the root of the repository; the argument is the folder of what is not installed.
 set -eu
-# mta-sts-query, at the version that was tried, in an environment of its own.
-sts=postfix-mta-sts-resolver==1.5.1
 packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
 apart="exim4-base exim4-daemon-light libidn12 opensmtpd"
 folder=$1
@@ -19,7 +18,8 @@ for package in $packages; do installed "$package" || missing="$missing $package"
 for package in $apart; do [ -e "$folder/$package.deb" ] || missing="$missing $package"; done
 if [ ! -x "$folder/sts/bin/mta-sts-query" ]; then
     python3 -m venv "$folder/sts"
-    "$folder/sts/bin/python" -m pip install --quiet --disable-pip-version-check $sts || fail "pip install $sts failed"
+    "$folder/sts/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        -r requirements-interop.lock || fail "pip install -r requirements-interop.lock failed"
 fi
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || fail "missing:$missing. Run as root, or install them with apt-get and run again"
