@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.processes import free_port, started
 from engine.signer.keys import dns_record, read_key
-from tests.integration.running import Running, engine, received, sink, terms
+from tests.integration.running import MESSAGE, Running, Terms, engine, received, sink, terms
 
 
 def command(running: Running, *words: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +47,23 @@ def test_a_paused_mailing_survives_a_crash_and_goes_on_by_command(tmp_path: Path
         assert "sokutatsu_guard_paused 1.0" in running.page("metrics")
         assert command(running, "resume", "--mailing", "old").returncode == 0
         running.until(lambda: received(receiver).total() >= got + 200, "it goes on")
+
+
+def test_the_never_mailed_wait_for_their_canary(tmp_path: Path) -> None:
+    addresses = [f"reader{number}@d.example" for number in range(600)]
+    advertising = Terms(sender="shop", category="AD", mailing="new", message=MESSAGE)
+    with sink(tmp_path) as receiver, engine(
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, more="[guard]\ncanary = 100\n"
+    ) as running:  # fmt: skip
+        record = {"at": 1_700_000_000, "source": "web", "evidence": "form 12"}
+        with running.client() as client:
+            client.consent("shop", [{"address": address, **record} for address in addresses])
+            client.submit(addresses, advertising)
+        status = running.settled()
+        assert received(receiver).total() == 600
+        (watched,) = status["guard"]["watched"]
+        assert (watched["canary"]["state"], watched["canary"]["replies"]) == ("good", 100)
+        assert status["guard"]["canary_held"] > 0
 
 
 def test_a_revoked_sender_sends_nothing_until_it_is_restored(tmp_path: Path) -> None:
