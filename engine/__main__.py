@@ -12,6 +12,7 @@ from engine.cli import (
     classify,
     consents,
     dkim,
+    drain,
     enqueue,
     evidence,
     forms,
@@ -19,6 +20,7 @@ from engine.cli import (
     law,
     lint,
     preflight,
+    reload,
     retention,
     returns,
     running,
@@ -47,6 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     evidence.register(commands)
     why.register(commands)
     steer.register(commands)
+    reload.register(commands)
+    drain.register(commands)
     classify.register(commands)
     dkim.register(commands)
     admin_token.register(commands)

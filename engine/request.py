@@ -280,8 +280,20 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
     domain: Annotated[str, Meta(min_length=1, max_length=253)]
 
 
+class Reload(Request, frozen=True, kw_only=True, tag="reload"):
+    """Reads the configuration again; all of it is taken, or none."""
+
+
+class Drain(Request, frozen=True, kw_only=True, tag="drain"):
+    """No new submits; what is there is delivered. None: only asks."""
+
+    on: bool | None = None
+
+
 AnyRequest = (
     Backup
+    | Reload
+    | Drain
     | RestoreAddress
     | Ping
     | PutMessage

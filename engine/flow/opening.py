@@ -74,6 +74,9 @@ class Opening:
         self.outcomes = {f"{kind} {outcome}": 0 for kind in PolicyKind for outcome in OUTCOMES}
         self.on_tried: Callable[[Tried], None] = lambda _tried: None
 
+    def use(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
     async def __call__(self, path: Path) -> Connection | Refused:
         targets = await self._resolver.targets(path.route)
         if isinstance(targets, ResolveFailure):
