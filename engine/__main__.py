@@ -20,12 +20,14 @@ from engine.cli import (
     law,
     lint,
     preflight,
+    mailings,
     reload,
     retention,
     returns,
     running,
     status,
     steer,
+    top,
     unsubscribe_key,
     user,
     why,
@@ -51,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     steer.register(commands)
     reload.register(commands)
     drain.register(commands)
+    mailings.register(commands)
+    top.register(commands)
     classify.register(commands)
     dkim.register(commands)
     admin_token.register(commands)

@@ -66,12 +66,7 @@ def test_a_key_is_rotated_under_load_and_no_mail_fails(tmp_path: Path) -> None:
 def test_senders_routes_and_limits_change_for_what_waits(tmp_path: Path) -> None:
     """Mail that waits for a receiver that is away goes by the new route, written for the new sender."""
     with sink(tmp_path) as receiver, engine(tmp_path, {"*": "127.0.0.1:9"}) as running, running.client() as client:
-        client.submit(
-            [f"r{n}@d.example" for n in range(50)],
-            terms(
-                "sale",
-            ),
-        )
+        client.submit([f"r{n}@d.example" for n in range(50)], terms("sale"))
         running.until(lambda: bool(running.status()["sites"]), "tried")
         rewrite(
             running,
@@ -79,8 +74,10 @@ def test_senders_routes_and_limits_change_for_what_waits(tmp_path: Path) -> None
             ('address = "news@shop.example"', 'address = "new@shop.example"'),
             ("connection_limit = 4", "connection_limit = 2"),
         )
-        running.child.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
-        assert running.settled()["delivered"] == 50
+        assert running.child is not None
+        running.child.popen.send_signal(signal.SIGHUP)
+        status = running.settled()
+        assert status["delivered"] == 50
         assert set(received(receiver).values()) == {1}
         assert main(["why", "d.example", "--socket", running.socket]) == 0
         assert running.stop() == 0
@@ -101,7 +98,7 @@ def test_a_refused_reload_names_every_error_and_changes_nothing(tmp_path: Path, 
             err = capsys.readouterr().err
             assert all(word in err for word in (*words, "nothing was changed")), err
 
-        refused(before + "[nonsense]\n[spool]\ndisk_floor = 7\n", "nonsense: unknown table", "spool.disk_floor")
+        refused(before + "[nonsense]\n[spool]\ndisk_floor = 7\n", "'nonsense': unknown table", "spool.disk_floor")
         refused(
             before.replace("workers = 1", "workers = 2").replace('state = "state"', 'state = "other"'),
             "engine.state:",
