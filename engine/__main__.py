@@ -10,6 +10,7 @@ from engine.cli import (
     admin_token,
     backup,
     classify,
+    completion,
     consents,
     dkim,
     drain,
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     drain.register(commands)
     mailings.register(commands)
     top.register(commands)
+    completion.register(commands)
     classify.register(commands)
     dkim.register(commands)
     admin_token.register(commands)

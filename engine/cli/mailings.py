@@ -146,7 +146,14 @@ def progress_of(
 def table_of(mailings: Sequence[Progress], *, title: str = "", rows: int = 1000) -> Table:
     """Fits 80 columns; names that are too long are cut."""
     table = Table(
-        title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1), expand=True
+        title=title or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1),
+        expand=True,
+        show_edge=False,
+        title_style="bold",
     )
     table.add_column("mailing", no_wrap=True, overflow="ellipsis", min_width=8, ratio=3)
     table.add_column("", width=12)

@@ -209,7 +209,7 @@ def _numbers(engine: Mapping[str, Any], names: tuple[str, ...], width: int) -> T
     for name in names:
         text = f"{name.replace('_', ' ')} {_short(engine[name]) if column < 20 else format(engine[name], ',')}"
         style = "bold red" if name == "bounced" and engine[name] else "bold" if engine[name] else "dim"
-        parts.append((f"{text:<{column}}", style))
+        parts.append((f"{text:<{column - 1}} ", style))
     return _line(*parts)
 
 
@@ -223,7 +223,7 @@ def _short(number: int) -> str:
 def _sites(sites: list[Mapping[str, Any]], there: int, width: int) -> Table:
     table = Table(
         title=_title("Busiest sites", len(sites), there), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False,
-        padding=(0, 1), expand=True,
+        padding=(0, 1), expand=True, show_edge=False, title_style="bold",
     )  # fmt: skip
     table.add_column("site", no_wrap=True, overflow="ellipsis", ratio=3)
     numbers = (
