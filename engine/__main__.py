@@ -29,6 +29,7 @@ from engine.cli import (
     status,
     steer,
     top,
+    trace,
     unsubscribe_key,
     user,
     why,
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     drain.register(commands)
     mailings.register(commands)
     top.register(commands)
+    trace.register(commands)
     completion.register(commands)
     classify.register(commands)
     dkim.register(commands)

@@ -23,7 +23,6 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
-from engine.flow.drain import Drain
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
@@ -64,7 +63,7 @@ from engine.parts import (
 )
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
-from engine.reload import Reload
+from engine.reload import make_control
 from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
@@ -279,7 +278,8 @@ class Engine:
         self.records = make_records(settings, self.suppression, self.accept, ring, reads, self.clock)
         self.records.on_opt_out = self.dispatch.effect.acknowledged
         self.accept.carry = self.records.carry
-        self.orders, self.reload, self.drain = self._orders(), Reload(self), Drain(self)
+        self.orders = self._orders()
+        self.reload, control = make_control(self)
         self._closers.append(self.reload.close)
         others: dict[type[wire.Request], Answer] = {
             wire.Backup: make_backups(settings, self.spool, self.node, self.clock).answer,
@@ -287,8 +287,7 @@ class Engine:
             **self.records.answers(),
             **make_law(settings, self.suppression, self.accept, self.clock).answers(),
             **self.orders.answerers(),
-            wire.Reload: self.reload.answer,
-            wire.Drain: self.drain.answer,
+            **control,
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)

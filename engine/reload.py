@@ -17,21 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine import wire
 from engine.config import Settings, SubmissionUnusable, open_return_path, open_submission, read_configuration
 from engine.config.changing import fixed_changes, live_changes
 from engine.flow.accept import Accept
 from engine.flow.dispatch import Dispatch
+from engine.flow.drain import Drain
 from engine.flow.letters import Letters, Name, compile_for, name_of
 from engine.flow.opening import Opening
 from engine.flow.orders import Orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
+from engine.flow.requests import Answer
 from engine.flow.returning import WayBack
 from engine.flow.returnpath import Directory
 from engine.flow.senders import ConfiguredSender
 from engine.flow.steering import outlets_of
 from engine.flow.submission import Submission
 from engine.flow.tokens import TokenRing
+from engine.flow.tracing import Tracing
 from engine.flow.users import Users
 from engine.mail.compose import Compiled
 from engine.mail.envelope import Batch, Recipient
@@ -80,7 +84,12 @@ class Running(Protocol):
     web: OptOutListener | None
     way_back: WayBack | None
 
+    draining: bool
+    clock: Callable[[], float]
+
     def failed(self, future: asyncio.Future[Any]) -> None: ...
+
+    def status(self) -> Mapping[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +239,13 @@ class Reload:
         for one in retiring:
             one.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
+
+
+def make_control(engine: Running) -> tuple[Reload, dict[type[Request], Answer]]:
+    """What operators order a running engine: reload, drain, trace."""
+    reload, tracing = Reload(engine), Tracing(engine.dispatch.ways, engine.clock)
+    engine.opening.trace = tracing.session
+    return reload, {wire.Reload: reload.answer, wire.Drain: Drain(engine).answer, wire.Trace: tracing.answer}
 
 
 def open_files(settings: Settings) -> Opened | list[str]:

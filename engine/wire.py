@@ -40,6 +40,7 @@ from engine.request import (
     Submit,
     Suppress,
     SuppressMany,
+    Trace,
     WhyNot,
 )
 
@@ -76,6 +77,7 @@ __all__ = [
     "Submit",
     "Suppress",
     "SuppressMany",
+    "Trace",
     "WhyNot",
     "answer",
     "decode_message",

@@ -11,7 +11,7 @@ _sokutatsu() {
     done
     local words=
     case $path in
-    "") words="backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form law lint mailings optouts order reload reroute restore restore-address resume retention run status submission-user suppress suspend top unsubscribe-key why why-not" ;;
+    "") words="backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form law lint mailings optouts order reload reroute restore restore-address resume retention run status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
     "backup") words="--help --name --patience --socket -h" ;;
     "bounce") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "bounce-test") words="--help --json --optout-address -h" ;;
@@ -62,6 +62,7 @@ _sokutatsu() {
     "suppress") words="--channel --help --patience --sender --socket --topic -h" ;;
     "suspend") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "top") words="--help --interval --json --once --patience --socket -h" ;;
+    "trace") words="--help --json --next --patience --socket --timeout -h" ;;
     "unsubscribe-key") words="list rotate --help -h" ;;
     "unsubscribe-key list") words="--config --help -h" ;;
     "unsubscribe-key rotate") words="--config --help -h" ;;

@@ -137,3 +137,27 @@ def test_draining_delivers_what_is_there_and_takes_nothing_new(tmp_path: Path, c
         assert main(["enqueue", *asked, "--recipients", str(recipients), *socket]) == 0
         assert running.settled()["delivered"] == 151
         assert running.stop() == 0
+
+
+def test_a_trace_shows_the_dialogue_and_neither_message_nor_control_characters(tmp_path: Path, capsys) -> None:
+    with sink(tmp_path) as receiver, engine(
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}
+    ) as running, running.client() as client:  # fmt: skip
+        told = client.call("trace", {"target": "D.example.", "sessions": 1})
+        assert (told["site"], told["lines"], told["is_over"]) == (f"127.0.0.1:{receiver.ports[0]}", [], False)
+        client.submit(["taro@d.example"], terms("one"))
+        running.settled()
+        lines = client.call("trace", {"number": told["number"]})["lines"]
+        text = "\n".join(f"{direction} {line}" for _, _, _, direction, line in lines)
+        for word in ("* connecting to 127.0.0.1", "< 220", "> EHLO out.shop.example", "< 250", "> MAIL FROM:<",
+                     "> RCPT TO:<taro@d.example>", "> DATA", "< 354", "bytes of message)"):  # fmt: skip
+            assert word in text, text
+        assert "Dear reader" not in text
+        assert [number for number, *_ in lines] == list(range(1, len(lines) + 1))
+        assert client.call("trace", {"number": told["number"], "after": len(lines)})["lines"] == []
+        client.call("trace", {"number": told["number"], "stop": True})
+        assert main(["trace", "d.example", "--socket", running.socket, "--timeout", "0", "--json"]) == 1
+        assert "open already" in capsys.readouterr().out
+        assert main(["trace", "d.example", "--socket", running.socket, "--next", "99"]) == 2
+        assert main(["trace", "", "--socket", running.socket]) == 3
+        assert running.stop() == 0
