@@ -10,8 +10,10 @@ from engine.cli import (
     admin_token,
     backup,
     classify,
+    completion,
     consents,
     dkim,
+    drain,
     enqueue,
     evidence,
     forms,
@@ -19,11 +21,15 @@ from engine.cli import (
     law,
     lint,
     preflight,
+    mailings,
+    reload,
     retention,
     returns,
     running,
     status,
     steer,
+    top,
+    trace,
     unsubscribe_key,
     user,
     why,
@@ -47,6 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     evidence.register(commands)
     why.register(commands)
     steer.register(commands)
+    reload.register(commands)
+    drain.register(commands)
+    mailings.register(commands)
+    top.register(commands)
+    trace.register(commands)
+    completion.register(commands)
     classify.register(commands)
     dkim.register(commands)
     admin_token.register(commands)

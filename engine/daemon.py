@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import uvloop
@@ -66,12 +66,14 @@ class Daemon:
             Views(self._observe(engine), engine.status, self._healthy, engine.not_ready, live(engine, self._healthy)),
         )
         self._watch_signals()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _too_early)
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
         try:
             await engine.start()
             if self._settings.admin.listen:
                 await admin.start()
             engine.begin(self._spawn)
+            self._watch_reloads(engine)
             self._spawn("lag", self._measure_lag())
             gc.collect()
             gc.freeze()
@@ -149,6 +151,22 @@ class Daemon:
             signal.raise_signal(signal.SIGKILL)
         self._stopping.set()
 
+    def _watch_reloads(self, engine: Engine) -> None:
+        """SIGHUP. Whoever asks for a reload, the service manager is told (sd_notify(3))."""
+        supervisor = self._supervisor
+
+        def ended(errors: Sequence[str]) -> None:
+            supervisor.tell("READY=1", f"STATUS={'reload refused: ' + errors[0] if errors else engine.summary()}")
+
+        async def reload() -> None:
+            await engine.reload.run()
+
+        engine.reload.on_begin = lambda: supervisor.tell(
+            "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reading the configuration again"
+        )
+        engine.reload.on_end = ended
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._spawn("reload", reload()))
+
     def _healthy(self) -> str:
         return "" if self._fault is None else f"stopped by a fault: {self._fault}"
 
@@ -166,6 +184,10 @@ class Daemon:
             before = time.monotonic()
             await asyncio.sleep(LAG_INTERVAL)
             self._lag.observe(max(0.0, time.monotonic() - before - LAG_INTERVAL))
+
+
+def _too_early() -> None:
+    log.warning("SIGHUP while starting: nothing to reload yet; send it again when it says that it is ready")
 
 
 def run(settings: Settings) -> int:

@@ -59,6 +59,7 @@ from engine.parts import (
 )
 from engine.policy.rules import compile_rules
 from engine.queue.timeline import Timeline
+from engine.reload import make_control
 from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.spool.port import Cursor, Lane, Receipt, SpoolFailed
@@ -152,18 +153,18 @@ class Engine:
         _make_folder(settings.engine.state)
         self.spool = await SqliteSpool.open(settings.spool)
         self._closers.append(self.spool.close)
-        self.spool.failed.add_done_callback(self._failed)
+        self.spool.failed.add_done_callback(self.failed)
         self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
         self._closers.append(self._close_suppression)
         # A store begun after the ledger does not know who was sent to before it.
         presumed = day_of(self.clock()) if self.suppression.epoch else 0
         self.sent = SentStore(settings.suppression.folder, presumed)
         self._closers.append(self._close_sent)
-        self.sent.failed.add_done_callback(self._failed)
+        self.sent.failed.add_done_callback(self.failed)
         self.signer = SignerClient(settings.signer)
         await self.signer.start()
-        self._closers.append(self.signer.close)
-        self.signer.failed.add_done_callback(self._failed)
+        self._closers.append(self._close_signer)
+        self.signer.failed.add_done_callback(self.failed)
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder, ledger.hard_bounced)
         self.journal = Journal(settings.journal)
@@ -211,10 +212,11 @@ class Engine:
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
         ring, senders = make_senders(settings)
+        self.ring, self.senders = ring, senders
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.settle = self._make_settle(ledger)
         resolver = self._wire_network()
-        letters = Letters(
+        self.letters = letters = Letters(
             spool=self.spool,
             signer=self.signer,
             senders=senders,
@@ -268,12 +270,16 @@ class Engine:
         self.records = make_records(settings, self.suppression, self.accept, ring, reads, self.clock)
         self.records.on_opt_out = self.dispatch.effect.acknowledged
         self.accept.carry = self.records.carry
+        self.orders = self._orders()
+        self.reload, control = make_control(self)
+        self._closers.append(self.reload.close)
         others: dict[type[wire.Request], Answer] = {
             wire.Backup: make_backups(settings, self.spool, self.node, self.clock).answer,
             **self.retention.answers(),
             **self.records.answers(),
             **make_law(settings, self.suppression, self.accept, self.clock).answers(),
-            **self._orders().answerers(),
+            **self.orders.answerers(),
+            **control,
         }
         self.web = self._web(ring, ledger)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
@@ -341,13 +347,19 @@ class Engine:
         """A stop has closed it before; after a fault nobody waits for answers that cannot come."""
         await self.door.close(patience=0.0)
 
+    async def _close_signer(self) -> None:
+        await self.signer.close()
+
+    async def _close_dns(self) -> None:
+        self.dns.close()
+
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)
 
     async def _close_sent(self) -> None:
         await asyncio.to_thread(self.sent.close)
 
-    def _failed(self, future: asyncio.Future[Any]) -> None:
+    def failed(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled():
             error = future.exception() or future.result()
             if isinstance(error, BaseException):
@@ -381,7 +393,7 @@ class Engine:
 
     def not_ready(self) -> str:
         if self.draining:
-            return "stopping"
+            return "stopping" if self.dispatch.closing else "draining"
         if self.suppression.failure:
             return f"suppression ledger: {self.suppression.failure}"
         if self.sent.failure:

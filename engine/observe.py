@@ -102,6 +102,7 @@ def _sites(engine: Engine) -> list[dict[str, Any]]:
             "delivered": path.counts.delivered,
             "deferred": path.counts.deferred,
             "failed": path.counts.failed,
+            "rate": round(path.counts.rate, 1),
         }
         for path in paths[:BUSIEST]
     ]

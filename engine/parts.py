@@ -108,10 +108,19 @@ def make_senders(settings: Settings) -> tuple[TokenRing, dict[str, ConfiguredSen
     ring = open_ring(settings.engine.state)
     for number in ring.missing:
         log.error("key %d of unsubscribe links is missing: links made with it are dead, restore its file", number)
-    return ring, {
+    return ring, configured(settings, ring)
+
+
+def configured(settings: Settings, ring: TokenRing) -> dict[str, ConfiguredSender]:
+    return {
         name: ConfiguredSender(own.identity, own.legal_name, own.categories, ring.newest, own.lint, own.regions)
         for name, own in settings.senders.items()
     }
+
+
+def tell_senders(settings: Settings, suppression: Suppression) -> None:
+    for name, sender in settings.senders.items():
+        suppression.set_sender(name, SenderState(mail_order=sender.mail_order, regions=sender.regions))
 
 
 def make_backups(settings: Settings, spool: SqliteSpool, node: str, clock: Clock) -> Backups:
@@ -128,8 +137,7 @@ def make_backups(settings: Settings, spool: SqliteSpool, node: str, clock: Clock
 
 
 def make_law(settings: Settings, suppression: Suppression, accept: Accept, clock: Clock) -> Law:
-    for name, sender in settings.senders.items():
-        suppression.set_sender(name, SenderState(mail_order=sender.mail_order, regions=sender.regions))
+    tell_senders(settings, suppression)
     return Law(suppression, accept.check_sender, clock)
 
 
@@ -143,5 +151,9 @@ def make_retention(
 def make_records(
     settings: Settings, suppression: Suppression, accept: Accept, ring: TokenRing, reads: Reading, clock: Clock
 ) -> Records:
-    urls = confirm_urls({name: sender.confirm_url for name, sender in settings.senders.items()})
+    urls = sign_up_links(settings)
     return Records(Desk(suppression, accept.check_sender, reads, clock, ring.keys, urls, settings.confirm))
+
+
+def sign_up_links(settings: Settings) -> Callable[[str, str], str]:
+    return confirm_urls({name: sender.confirm_url for name, sender in settings.senders.items()})

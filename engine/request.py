@@ -280,8 +280,32 @@ class Why(Request, frozen=True, kw_only=True, tag="why"):
     domain: Annotated[str, Meta(min_length=1, max_length=253)]
 
 
+class Reload(Request, frozen=True, kw_only=True, tag="reload"):
+    """Reads the configuration again; all of it is taken, or none."""
+
+
+class Drain(Request, frozen=True, kw_only=True, tag="drain"):
+    """No new submits; what is there is delivered. None: only asks."""
+
+    on: bool | None = None
+
+
+class Trace(Request, frozen=True, kw_only=True, tag="trace"):
+    """The next sessions with a site: begun by `target`, asked again by `number`."""
+
+    target: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    sessions: Annotated[int, Meta(ge=1, le=20)] = 1
+    number: Annotated[int, Meta(ge=1)] | None = None
+    after: Annotated[int, Meta(ge=0)] = 0
+    """Only lines behind this one."""
+    stop: bool = False
+
+
 AnyRequest = (
     Backup
+    | Trace
+    | Reload
+    | Drain
     | RestoreAddress
     | Ping
     | PutMessage

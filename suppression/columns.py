@@ -120,6 +120,13 @@ class Columns:
                 self._made = {}
                 self._forget()
 
+    def use_tables(self, tables: Sequence[Table]) -> None:
+        with self._changing:
+            if tables != self._tables:
+                self._tables, self.rules = tables, in_force(tables, self.day)
+                self._made = {}
+                self._forget()
+
     def set_sender(self, name: str, state: SenderState) -> None:
         with self._changing:
             if self._states.get(name, _UNSAID) != state:

@@ -31,6 +31,7 @@ from suppression.policy import Finding
 from suppression.reasons import open_tables
 from suppression.recording import Act, Batch, Bulk, Entry, entries_of, microseconds
 from suppression.standing import Fact, ages
+from suppression.tables import Table
 
 _log = logging.getLogger(__name__)
 
@@ -187,6 +188,11 @@ class Suppression:
     def set_sender(self, name: str, state: SenderState) -> None:
         """In force for the next question; the epoch moves if it is another state than before."""
         self._columns.set_sender(name, state)
+
+    def use_tables(self, tables: Sequence[Table]) -> None:
+        """Other decision tables, from the next question on; the epoch moves if they differ."""
+        self.tables = tuple(tables)
+        self._columns.use_tables(self.tables)
 
     async def apply(self, events: Sequence[Event]) -> int:
         """Durable, then in force, then the answer: the epoch. Raises EventError (nothing recorded), LedgerFailed."""

@@ -45,6 +45,7 @@ FLOORS = {
     "engine.guards": 9,
     "engine.optout": 9,
     "engine.parts": 9,
+    "engine.reload": 9,
     "engine.wayback": 9,
     "engine.engine": 9,
     "engine.observe": 10,

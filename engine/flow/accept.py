@@ -122,6 +122,11 @@ class Accept:
         self.carry: Carry | None = None
         """Asked for each submit of CONFIRM."""
 
+    def adopt(self, settings: AcceptSettings) -> None:
+        """A reload: every message is looked at again, its sender may be another."""
+        self._settings = settings
+        self._suited.clear()
+
     def credit(self) -> int:
         """The engine's credit less what is on its way into the spool."""
         return max(0, self._engine.credit() - self._pending)
@@ -217,7 +222,9 @@ class Accept:
 
     def _check_open(self, request: wire.Submit) -> None:
         if self._engine.draining:
-            raise Refusal("draining", "", "", "the engine is stopping: resubmit the same key when it is back")
+            raise Refusal(
+                "draining", "", "", "the engine drains or stops: resubmit the same key when it takes mail again"
+            )
         # a transactional mail is bounded by the disk only: a mailing must not keep out a password reset
         if request.priority == "bulk" and self.credit() <= 0:
             text = "the engine holds as many recipients as it may: resubmit the same key later (ping tells the credit)"
@@ -263,7 +270,7 @@ class Accept:
 
     async def _put(self, message: wire.Message) -> tuple[bytes, FieldUse]:
         if self._engine.draining:
-            raise Refusal("draining", "", "", "the engine is stopping: send it again when it is back")
+            raise Refusal("draining", "", "", "the engine drains or stops: send it again when it takes mail again")
         content, fields = self._reading.message(message)
         sha256 = await self._spool.put_message(content)
         self.counts.messages += 1

@@ -90,8 +90,9 @@ class Conclude:
     def has_variant(self, recipient: Recipient, now: float) -> bool:
         """Who may get everything but the advertisement is suppressed where the sender gave no message without it."""
         reason = recipient.strip
-        if not reason or (isinstance(compiled := recipient.batch.compiled, Compiled) and compiled.without_ad):
-            return True
+        compiled = recipient.batch.compiled
+        if not reason or not isinstance(compiled, Compiled) or compiled.without_ad:
+            return True  # what is not compiled, for now, is nothing to end a recipient's stay by
         recipient.strip = ""
         self.suppress(recipient, reason, now)
         return False

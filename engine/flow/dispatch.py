@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from engine.flow.ways import Place, Ways
 from engine.mail.envelope import Recipient
 from engine.net.connection import Connection
 from engine.net.negotiate import Refused
-from engine.net.resolver import ResolveFailure, Resolver
+from engine.net.resolver import ResolveFailure, Resolver, Route
 from engine.policy.automation import Automation
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
@@ -129,6 +129,18 @@ class Dispatch:
         self.on_room: Callable[[int], int] = lambda _room: 0
         """Paths may be made again, so many; how many wait for one still."""
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
+
+    def use(
+        self, shaping: Shaping, resolver: Resolver, outlets: Outlets, routes: Iterable[Route], lookups: int = MOST
+    ) -> None:
+        """Another configuration, from now on."""
+        self._shaping = shaping
+        self._ladders.clear()
+        self.lookups.use(resolver.look_up, lookups)
+        if self.braking.automation.rules != shaping.automation:
+            self.braking.automation = Automation(shaping.automation)
+        self.steering.adopt(outlets)
+        self.ways.use(resolver, shaping, outlets, routes)
 
     # -- promote's side ------------------------------------------------------------------------------------
 

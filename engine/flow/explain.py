@@ -39,6 +39,9 @@ class Explain:
         self._timeline = timeline
         self._clock = clock
 
+    def use(self, shaping: Shaping) -> None:
+        self._shaping = shaping
+
     def domain(self, domain: str) -> dict[str, Any]:
         now = self._clock()
         found = self._ways.place(domain)

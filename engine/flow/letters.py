@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -60,6 +60,19 @@ class UnknownSender(Exception):  # noqa: N818 - the batch's state, not one call'
     """The batch's sender is not in the configuration any more."""
 
 
+Name = tuple[int, str, bool]
+"""What a compiled message is made of: content's number, sender, whether it advertises for mail order."""
+
+
+def name_of(batch: Batch) -> Name:
+    return batch.message, batch.sender, batch.category == Category.AD_MO
+
+
+def compile_for(name: Name, content: bytes, identity: SenderIdentity) -> Compiled:
+    """Raises MessageError."""
+    return compile_message(decode(content), identity, mail_order=name[2])
+
+
 class Sender(Protocol):
     """What the configuration knows of a sender, as far as letters need it."""
 
@@ -86,7 +99,7 @@ class Letters:
         self._senders = senders
         self._verp_secret = verp_secret
         self._clock = clock
-        self._compiled: WeakValueDictionary[tuple[int, str, bool], Compiled] = WeakValueDictionary()
+        self._compiled: WeakValueDictionary[Name, Compiled] = WeakValueDictionary()
         self._under_way = 0
         self._starved: deque[Callable[[], None]] = deque()
         self._second = -1
@@ -96,17 +109,34 @@ class Letters:
         """Makes the batch's content ready; reads the spool once per message, however many batches name it. Raises
         UnknownSender, and MessageError when the message does not suit its sender any more.
         """
-        if batch.sender not in self._senders:
-            raise UnknownSender(f"sender {batch.sender!a} is not configured; put [senders.{batch.sender}] back")
-        mail_order = batch.category == Category.AD_MO
-        name = (batch.message, batch.sender, mail_order)
+        name = name_of(batch)
         compiled = self._compiled.get(name)
         if compiled is None:
+            self._known(batch.sender)
             content = await self._spool.content(batch.message)
-            identity = self._senders[batch.sender].identity
-            compiled = compile_message(decode(content), identity, mail_order=mail_order)
+            # Asked behind the wait: a reload may have come meanwhile.
+            compiled = compile_for(name, content, self._known(batch.sender).identity)
             self._compiled[name] = compiled
         batch.compiled = compiled
+
+    def _known(self, sender: str) -> Sender:
+        if sender not in self._senders:
+            raise UnknownSender(f"sender {sender!a} is not configured; put [senders.{sender}] back")
+        return self._senders[sender]
+
+    def adopt(
+        self, signer: SignerClient, changed: Container[str], made: Mapping[Name, Compiled], batches: Iterable[Batch]
+    ) -> None:
+        """A reload: another signer, other senders. `made`: what the batches in memory of the changed senders become;
+        what is missing there does not suit its sender any more, and its recipients are deferred.
+        """
+        self._signer = signer
+        for name in [name for name in list(self._compiled) if name[1] in changed]:
+            del self._compiled[name]
+        self._compiled.update(made)
+        for batch in batches:
+            if batch.sender in changed:
+                batch.compiled = made.get(name_of(batch))
 
     def room(self, call_again: Callable[[], None]) -> bool:
         """False when enough is being signed; then `call_again` is called, once, when there is room."""
@@ -170,7 +200,8 @@ class Letters:
         identity = sender.identity
         envelope_from = make_verp(recipient.id, self._verp_secret, identity.return_path_domain, recipient.who)
         compiled = batch.compiled
-        assert isinstance(compiled, Compiled), "promote loads the content before a recipient becomes ready"
+        if not isinstance(compiled, Compiled):
+            raise ValueError("the message does not suit its sender since the configuration was reloaded")
         facts = Facts(
             recipient_id=recipient.id,
             address=recipient.address,

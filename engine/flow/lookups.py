@@ -27,6 +27,11 @@ class Lookups:
         self.on_known: Callable[[str], None] = lambda _domain: None
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
 
+    def use(self, look_up: Callable[[str], Awaitable[None]], most: int) -> None:
+        """Another resolver from the next domain on."""
+        self._look_up = look_up
+        self._most = most
+
     @property
     def waiting(self) -> int:
         return len(self._wanted)

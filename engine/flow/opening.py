@@ -18,6 +18,7 @@ from engine.net.dane import mismatch
 from engine.net.negotiate import Check, Durations, Refused, TlsContexts, open_connection
 from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
 from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
+from engine.net.trace import Note
 from engine.policy.shaping import Limits
 from engine.smtp.event import Phase
 
@@ -70,9 +71,13 @@ class Opening:
         self._untrusted: dict[str, float] = {}
         """Addresses that failed a policy in testing."""
         self.tls_fallbacks = 0
+        self.trace: Callable[[Path], Note | None] = lambda _path: None
         self.durations = Durations()
         self.outcomes = {f"{kind} {outcome}": 0 for kind in PolicyKind for outcome in OUTCOMES}
         self.on_tried: Callable[[Tried], None] = lambda _tried: None
+
+    def use(self, resolver: Resolver) -> None:
+        self._resolver = resolver
 
     async def __call__(self, path: Path) -> Connection | Refused:
         targets = await self._resolver.targets(path.route)
@@ -181,6 +186,7 @@ class Opening:
             timeouts=timeouts_of(limits),
             source_address=own.source_address,
             pipelining=limits.enable_pipelining,
+            trace=self.trace(path),
             durations=self.durations,
             check=self._check(demand),
         )

@@ -35,6 +35,10 @@ class Orders:
         self._senders = senders
         self._providers = providers
 
+    def adopt(self, senders: frozenset[str], shaping: Shaping) -> None:
+        self._senders, self._providers = senders, providers_of(shaping)
+        self._explain.use(shaping)
+
     def answerers(self) -> dict[type[Request], Callable[[Any], Any]]:
         return {Steer: self.steer, Resume: self.resume, Why: self.why}
 
@@ -121,5 +125,8 @@ def make_orders(
     steering = dispatch.steering
     steering.use(Walk(spool=spool, timeline=timeline, settle=settle, roster=roster))
     explain = Explain(ways=dispatch.ways, steering=steering, shaping=shaping, timeline=timeline, clock=clock)
-    providers = frozenset(name for level, name in shaping.sheets if level == "provider")
-    return Orders(steering, explain, senders=senders, providers=providers)
+    return Orders(steering, explain, senders=senders, providers=providers_of(shaping))
+
+
+def providers_of(shaping: Shaping) -> frozenset[str]:
+    return frozenset(name for level, name in shaping.sheets if level == "provider")

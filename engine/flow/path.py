@@ -99,10 +99,10 @@ class Path:
         self.in_flight = 0
         """Taken from ready and not yet handed to settle."""
         self.bind = ""
-        self._throttle = Throttle(limits.max_message_rate) if limits.max_message_rate else None
-        self._sour_throttle = Throttle(limits.deferring_message_rate) if limits.deferring_message_rate else None
-        self._share_throttle = share.throttle if share else None
-        self._deliveries = limits.max_deliveries_per_connection
+        self.throttle = Throttle(limits.max_message_rate) if limits.max_message_rate else None
+        self.sour_throttle = Throttle(limits.deferring_message_rate) if limits.deferring_message_rate else None
+        self.share = share
+        self.deliveries = limits.max_deliveries_per_connection
         self.recheck: Callable[[], None] | None = None  # when letters that an order concerns come back
         self._letters = letters
         self._desk = desk
@@ -133,7 +133,7 @@ class Path:
 
     def knows_nothing(self, now: float) -> bool:
         """An empty path that may be forgotten: a new one would do the same."""
-        throttles = (self._throttle, self._sour_throttle)
+        throttles = (self.throttle, self.sour_throttle)
         return (
             self.is_empty
             and not self.brake.changes
@@ -200,7 +200,7 @@ class Path:
         """
         lines = len(self.pool.connections) + (0 if self.pool.failures else self.pool.opening)
         target = lines * LETTERS_PER_CONNECTION
-        if self._sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
+        if self.sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
             target = min(target, LETTERS_PER_CONNECTION)
         while self.ready and lines:
             wanted = target - self._preparing - self.prepared
@@ -262,7 +262,7 @@ class Path:
         now = self._clock()
         if self.closing or now < self.pool.paused_until:
             return None
-        if connection.transactions >= self._deliveries:
+        if connection.transactions >= self.deliveries:
             connection.quit()
             return None
         while letter := self._next_letter():
@@ -295,14 +295,14 @@ class Path:
 
     def _wait(self, now: float) -> float:
         """Seconds that a limit asks for before the next transaction; 0.0 when it may begin, and then it counts."""
-        shared = self._share_throttle
+        shared = self.share.throttle if self.share else None
         if shared and (wait := shared.peek(now)) > 0.0:
             self.bind = "provider_max_message_rate"
             return wait
-        if self._sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
-            wait, name = self._sour_throttle.take(now), "deferring_message_rate"
+        if self.sour_throttle and self.counts.deferred_in_a_row >= SOUR_AFTER:
+            wait, name = self.sour_throttle.take(now), "deferring_message_rate"
         else:
-            wait, name = self._throttle.take(now) if self._throttle else 0.0, "max_message_rate"
+            wait, name = self.throttle.take(now) if self.throttle else 0.0, "max_message_rate"
         if wait > 0.0:
             self.bind = name
         elif shared:
@@ -313,9 +313,10 @@ class Path:
         """The brake's limits in place of the path's own."""
         brake = self.brake
         self.pool.cap = int(brake.value("connection_limit"))
-        self._deliveries = int(brake.value("max_deliveries_per_connection"))
+        self.deliveries = int(brake.value("max_deliveries_per_connection"))
         rate = rate_of(brake.value("max_message_rate")) if brake.changes else self.limits.max_message_rate
-        self._throttle = Throttle(rate) if rate else None
+        if rate != (self.throttle.rate if self.throttle else None):
+            self.throttle = Throttle(rate) if rate else None
         for connection in list(self.pool.connections)[self.pool.cap :]:
             connection.quit()
         self.pump()
@@ -381,10 +382,9 @@ class Path:
     def unmake(self) -> None:
         """A paused path keeps no letters: their Date and signature would grow old."""
         for queue in self._prepared:
-            letters = list(queue)
+            self.in_flight -= len(queue)
+            self.ready.put_back(letter.recipient for letter in queue)
             queue.clear()
-            self.in_flight -= len(letters)
-            self.ready.put_back(letter.recipient for letter in letters)
 
     def _call_at(self, when: float) -> None:
         if self._timer and self._timer_at <= when:

@@ -84,6 +84,11 @@ class Promote:
             self._timeline.unpark(lane)
         self._wake.set()
 
+    def unpark_all(self) -> None:
+        """After a reload every lane may have another way."""
+        for site in list(self._parked):
+            self.unpark(site)
+
     def held(self) -> int:
         """Recipients that wait only because their path has no room or is paused."""
         return self._timeline.held()
@@ -228,11 +233,10 @@ class Promote:
     async def _ready(self, path: Path, recipients: Sequence[Recipient]) -> None:
         unfit: dict[int, Exception] = {}
         for batch in {recipient.batch.id: recipient.batch for recipient in recipients}.values():
-            if batch.compiled is None:
-                try:
-                    await self._letters.load(batch)
-                except (MessageError, UnknownSender) as error:
-                    unfit[batch.id] = error
+            try:
+                await self._letters.load(batch)  # from memory mostly; a reload may have made another one of it
+            except (MessageError, UnknownSender) as error:
+                unfit[batch.id] = error
         for batch_id, why in unfit.items():
             # Accept compiled it once, so the configuration has changed since: an operator may change it back.
             stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -65,6 +65,9 @@ class Records:
         self._newest = self._keys[max(self._keys)]
         self.on_opt_out: Callable[[str, float], None] = lambda _address, _now: None
         """Told address and time when a refusal of a list is in force."""
+
+    def adopt(self, confirm_url: Callable[[str, str], str]) -> None:
+        self._desk = replace(self._desk, confirm_url=confirm_url)
 
     def answers(self) -> dict[type[wire.Request], Answer]:
         return {

@@ -57,14 +57,16 @@ class WayBack:
 
         returns = Returns(
             load_reader(),
-            Witness(read_token, directory.verp, suppression.identify),
+            # By the listener: a reload gives it another directory.
+            Witness(read_token, lambda address: listener.directory.verp(address), suppression.identify),  # noqa: PLW0108 - asked late
             note=settle.note,
             drain=settle.drain,
             apply=apply,
             clock=clock,
             node=node,
         )
-        return cls(returns, ReturnPath(directory, returns.take, clock))
+        listener = ReturnPath(directory, returns.take, clock)
+        return cls(returns, listener)
 
     async def start(self) -> None:
         """Raises OSError that names the key."""

@@ -44,7 +44,10 @@ def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
     """How accept reads addresses and messages."""
 
     def suits(content: bytes, sender: str, category: str) -> Warnings:
-        spec, configured = decode(content), senders[sender]
+        spec, configured = decode(content), senders.get(sender)
+        if configured is None:
+            text = "is not configured since the last reload: put it back, or use one that is there"
+            raise wire.Refusal("unknown_sender", "sender", wire.shown(sender), text)
         try:
             compiled = compile_message(spec, configured.identity, mail_order=category == Category.AD_MO)
         except MessageError as error:

@@ -103,6 +103,10 @@ class Steering:
     @property
     def walker(self) -> Walker | None:
         return self._walker
+    def adopt(self, outlets: Outlets) -> None:
+        """Other sources and pools; what a day's warm-up has used stays used."""
+        outlets.restore(self.outlets.kept())
+        self.outlets = outlets
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -285,6 +289,12 @@ class Steering:
                 for recipient in path.recall(partial(_rests, path.limits, now)):
                     self._put_back(recipient, int(now))
 
+    def send_back(self, recipients: Iterable[Recipient]) -> None:
+        """To the spool, due at once."""
+        now = int(self._clock())
+        for recipient in recipients:
+            self._put_back(recipient, now)
+
     def _put_back(self, recipient: Recipient, due: int) -> None:
         assert self._hands is not None
         self._hands.put_back(recipient, due)
@@ -336,8 +346,11 @@ def open_steering(
     clock: Callable[[], float],
 ) -> Steering:
     """`state`: the folder of what a restart must not forget. Raises DirectivesUnreadable."""
-    by_sender = {name: (sender.pool_transactional, sender.pool) for name, sender in senders.items()}
-    return Steering(DirectiveFile(state / "directives.json"), Outlets(sources, pools, by_sender), clock=clock)
+    return Steering(DirectiveFile(state / "directives.json"), outlets_of(sources, pools, senders), clock=clock)
+
+
+def outlets_of(sources: Mapping[str, Source], pools: Mapping[str, Pool], senders: Mapping[str, HasPools]) -> Outlets:
+    return Outlets(sources, pools, {name: (sender.pool_transactional, sender.pool) for name, sender in senders.items()})
 
 
 def _rests(limits: Limits, now: float, recipient: Recipient) -> bool:

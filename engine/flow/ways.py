@@ -7,13 +7,15 @@ nothing. What divides a lane (one sender's suspension, one source's block) is se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from engine.flow.outlets import Outlets
 from engine.flow.path import Path
 from engine.flow.paths import Paths
+from engine.flow.renewal import renew, reroute
 from engine.flow.steering import Steering
 from engine.mail.envelope import Priority, Recipient
 from engine.net.resolver import ResolveFailure, Resolver, Route, parse_route
@@ -114,7 +116,7 @@ class Ways:
         return Place(route, own, provider, f"{site} for {own}" if own else site, domain)
 
     def path(self, place: Place, source: Source) -> Path:
-        name = place.name if self._only else f"{source.name}->{place.name}"
+        name = self._name(place, source.name)
         path = self.paths.used(name)
         if path is None:
             limits = self._shaping.limits(place.route.site, place.domain, place.provider, source.name)
@@ -123,6 +125,8 @@ class Ways:
             path.name = name
             if len(self.leads) > MOST_LEADS:
                 self.leads.clear()
+        elif path.provider != place.provider:
+            self._renew(path, source, place.provider)
         # The same hosts, perhaps in another order by now: what DNS says goes for the next connection.
         path.route = place.route
         self.leads[name] = place.asked
@@ -149,8 +153,51 @@ class Ways:
             self._shares[provider, source] = share
         return share
 
+    def _name(self, place: Place, source: str) -> str:
+        return place.name if self._only else f"{source}->{place.name}"
+
     def _known(self, place: Place, source: str) -> Path | None:
-        return self.paths.get(place.name if self._only else f"{source}->{place.name}")
+        return self.paths.get(self._name(place, source))
+
+    # -- another configuration -----------------------------------------------------------------------------
+
+    def use(self, resolver: Resolver, shaping: Shaping, outlets: Outlets, routes: Iterable[Route]) -> None:
+        """From now on. Paths keep what they have learnt, as far as the new limits let it; whoever has another way now
+        goes back to the spool, due at once. `routes`: those of the operator.
+        """
+        self._resolver, self._shaping, self.outlets = resolver, shaping, outlets
+        self._only = next(iter(outlets.sources.values())) if outlets.is_single else None
+        self._provider_at.clear()
+        for (provider, source), share in self._shares.items():
+            limits = shaping.limits("", "", provider, source)
+            share.adopt(limits.provider_connection_limit, limits.provider_max_message_rate)
+        by_site = {route.site: route for route in routes}
+        for path in list(self.paths.values()):
+            reroute(path, by_site.get(path.route.site, path.route))
+            self._renew(path, outlets.sources.get(path.source.name, path.source), path.provider)
+            self._send_back(path)
+            path.recheck = partial(self._recheck, path)
+
+    def _renew(self, path: Path, source: Source, provider: str) -> None:
+        limits = self._shaping.limits(path.route.site, path.domain, provider, source.name)
+        renew(path, limits, source, provider, self._share(provider, source.name, limits))
+
+    def _recheck(self, path: Path) -> None:
+        """Letters that were being made come in."""
+        self._send_back(path)
+        self._steering.sift(path)
+
+    def _send_back(self, path: Path) -> None:
+        self._steering.send_back(path.recall(partial(self._is_stray, path)))
+
+    def _is_stray(self, path: Path, recipient: Recipient) -> bool:
+        lane, batch = recipient.lane, recipient.batch
+        place = self.place(lane.domain)
+        if place is None:
+            return False  # DNS is asked again before the next pull
+        _, where, pool = self._way(lane, place if isinstance(place, Place) else None, batch.sender, batch.mailing)
+        source = path.source.name
+        return where is None or source not in pool.weights or path.name != self._name(where, source)
 
     # -- before a pull -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.net.trace import Note, note_out, text_of
 from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.reply import Reply
@@ -58,7 +59,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__", "_busy", "_closed", "_deadline", "_loop", "_owner", "_paused", "_rings_at", "_seconds",
-        "_session", "_timer", "_transport", "extensions", "idle_since", "peer", "session_id", "tls", "transactions",
+        "_session", "_timer", "_transport", "extensions", "idle_since", "peer", "session_id", "tls", "trace",
+        "transactions",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.session_id = session_id
         self.transactions = 0
         """Begun so far."""
+        self.trace: Note | None = None
         self.idle_since: float | None = asyncio.get_running_loop().time()
         """Loop time; None while anything is awaited."""
         self._loop = asyncio.get_running_loop()
@@ -134,6 +137,8 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        if self.trace is not None:
+            self.trace("<", text_of(data))
         session = self._session
         before = session.replies
         events = session.receive_data(data)
@@ -176,6 +181,8 @@ class Connection(asyncio.Protocol):
                 self._busy = False
         out = session.data_to_send()
         if out:
+            if self.trace is not None:
+                note_out(self.trace, out, [transaction.payload for transaction in session.open_transactions])
             self._transport.write(b"".join(out))
         self._watch()
 
@@ -198,6 +205,8 @@ class Connection(asyncio.Protocol):
 
     def _end(self, closed: Closed) -> None:
         self._closed = closed
+        if self.trace is not None:
+            self.trace("end", closed.error or "the session is over")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -112,6 +112,10 @@ class MxResolver:
         self._reach: dict[Route, _Reach] = {}
         self.counts = MxCounts()
 
+    def use(self, table: StaticRoutes) -> None:
+        """Other routes of the operator; what DNS said stays known."""
+        self._table = table
+
     # -- the port ------------------------------------------------------------------------------------------
 
     def route(self, domain: str) -> Route | ResolveFailure | None:

@@ -26,6 +26,7 @@ from engine.net.connection import Connection, Timeouts
 from engine.net.resolver import ClientCertificate, Credentials, Target, TlsMode
 from engine.net.resumption import ResumingContext, resuming
 from engine.net.tap import Tap
+from engine.net.trace import Note
 from engine.smtp import command
 from engine.smtp.event import Phase
 from engine.smtp.extensions import Extensions, parse_extensions
@@ -124,6 +125,7 @@ async def open_connection(
     pipelining: bool = True,
     durations: Durations | None = None,
     check: Check | None = None,
+    trace: Note | None = None,
 ) -> Connection | Refused:
     """`check`: what is asked of the certificates beside what `tls` asks; only with a mode that requires TLS.
 
@@ -134,9 +136,11 @@ async def open_connection(
     durations = durations or Durations()
     time = asyncio.get_running_loop().time
     began = time()
+    if trace is not None:
+        trace("*", f"connecting to {target.host} [{target.address}]:{target.port}")
     opened = await _open_socket(target, source_address, timeouts.connect)
     if isinstance(opened, Refused):
-        return opened
+        return _noted(opened, trace)
     connected = time()
     durations.connect.observe(connected - began)
     dialogue = _Dialogue(
@@ -148,6 +152,7 @@ async def open_connection(
         timeouts=timeouts,
         credentials=credentials,
         check=check,
+        trace=trace,
     )
     agreed: Extensions | Refused | None = None
     try:
@@ -156,9 +161,9 @@ async def open_connection(
         if not isinstance(agreed, Extensions):
             dialogue.abort()
     if isinstance(agreed, Refused):
-        return agreed
+        return _noted(agreed, trace)
     durations.negotiate.observe(time() - connected)
-    return Connection(
+    connection = Connection(
         dialogue.transport(),
         agreed,
         peer=(target.host, target.address),
@@ -167,6 +172,14 @@ async def open_connection(
         timeouts=timeouts,
         pipelining=pipelining,
     )
+    connection.trace = trace
+    return connection
+
+
+def _noted(refused: Refused, trace: Note | None) -> Refused:
+    if trace is not None:
+        trace("end", f"no session ({refused.phase.name}): {refused.reply or refused.error}")
+    return refused
 
 
 async def _cancellable(run: Coroutine[None, None, Extensions | Refused]) -> Extensions | Refused:
@@ -222,6 +235,7 @@ class _Dialogue:
         timeouts: Timeouts,
         credentials: Credentials | None,
         check: Check | None,
+        trace: Note | None,
     ) -> None:
         self._sock = sock
         self._target = target
@@ -230,6 +244,8 @@ class _Dialogue:
         self._check = check
         self._seconds = timeouts.by_phase()
         self._credentials = credentials
+        self._trace = trace
+        self._greeting = ehlo_name
         self._phase = Phase.GREETING
         self._tap: Tap | None = None
         self._is_tls = False
@@ -275,11 +291,13 @@ class _Dialogue:
         return Refused(self._phase, None, error, is_tls, tls_result=result if is_tls else "")
 
     async def _negotiate(self) -> Extensions | Refused:
-        await self._smtp.connect(sock=self._sock, timeout=self._seconds[Phase.GREETING])
+        banner = await self._smtp.connect(sock=self._sock, timeout=self._seconds[Phase.GREETING])
+        if self._trace is not None:
+            self._trace("<", f"{banner.code} {banner.message}")
         assert self._smtp.protocol is not None
         if self._smtp.protocol._buffer:  # noqa: SLF001 - what came behind the greeting, before there was a tap
             return self._refused("the server speaks out of turn behind its greeting")
-        self._tap = Tap(self._smtp)
+        self._tap = Tap(self._smtp, self._trace)
         extensions = await self._ehlo()
         if self._tls is not TlsMode.DISABLED:
             if extensions.starttls:
@@ -320,6 +338,10 @@ class _Dialogue:
         )
         self._is_tls = True
         self._tap = Tap(self._smtp)
+        self._tap = Tap(self._smtp, self._trace)
+        if self._trace is not None:
+            self._trace("*", f"TLS: {self.tls_name()}")
+        return await self._ehlo()
 
     async def _login(self, extensions: Extensions, credentials: Credentials) -> Extensions | Refused:
         self._ask(Phase.AUTH, AUTH_REPLIES)
@@ -332,6 +354,10 @@ class _Dialogue:
         assert self._tap is not None
         self._phase = phase
         self._tap.expected = replies
+        if self._trace is not None:
+            self._trace(">", f"{phase.name} {self._greeting}" if phase is Phase.EHLO else phase.name)
+            # The exchange of a login is nobody's to see: challenges, too.
+            self._tap.trace = None if phase is Phase.AUTH else self._trace
 
 
 def _is_loopback(address: str) -> bool:

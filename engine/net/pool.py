@@ -88,6 +88,21 @@ class Pool:
             count += 1
         return count, 0.0
 
+    def adopt(self, limits: Limits, share: Share | None) -> None:
+        """Other limits; what the window has learnt stays, as far as they let it."""
+        held = len(self.connections) + self.opening
+        if share is not self._share:
+            old, self._share = self._share, share
+            if share:
+                share.open += held
+            for _ in range(held if old else 0):
+                old.give()  # type: ignore[union-attr]
+        if limits.max_connection_rate != self._limits.max_connection_rate:
+            self._throttle = Throttle(limits.max_connection_rate) if limits.max_connection_rate else None
+        window = limits.window()
+        window.size = min(self.window.size, limits.connection_limit)
+        self.window, self._limits, self.cap = window, limits, limits.connection_limit
+
     def opened(self, connection: Connection) -> None:
         self.opening -= 1
         self.opened_total += 1

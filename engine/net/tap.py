@@ -12,13 +12,14 @@ from typing import cast
 
 import aiosmtplib
 
+from engine.net.trace import Note, text_of
 from engine.smtp.reply import ReplyError, ReplyReader, shown
 
 
 class Tap(asyncio.Protocol):
     """Sees every reply before aiosmtplib does. `expected` counts the replies that we have asked for."""
 
-    def __init__(self, smtp: aiosmtplib.SMTP) -> None:
+    def __init__(self, smtp: aiosmtplib.SMTP, trace: Note | None = None) -> None:
         assert smtp.transport is not None
         assert smtp.protocol is not None
         # uvloop's transports are no asyncio.Transport by inheritance.
@@ -27,9 +28,12 @@ class Tap(asyncio.Protocol):
         self._reader = ReplyReader()
         self.expected = 0
         self.error = ""
+        self.trace = trace
         self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.trace is not None:
+            self.trace("<", text_of(data))
         if not self.error:
             self.error = self._check(data)
         if self.error:

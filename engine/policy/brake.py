@@ -39,6 +39,11 @@ class Brake:
         self._normal: Final = normal
         self.changes: Final[dict[str, Change]] = {}
 
+    def adopt(self, normal: dict[str, float]) -> None:
+        """Other limits; what a rule has changed stays, below them."""
+        self._normal.clear()
+        self._normal.update(normal)
+
     def value(self, key: str) -> float:
         change = self.changes.get(key)
         return self._normal[key] if change is None else min(change.value, self._normal[key])

@@ -61,10 +61,10 @@ def _read_match(entry: object, remedy: str) -> Match:
 class Providers:
     """The first provider that fits has the domain, in the order of the tables."""
 
-    __slots__ = ("_known", "_matches")
+    __slots__ = ("_known", "matches")
 
     def __init__(self, matches: Mapping[str, Iterable[Match]]) -> None:
-        self._matches: Final = tuple((name, tuple(those)) for name, those in matches.items())
+        self.matches: Final = tuple((name, tuple(those)) for name, those in matches.items())
         self._known: Final[dict[tuple[str, tuple[str, ...]], str]] = {}
 
     def of(self, domain: str, hosts: tuple[str, ...]) -> str:
@@ -77,7 +77,7 @@ class Providers:
         return known
 
     def _find(self, domain: str, hosts: tuple[str, ...]) -> str:
-        for name, matches in self._matches:
+        for name, matches in self.matches:
             if any(match.fits(domain, hosts) for match in matches):
                 return name
         return ""
@@ -90,10 +90,16 @@ class Share:
 
     def __init__(self, connection_limit: int, rate: Rate | None) -> None:
         """`connection_limit` 0: any number."""
-        self.limit: Final = connection_limit
-        self.throttle: Final = Throttle(rate) if rate else None
+        self.limit = connection_limit
+        self.throttle = Throttle(rate) if rate else None
         self.open = 0
         self._waiting: Final[deque[Callable[[], None]]] = deque()
+
+    def adopt(self, connection_limit: int, rate: Rate | None) -> None:
+        """Other limits; what is open stays open."""
+        self.limit = connection_limit
+        if rate != (self.throttle.rate if self.throttle else None):
+            self.throttle = Throttle(rate) if rate else None
 
     def take(self) -> bool:
         if self.limit and self.open >= self.limit:

@@ -39,9 +39,10 @@ class KeysChanged(SignerFailed):
 class SignerClient:
     """Start it once on the loop that uses it. Not thread-safe."""
 
-    def __init__(self, settings: SignerSettings) -> None:
+    def __init__(self, settings: SignerSettings, counts: Counts | None = None) -> None:
+        """`counts`: of the client that this one follows."""
         self.settings = settings
-        self.counts = Counts()
+        self.counts = counts or Counts()
         self.keys: dict[str, tuple[KeyInfo, ...]] = {}
         """By domain, in the order of the settings."""
         self.backend = ""
@@ -144,7 +145,7 @@ class SignerClient:
             raise SignerFailed(str(greeting["error"]))
         if self.backend and key_infos(self.settings.keys, greeting["keys"]) != self._infos:
             # Mail would leave signed by two keys under one selector; which one DNS shows is not known here.
-            raise KeysChanged("a DKIM key file has changed since the start; restart the engine to take it into use")
+            raise KeysChanged("a DKIM key file has changed since it was read; `sokutatsu reload` takes it into use")
 
     def _accept_greeting(self, greeting: dict[str, object]) -> None:
         backend = str(greeting["backend"])

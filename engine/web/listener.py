@@ -70,7 +70,8 @@ class OptOutListener:
         self.opt_outs = opt_outs
         self._ring = ring
         self._confirmations = confirmations
-        self._senders = senders
+        self.senders = senders
+        """Whom the pages show; a reload puts another in its place."""
         self._clock = clock
         self._pages = Pages()
         self._proxies = Proxies(parse_proxies(settings.proxies))
@@ -201,7 +202,7 @@ class OptOutListener:
         if wish is None:
             return self._held_off(request) or self._html(request, views.invalid)
         self._count("looked")
-        sender = displayed(self._senders, wish.sender)
+        sender = displayed(self.senders, wish.sender)
         reach = self.opt_outs.standing(wish)
         if reach is Stopped.NOTHING:
             return self._html(request, lambda words: views.ask(words, wish, sender))
@@ -219,7 +220,7 @@ class OptOutListener:
         if want is Wanted.ALL or (want is Wanted.TOPIC and wish.topic):
             return await self._button(request, wish, Stopped.ALL if want is Wanted.ALL else Stopped.TOPIC)
         self._count("unclear")
-        sender = displayed(self._senders, wish.sender)
+        sender = displayed(self.senders, wish.sender)
         return self._html(request, lambda words: views.ask(words, wish, sender, unclear=True), 400)
 
     async def _one_click(self, request: web.Request, wish: Unsubscribe | None) -> web.Response:
@@ -230,7 +231,7 @@ class OptOutListener:
             try:
                 await self.opt_outs.stop(wish, reach, "one-click", self._caller(request))
             except Refusal as refusal:
-                return self._failed(request, refusal, displayed(self._senders, wish.sender))
+                return self._failed(request, refusal, displayed(self.senders, wish.sender))
             self._count("one_click")
         early = self.opt_outs.usual_seconds - (self._clock() - began)
         if early > 0.0:
@@ -242,9 +243,9 @@ class OptOutListener:
         try:
             await self.opt_outs.stop(wish, reach, "web-page", caller)
         except Refusal as refusal:
-            return self._failed(request, refusal, displayed(self._senders, wish.sender))
+            return self._failed(request, refusal, displayed(self.senders, wish.sender))
         self._count("page")
-        sender = displayed(self._senders, wish.sender)
+        sender = displayed(self.senders, wish.sender)
         receipt = Receipt(caller.request, self._clock())
         return self._html(request, lambda words: views.stopped(words, wish, sender, reach, receipt))
 
@@ -274,18 +275,18 @@ class OptOutListener:
                 token, source=caller.source, user_agent=caller.user_agent, now=self._clock()
             )
         except Refusal as refusal:
-            return self._failed(request, refusal, displayed(self._senders, asked.sender) if asked else None)
+            return self._failed(request, refusal, displayed(self.senders, asked.sender) if asked else None)
         if confirmation.result is Confirmed.NOW:
             self._count("confirmed")
         return self._confirmed(request, confirmation)
 
     def _ask_confirm(self, request: web.Request, asked: Asked, status: int = 200) -> web.Response:
-        sender = displayed(self._senders, asked.sender)
+        sender = displayed(self.senders, asked.sender)
         return self._html(request, lambda words: views.ask_confirm(words, asked, sender), status)
 
     def _confirmed(self, request: web.Request, confirmation: Confirmation) -> web.Response:
         asked = confirmation.asked
-        sender = displayed(self._senders, asked.sender) if asked else None
+        sender = displayed(self.senders, asked.sender) if asked else None
         return self._html(request, lambda words: views.confirmed(words, confirmation, sender))
 
     async def _nowhere(self, request: web.Request) -> web.Response:

@@ -395,6 +395,19 @@ PLAYED: dict[type[wire.Request], Answer] = {
     ),
     Purge: _played({"dry_run": True, "examined": 3, "purged": 2, "kept": {"MONTH": 1}, "texts": 0}),
     Forget: _played({"events": 3, "erased": 2, "kept": [["shop", "2027-04-16", "ORDER_SOON"]]}),
+    wire.Reload: _played(
+        {"errors": [], "changes": ["news.example.jp signs with s2026b (before: s2026a)"], "seconds": 0.5}
+    ),
+    wire.Trace: _played(
+        {
+            "number": 1,
+            "site": "mx.example.jp:25",
+            "lines": [[1, 1800000000.5, 1, ">", "EHLO mta1.example.jp"]],
+            "last": 1,
+            "is_over": False,
+        }
+    ),
+    wire.Drain: _played({"draining": True, "waiting": 3, "ready": 0, "in_flight": 1, "held": 0}),
 }
 """What test_retention.py of the flow asks a real one."""
 

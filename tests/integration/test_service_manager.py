@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from bench.processes import free_port
@@ -56,6 +58,13 @@ def test_ready_alive_stopping_and_a_socket_that_was_there_before(tmp_path: Path)
         assert "READY=1" in told(manager, "READY=1")
         assert told(manager, "WATCHDOG=1")
         assert told(manager, "WATCHDOG=1")
+        engine.send_signal(signal.SIGHUP)
+        heard = told(manager, "RELOADING=1")
+        assert "RELOADING=1" in heard
+        heard += told(manager, "READY=1")
+        (stamp,) = (line for line in heard if line.startswith("MONOTONIC_USEC="))
+        assert 0 <= time.monotonic() - int(stamp.partition("=")[2]) / 1e6 < PATIENCE
+        assert heard[-1].startswith("STATUS=socket "), "the new state, and no refusal"
         engine.terminate()
         assert "STOPPING=1" in told(manager, "STOPPING=1")
         assert engine.wait(PATIENCE) == 0

@@ -504,7 +504,7 @@ def test_a_rule_slows_a_path_down_and_lets_it_rise_by_the_minute() -> None:
         await world.settled(10)
         path = world.dispatch.paths["d1"]
         world.dispatch.braking.observe(path, None, Reply(450, "", "Slow down"))
-        assert path._throttle.rate == Rate(3600, 3600, 1)
+        assert path.throttle.rate == Rate(3600, 3600, 1)
         await world.submit([f"r{n}@d1.example" for n in range(1000)])
         await asyncio.sleep(55.0)
         assert 50 <= world.outcome(Outcome.DELIVERED) <= 60
@@ -529,9 +529,9 @@ def test_what_has_no_way_back_ends_with_its_duration() -> None:
         await world.settled(10)
         path = world.dispatch.paths["d1"]
         world.dispatch.braking.observe(path, None, Reply(421, "", "one"))
-        assert (path.pool.cap, path._deliveries) == (1, 10)
+        assert (path.pool.cap, path.deliveries) == (1, 10)
         await asyncio.sleep(62.0)
-        assert (path.pool.cap, path._deliveries) == (10, 100)
+        assert (path.pool.cap, path.deliveries) == (10, 100)
 
     flowing(test, Setting(shaping=automated(rule)))
 

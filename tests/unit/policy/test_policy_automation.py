@@ -211,3 +211,9 @@ def test_a_rate_for_a_throttle() -> None:
     for _ in range(9):
         brake.apply(one, one.actions[0], 0.0)
     assert rate_of(brake.value("max_message_rate")) == Rate(1, 3600, 1), "slow, and never nothing"
+
+
+def test_a_brake_under_other_limits() -> None:
+    brake = Brake(dict(NORMAL))
+    brake.adopt({**NORMAL, "connection_limit": 1.0})
+    assert brake.value("connection_limit") == 1.0

@@ -192,3 +192,16 @@ def test_the_youngest_that_fits() -> None:
     assert youngest(orders, Verb.SUSPEND, Scope(domain="d")) is orders[2]
     assert youngest(orders, Verb.BOUNCE, Scope(domain="x")) is None
     assert (orders[1].is_over(1e9), orders[2].is_over(9.9), orders[2].is_over(10.0)) == (False, False, True)
+
+
+def test_other_limits_of_a_share_and_the_same_rate_goes_on_where_it_is() -> None:
+    share = Share(1, Rate(1, 1, 1))
+    assert share.throttle
+    share.throttle.take(0.0)
+    share.adopt(2, Rate(1, 1, 1))
+    assert share.limit == 2
+    assert share.throttle.take(0.0) > 0.0
+    share.adopt(2, Rate(9, 1, 9))
+    assert share.throttle.take(0.0) == 0.0
+    share.adopt(0, None)
+    assert share.throttle is None

@@ -42,3 +42,15 @@ def test_before_the_first_table_and_for_unknown_categories_nothing_is_kept() -> 
     assert made.decisions(made.column(("acme", "", "SPAM", "", "")))[0].reason == "CAT_UNKNOWN"
     assert not made._made
     assert not early._made
+
+
+def test_other_tables_are_asked_from_the_next_question_on() -> None:
+    made = columns()
+    ready = made.column(ASKED)
+    made.use_tables(packaged_tables())
+    assert (made.moves, made.column(ASKED)) == (0, ready), "the same tables change nothing"
+    made.use_tables(())
+    assert made.moves == 1
+    assert made.decisions(made.column(ASKED))[0].reason == "RULES_NONE"
+    made.use_tables(packaged_tables())
+    assert made.decisions(made.column(ASKED))[0].reason != "RULES_NONE"
