@@ -41,7 +41,7 @@ from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
 from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing
-from engine.guards import Guards, open_fitness, open_guarding
+from engine.guards import Guards, open_guards
 from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
@@ -55,6 +55,7 @@ from engine.parts import (
     make_records,
     make_retention,
     make_senders,
+    make_settle,
     make_tls_reports,
 )
 from engine.policy.rules import compile_rules
@@ -214,7 +215,8 @@ class Engine:
         ring, senders = make_senders(settings)
         self.ring, self.senders = ring, senders
         ledger = SuppressionLedger(self.suppression, self.clock)
-        self.settle = self._make_settle(ledger)
+        held = (self.timeline, self.counts, self.roster)
+        self.settle = make_settle(settings, self.spool, self.journal, held, ledger)
         resolver = self._wire_network()
         self.letters = letters = Letters(
             spool=self.spool,
@@ -255,9 +257,8 @@ class Engine:
         self.settle.on_deferred = self.promote.wake
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
-        guarding = open_guarding(settings, self.dispatch, self.promote, ledger, self.sent, self.clock)
-        fitness = open_fitness(settings, self.dispatch, self.suppression, self.signer, self.network.dns, self.clock)
-        self.guards = Guards(guarding, fitness)
+        sending = (self.dispatch, self.promote, self.signer, self.network.dns)
+        self.guards = open_guards(settings, sending, ledger, self.suppression, self.sent, self.clock)
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
@@ -281,35 +282,14 @@ class Engine:
             **self.orders.answerers(),
             **control,
         }
-        self.web = self._web(ring, ledger)
+        told = (ledger, self.records, self.suppression)
+        self.web = opt_out_listener(settings, ring, told, self.clock, self._on_fault)
         requests = Requests(self.accept, self.spool, ledger, self, reads, clock=self.clock, others=others)
         self.requests = requests
         self.door = Door(settings.door, requests.answer)
         if settings.submission:
             listening, users = open_submission(settings.submission, settings.engine.ehlo_name)
             self.submission = Submission(listening, users, requests.answer, parse_address)
-
-    def _web(self, ring: TokenRing, ledger: SuppressionLedger) -> OptOutListener | None:
-        return opt_out_listener(
-            self.settings,
-            ring,
-            ledger=ledger,
-            records=self.records,
-            suppression=self.suppression,
-            clock=self.clock,
-            fault=self._on_fault,
-        )
-
-    def _make_settle(self, ledger: SuppressionLedger) -> Settle:
-        return Settle(
-            self.settings.settle,
-            spool=self.spool,
-            append=self.journal.append,
-            timeline=self.timeline,
-            counts=self.counts,
-            roster=self.roster,
-            hard_bounce=ledger.hard_bounced,
-        )
 
     def _wire_network(self) -> Resolver:
         network = self.network = make_network(self.settings, self.clock)
@@ -349,9 +329,6 @@ class Engine:
 
     async def _close_signer(self) -> None:
         await self.signer.close()
-
-    async def _close_dns(self) -> None:
-        self.dns.close()
 
     async def _close_suppression(self) -> None:
         await asyncio.to_thread(self.suppression.close)

@@ -37,6 +37,32 @@ class Guards:
 
     guarding: Guarding
     fitness: Fitness
+    looked_at: LookedAt
+
+    def adopt(self, settings: Settings, signer: SignerClient) -> None:
+        """After a reload, and after suppression was told of its senders."""
+        self.looked_at.adopt(settings, signer)
+        self.fitness.adopt(self.looked_at.fingerprints())
+
+
+class LookedAt:
+    """What the preflight looks at: the configuration's senders and the keys that sign for them now."""
+
+    def __init__(self, settings: Settings, signer: SignerClient) -> None:
+        self.adopt(settings, signer)
+
+    def adopt(self, settings: Settings, signer: SignerClient) -> None:
+        self.settings, self.signer = settings, signer
+        self.subjects = {
+            name: subject_of(settings, name, signer.keys.get(sender.identity.domain, ()))
+            for name, sender in settings.senders.items()
+        }
+
+    def fingerprints(self) -> dict[str, str]:
+        """A relay for all mail shows its own address and name, not ours: there nothing is looked at unless enforced."""
+        if "*" in self.settings.routes and self.settings.preflight.mode == "warn":
+            return {}
+        return {name: fingerprint(subject) for name, subject in self.subjects.items()}
 
 
 def subject_of(settings: Settings, name: str, keys: Sequence[KeyInfo]) -> Subject:
@@ -87,27 +113,22 @@ def open_guarding(
 def open_fitness(
     settings: Settings, dispatch: Dispatch, suppression: Suppression, signer: SignerClient, dns: DnsClient,
     clock: Callable[[], float],
-) -> Fitness:  # fmt: skip
-    """A relay for all mail shows its own address and name, not ours: there nothing is looked at unless enforced."""
-    subjects = {
-        name: subject_of(settings, name, signer.keys.get(sender.identity.domain, ()))
-        for name, sender in settings.senders.items()
-    }
+) -> tuple[Fitness, LookedAt]:  # fmt: skip
+    looked_at = LookedAt(settings, signer)
 
     async def sign(key: KeyInfo, digest: bytes) -> bytes:
-        return (await signer.sign([(key.index, digest)]))[0]
+        return (await looked_at.signer.sign([(key.index, digest)]))[0]
 
     async def check(name: str) -> Report:
-        return await preflight(subjects[name], dns, sign, clock(), greet_https)
+        return await preflight(looked_at.subjects[name], dns, sign, clock(), greet_https)
 
     def establish(name: str, identity: str) -> None:
-        sender = settings.senders[name]
+        sender = looked_at.settings.senders[name]
         suppression.set_sender(name, SenderState(identity, sender.mail_order, sender.regions))
 
-    is_relayed = "*" in settings.routes and settings.preflight.mode == "warn"
     fitness = Fitness(
         settings.preflight,
-        {} if is_relayed else {name: fingerprint(subject) for name, subject in subjects.items()},
+        looked_at.fingerprints(),
         check,
         steering=dispatch.steering,
         establish=establish,
@@ -115,4 +136,13 @@ def open_fitness(
         clock=clock,
     )
     fitness.begin()
-    return fitness
+    return fitness, looked_at
+
+
+def open_guards(
+    settings: Settings, sending: tuple[Dispatch, Promote, SignerClient, DnsClient], ledger: SuppressionLedger,
+    suppression: Suppression, sent: SentStore, clock: Callable[[], float],
+) -> Guards:  # fmt: skip
+    dispatch, promote, signer, dns = sending
+    guarding = open_guarding(settings, dispatch, promote, ledger, sent, clock)
+    return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock))

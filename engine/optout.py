@@ -60,16 +60,14 @@ def _asked(found: confirm.Confirmed) -> Asked:
 def opt_out_listener(
     settings: Settings,
     ring: TokenRing,
-    *,
-    ledger: SuppressionLedger,
-    records: Records,
-    suppression: Suppression,
+    told: tuple[SuppressionLedger, Records, Suppression],
     clock: Callable[[], float],
     fault: Callable[[BaseException], None],
 ) -> OptOutListener | None:
     """None when [unsubscribe] is not in the configuration. `fault`: told when a refusal could not be recorded."""
     if settings.unsubscribe is None:
         return None
+    ledger, records, suppression = told
     return OptOutListener(
         settings.unsubscribe,
         ring=ring,

@@ -14,14 +14,19 @@ from engine import __version__
 from engine.config import Settings
 from engine.flow.accept import Accept
 from engine.flow.backup import Backups
+from engine.flow.counts import Counts
 from engine.flow.law import Law
+from engine.flow.ledger import SuppressionLedger
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.records import Desk, Records
 from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, confirm_urls
+from engine.flow.settle import Settle
 from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
+from engine.journal import Journal
+from engine.mail.envelope import Recipient
 from engine.net.dns import DnsClient
 from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
@@ -30,6 +35,8 @@ from engine.net.sts import StsPolicies
 from engine.net.stsfetch import FetchSettings, PolicyFetcher
 from engine.net.tlsrpt import Reporter
 from engine.net.trust import Trust, Trusting
+from engine.queue.timeline import Timeline
+from engine.spool.port import Cursor, Lane
 from engine.spool.sqlite import SqliteSpool
 from suppression import SenderState, Suppression
 from suppression.sent import SentStore
@@ -61,14 +68,13 @@ def make_network(settings: Settings, clock: Clock) -> Network:
     table = StaticRoutes(settings.routes, dns)
     mx = MxResolver(table, dns, settings.resolver.mx) if settings.resolver.mx else None
     contexts = TlsContexts.load(str(settings.tls.ca_file) if settings.tls.ca_file else None)
-    for route in settings.routes.values():
-        if route.client and route.client not in contexts.clients:
-            contexts.add_client(route.client)
     sts = _make_sts(settings, dns, contexts, clock) if mx and settings.tls.mta_sts else None
     resolver = Trusting(mx, sts) if mx and sts else mx or table
     own = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
     trust = Trust(dns, dane=settings.tls.dane)
-    return Network(dns, mx, sts, resolver, Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust))
+    opening = Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust)
+    opening.present(route.client for route in settings.routes.values() if route.client)
+    return Network(dns, mx, sts, resolver, opening)
 
 
 def _make_sts(settings: Settings, dns: DnsClient, contexts: TlsContexts, clock: Clock) -> StsPolicies:
@@ -157,3 +163,22 @@ def make_records(
 
 def sign_up_links(settings: Settings) -> Callable[[str, str], str]:
     return confirm_urls({name: sender.confirm_url for name, sender in settings.senders.items()})
+
+
+def make_settle(
+    settings: Settings,
+    spool: SqliteSpool,
+    journal: Journal,
+    held: tuple[Timeline[Lane, Cursor], Counts, dict[int, Recipient]],
+    ledger: SuppressionLedger,
+) -> Settle:
+    timeline, counts, roster = held
+    return Settle(
+        settings.settle,
+        spool=spool,
+        append=journal.append,
+        timeline=timeline,
+        counts=counts,
+        roster=roster,
+        hard_bounce=ledger.hard_bounced,
+    )

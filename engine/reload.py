@@ -10,6 +10,7 @@ engine runs (state, listeners, sizes of stores) is refused by name, together wit
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,6 @@ from engine.flow.accept import Accept
 from engine.flow.dispatch import Dispatch
 from engine.flow.drain import Drain
 from engine.flow.letters import Letters, Name, compile_for, name_of
-from engine.flow.opening import Opening
 from engine.flow.orders import Orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
@@ -37,14 +37,13 @@ from engine.flow.submission import Submission
 from engine.flow.tokens import TokenRing
 from engine.flow.tracing import Tracing
 from engine.flow.users import Users
+from engine.guards import Guards
 from engine.mail.compose import Compiled
 from engine.mail.envelope import Batch, Recipient
 from engine.mail.message import MessageError
-from engine.net.dns import DnsClient
-from engine.net.mx import MxResolver
 from engine.net.resolver import StaticRoutes
 from engine.optout import displays
-from engine.parts import configured, sign_up_links, tell_senders
+from engine.parts import Network, configured, sign_up_links, tell_senders
 from engine.secret import secret_at
 from engine.signer.client import SignerClient, SignerFailed
 from engine.spool.sqlite import SqliteSpool
@@ -57,8 +56,6 @@ from suppression.tables import Table
 log = logging.getLogger(__name__)
 
 RETIRE_POLL = 0.05
-DNS_PATIENCE = 30.0
-"""Seconds that questions to the resolvers of before may take."""
 
 
 class Running(Protocol):
@@ -66,8 +63,8 @@ class Running(Protocol):
 
     settings: Settings
     signer: SignerClient
-    dns: DnsClient
-    mx: MxResolver | None
+    network: Network
+    guards: Guards
     senders: dict[str, ConfiguredSender]
     ring: TokenRing
     letters: Letters
@@ -77,7 +74,6 @@ class Running(Protocol):
     accept: Accept
     records: Records
     orders: Orders
-    opening: Opening
     dispatch: Dispatch
     promote: Promote
     submission: Submission | None
@@ -147,6 +143,10 @@ class Reload:
             return errors + [f"{new.file}: {line}" for line in opened], []
         if errors:
             return errors, []
+        try:
+            engine.network.opening.present(route.client for route in new.routes.values() if route.client)
+        except OSError as error:
+            return [f"{new.file}: routes: a client certificate cannot be used: {error}"], []
         signer = SignerClient(new.signer, engine.signer.counts)
         await signer.start()
         try:
@@ -189,7 +189,7 @@ class Reload:
     ) -> None:
         """Nothing is awaited here: whoever looks sees the old configuration or the new one."""
         engine = self._engine
-        old, old_signer = engine.settings, engine.signer
+        old_signer = engine.signer
         engine.settings, engine.signer = new, signer
         signer.failed.add_done_callback(engine.failed)
         old_signer.failed.remove_done_callback(engine.failed)
@@ -207,25 +207,22 @@ class Reload:
             engine.submission.users = opened.users
         if engine.way_back and opened.directory is not None:
             engine.way_back.listener.directory = opened.directory
-        self._swap_network(old, new)
+        engine.guards.adopt(new, signer)
+        self._swap_network(new)
         logging.getLogger().setLevel(new.engine.log_level)
         self._retire("signer", _ended(old_signer))
 
-    def _swap_network(self, old: Settings, new: Settings) -> None:
+    def _swap_network(self, new: Settings) -> None:
         engine = self._engine
-        if new.resolver != old.resolver:
-            self._retire("dns", _forgotten(engine.dns))
-            engine.dns = DnsClient(new.resolver.dns)
-            engine.mx = None
-        table = StaticRoutes(new.routes, engine.dns)
-        if engine.mx:
-            engine.mx.use(table)
-        elif new.resolver.mx:
-            engine.mx = MxResolver(table, engine.dns, new.resolver.mx)
-        resolver = engine.mx or table
-        engine.opening.use(resolver)
+        network = engine.network
+        table = StaticRoutes(new.routes, network.dns)
+        if network.mx:
+            network.mx.use(table)
+        else:
+            network = engine.network = dataclasses.replace(network, resolver=table)
+        network.opening.use(network.resolver)
         outlets = outlets_of(new.sources, new.pools, new.senders)
-        engine.dispatch.use(new.shaping, resolver, outlets, new.routes.values(), new.resolver.lookups)
+        engine.dispatch.use(new.shaping, network.resolver, outlets, new.routes.values(), new.resolver.lookups)
         engine.promote.unpark_all()
 
     def _retire(self, name: str, work: Any) -> None:
@@ -244,7 +241,7 @@ class Reload:
 def make_control(engine: Running) -> tuple[Reload, dict[type[Request], Answer]]:
     """What operators order a running engine: reload, drain, trace."""
     reload, tracing = Reload(engine), Tracing(engine.dispatch.ways, engine.clock)
-    engine.opening.trace = tracing.session
+    engine.network.opening.trace = tracing.session
     return reload, {wire.Reload: reload.answer, wire.Drain: Drain(engine).answer, wire.Trace: tracing.answer}
 
 
@@ -323,10 +320,3 @@ async def _ended(signer: SignerClient) -> None:
             await asyncio.sleep(RETIRE_POLL)
     finally:
         await asyncio.shield(signer.close())
-
-
-async def _forgotten(dns: DnsClient) -> None:
-    try:
-        await asyncio.sleep(DNS_PATIENCE)
-    finally:
-        dns.close()

@@ -28,6 +28,11 @@ FIXED: Mapping[str, str] = {
     "signer": "signer",
     "admin": "admin",
     "unsubscribe": "unsubscribe",
+    "resolver": "resolver",
+    "tls": "tls",
+    "tlsrpt": "tlsrpt",
+    "guard": "guard",
+    "preflight": "preflight",
 }
 """Field of Settings -> its table in the file. The others (senders, routes, shaping, ...) change as a whole."""
 LIVE: Mapping[str, frozenset[str]] = {
@@ -36,7 +41,7 @@ LIVE: Mapping[str, frozenset[str]] = {
     "suppression": frozenset({"rules"}),
     "signer": frozenset({"keys", "backend", "nice", "start_seconds", "restart_wait", "stall_seconds"}),
 }
-WHOLE = ("routes", "resolver", "shaping", "sources", "pools", "accept")
+WHOLE = ("routes", "shaping", "sources", "pools", "accept")
 REMEDY = "cannot change while the engine runs: restart it (systemctl restart sokutatsu), or put back what was"
 
 

@@ -8,6 +8,7 @@ first, because DNS has bad minutes. With `warn` the findings are logged. What DN
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import random
@@ -94,6 +95,7 @@ class Fitness:
         self._establish = establish
         self._file = file
         self._clock = clock
+        self._changed = asyncio.Event()
         self.standings = self._read()
 
     @property
@@ -112,8 +114,19 @@ class Fitness:
             else:
                 self._heed(sender, standing)
 
+    def adopt(self, fingerprints: Mapping[str, str]) -> None:
+        """Other senders, or the same with another key or address: what was found of those counts no more."""
+        self._fingerprints = fingerprints
+        self.standings = {
+            name: standing
+            for name, standing in self.standings.items()
+            if fingerprints.get(name) == standing.fingerprint
+        }
+        self.begin()
+        self._changed.set()
+
     async def run(self) -> None:
-        if self._settings.mode == "off" or not self._fingerprints:
+        if self._settings.mode == "off":
             return
         if not self.is_enforced:
             await asyncio.sleep(FIRST_LOOK)
@@ -121,8 +134,11 @@ class Fitness:
             now = self._clock()
             for sender in [name for name in self._fingerprints if self._due(name) <= now]:
                 await self.look(sender)
-            waits = min(map(self._due, self._fingerprints)) - self._clock()
-            await asyncio.sleep(min(max(waits, 1.0), 3600.0) + random.random())  # noqa: S311 - spreads, no secret
+            waits = min(map(self._due, self._fingerprints), default=self._clock() + 3600.0) - self._clock()
+            waits = min(max(waits, 1.0), 3600.0) + random.random()  # noqa: S311 - spreads, no secret
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), waits)
 
     async def look(self, sender: str) -> Report:
         """Checks now and heeds it."""

@@ -7,7 +7,7 @@ What each try came to is counted by whose word it followed, and told to who repo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -16,9 +16,9 @@ from engine.net.answer import Tlsa
 from engine.net.connection import Connection, Timeouts
 from engine.net.dane import mismatch
 from engine.net.negotiate import Check, Durations, Refused, TlsContexts, open_connection
-from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
-from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
+from engine.net.resolver import ClientCertificate, ResolveFailure, Resolver, Target, TlsMode
 from engine.net.trace import Note
+from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
 from engine.policy.shaping import Limits
 from engine.smtp.event import Phase
 
@@ -75,6 +75,12 @@ class Opening:
         self.durations = Durations()
         self.outcomes = {f"{kind} {outcome}": 0 for kind in PolicyKind for outcome in OUTCOMES}
         self.on_tried: Callable[[Tried], None] = lambda _tried: None
+
+    def present(self, clients: Iterable[ClientCertificate]) -> None:
+        """Our certificates for smart hosts that are new. Raises OSError for files that are none."""
+        for client in clients:
+            if client not in self._contexts.clients:
+                self._contexts.add_client(client)
 
     def use(self, resolver: Resolver) -> None:
         self._resolver = resolver

@@ -337,11 +337,9 @@ class _Dialogue:
             server_hostname=self._target.host, tls_context=self._context, timeout=self._seconds[Phase.STARTTLS]
         )
         self._is_tls = True
-        self._tap = Tap(self._smtp)
         self._tap = Tap(self._smtp, self._trace)
         if self._trace is not None:
             self._trace("*", f"TLS: {self.tls_name()}")
-        return await self._ehlo()
 
     async def _login(self, extensions: Extensions, credentials: Credentials) -> Extensions | Refused:
         self._ask(Phase.AUTH, AUTH_REPLIES)
