@@ -24,7 +24,6 @@ from engine.flow.accept import Accept
 from engine.flow.dispatch import Dispatch
 from engine.flow.drain import Drain
 from engine.flow.letters import Letters, Name, compile_for, name_of
-from engine.flow.opening import Opening
 from engine.flow.orders import Orders
 from engine.flow.promote import Promote
 from engine.flow.records import Records
@@ -40,11 +39,9 @@ from engine.flow.users import Users
 from engine.mail.compose import Compiled
 from engine.mail.envelope import Batch, Recipient
 from engine.mail.message import MessageError
-from engine.net.dns import DnsClient
-from engine.net.mx import MxResolver
 from engine.net.resolver import StaticRoutes
 from engine.optout import displays
-from engine.parts import configured, sign_up_links, tell_senders
+from engine.parts import Network, configured, sign_up_links, tell_senders
 from engine.secret import secret_at
 from engine.signer.client import SignerClient, SignerFailed
 from engine.spool.sqlite import SqliteSpool
@@ -57,8 +54,6 @@ from suppression.tables import Table
 log = logging.getLogger(__name__)
 
 RETIRE_POLL = 0.05
-DNS_PATIENCE = 30.0
-"""Seconds that questions to the resolvers of before may take."""
 
 
 class Running(Protocol):
@@ -66,8 +61,7 @@ class Running(Protocol):
 
     settings: Settings
     signer: SignerClient
-    dns: DnsClient
-    mx: MxResolver | None
+    network: Network
     senders: dict[str, ConfiguredSender]
     ring: TokenRing
     letters: Letters
@@ -77,7 +71,6 @@ class Running(Protocol):
     accept: Accept
     records: Records
     orders: Orders
-    opening: Opening
     dispatch: Dispatch
     promote: Promote
     submission: Submission | None
@@ -189,7 +182,7 @@ class Reload:
     ) -> None:
         """Nothing is awaited here: whoever looks sees the old configuration or the new one."""
         engine = self._engine
-        old, old_signer = engine.settings, engine.signer
+        old_signer = engine.signer
         engine.settings, engine.signer = new, signer
         signer.failed.add_done_callback(engine.failed)
         old_signer.failed.remove_done_callback(engine.failed)
@@ -207,23 +200,18 @@ class Reload:
             engine.submission.users = opened.users
         if engine.way_back and opened.directory is not None:
             engine.way_back.listener.directory = opened.directory
-        self._swap_network(old, new)
+        self._swap_network(new)
         logging.getLogger().setLevel(new.engine.log_level)
         self._retire("signer", _ended(old_signer))
 
-    def _swap_network(self, old: Settings, new: Settings) -> None:
-        engine = self._engine
-        if new.resolver != old.resolver:
-            self._retire("dns", _forgotten(engine.dns))
-            engine.dns = DnsClient(new.resolver.dns)
-            engine.mx = None
-        table = StaticRoutes(new.routes, engine.dns)
-        if engine.mx:
-            engine.mx.use(table)
-        elif new.resolver.mx:
-            engine.mx = MxResolver(table, engine.dns, new.resolver.mx)
-        resolver = engine.mx or table
-        engine.opening.use(resolver)
+    def _swap_network(self, new: Settings) -> None:
+        engine, network = self._engine, self._engine.network
+        table = StaticRoutes(new.routes, network.dns)
+        if network.mx:
+            network.mx.use(table)
+        else:
+            network.opening.use(table)
+        resolver = network.resolver if network.mx else table
         outlets = outlets_of(new.sources, new.pools, new.senders)
         engine.dispatch.use(new.shaping, resolver, outlets, new.routes.values(), new.resolver.lookups)
         engine.promote.unpark_all()
@@ -244,7 +232,7 @@ class Reload:
 def make_control(engine: Running) -> tuple[Reload, dict[type[Request], Answer]]:
     """What operators order a running engine: reload, drain, trace."""
     reload, tracing = Reload(engine), Tracing(engine.dispatch.ways, engine.clock)
-    engine.opening.trace = tracing.session
+    engine.network.opening.trace = tracing.session
     return reload, {wire.Reload: reload.answer, wire.Drain: Drain(engine).answer, wire.Trace: tracing.answer}
 
 
@@ -323,10 +311,3 @@ async def _ended(signer: SignerClient) -> None:
             await asyncio.sleep(RETIRE_POLL)
     finally:
         await asyncio.shield(signer.close())
-
-
-async def _forgotten(dns: DnsClient) -> None:
-    try:
-        await asyncio.sleep(DNS_PATIENCE)
-    finally:
-        dns.close()

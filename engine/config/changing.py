@@ -28,6 +28,11 @@ FIXED: Mapping[str, str] = {
     "signer": "signer",
     "admin": "admin",
     "unsubscribe": "unsubscribe",
+    "resolver": "resolver",
+    "tls": "tls",
+    "tlsrpt": "tlsrpt",
+    "guard": "guard",
+    "preflight": "preflight",
 }
 """Field of Settings -> its table in the file. The others (senders, routes, shaping, ...) change as a whole."""
 LIVE: Mapping[str, frozenset[str]] = {
@@ -36,7 +41,7 @@ LIVE: Mapping[str, frozenset[str]] = {
     "suppression": frozenset({"rules"}),
     "signer": frozenset({"keys", "backend", "nice", "start_seconds", "restart_wait", "stall_seconds"}),
 }
-WHOLE = ("routes", "resolver", "shaping", "sources", "pools", "accept")
+WHOLE = ("routes", "shaping", "sources", "pools", "accept")
 REMEDY = "cannot change while the engine runs: restart it (systemctl restart sokutatsu), or put back what was"
 
 
@@ -49,6 +54,8 @@ def fixed_changes(old: Settings, new: Settings) -> list[str]:
             found.append(f"{table}: the table {'is new' if before is None else 'is gone'}, which {REMEDY}")
         elif before is not None:
             found += _of_table(table, before, after, LIVE.get(field, frozenset()))
+    if {route.client for route in new.routes.values()} - {route.client for route in old.routes.values()}:
+        found.append(f"routes: another client certificate {REMEDY}")
     return found
 
 

@@ -17,8 +17,8 @@ from engine.net.connection import Connection, Timeouts
 from engine.net.dane import mismatch
 from engine.net.negotiate import Check, Durations, Refused, TlsContexts, open_connection
 from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
-from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
 from engine.net.trace import Note
+from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
 from engine.policy.shaping import Limits
 from engine.smtp.event import Phase
 

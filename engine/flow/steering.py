@@ -103,6 +103,7 @@ class Steering:
     @property
     def walker(self) -> Walker | None:
         return self._walker
+
     def adopt(self, outlets: Outlets) -> None:
         """Other sources and pools; what a day's warm-up has used stays used."""
         outlets.restore(self.outlets.kept())

@@ -163,7 +163,7 @@ async def open_connection(
     if isinstance(agreed, Refused):
         return _noted(agreed, trace)
     durations.negotiate.observe(time() - connected)
-    connection = Connection(
+    return Connection(
         dialogue.transport(),
         agreed,
         peer=(target.host, target.address),
@@ -171,9 +171,8 @@ async def open_connection(
         session_id=os.urandom(8).hex(),
         timeouts=timeouts,
         pipelining=pipelining,
+        trace=trace,
     )
-    connection.trace = trace
-    return connection
 
 
 def _noted(refused: Refused, trace: Note | None) -> Refused:
@@ -337,11 +336,9 @@ class _Dialogue:
             server_hostname=self._target.host, tls_context=self._context, timeout=self._seconds[Phase.STARTTLS]
         )
         self._is_tls = True
-        self._tap = Tap(self._smtp)
         self._tap = Tap(self._smtp, self._trace)
         if self._trace is not None:
             self._trace("*", f"TLS: {self.tls_name()}")
-        return await self._ehlo()
 
     async def _login(self, extensions: Extensions, credentials: Credentials) -> Extensions | Refused:
         self._ask(Phase.AUTH, AUTH_REPLIES)
