@@ -12,6 +12,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -156,11 +157,11 @@ class Engine:
         self._closers.append(self.spool.close)
         self.spool.failed.add_done_callback(self.failed)
         self.suppression = await asyncio.to_thread(Suppression.open, settings.suppression, self.clock)
-        self._closers.append(self._close_suppression)
+        self._closers.append(partial(asyncio.to_thread, self.suppression.close))
         # A store begun after the ledger does not know who was sent to before it.
         presumed = day_of(self.clock()) if self.suppression.epoch else 0
         self.sent = SentStore(settings.suppression.folder, presumed)
-        self._closers.append(self._close_sent)
+        self._closers.append(partial(asyncio.to_thread, self.sent.close))
         self.sent.failed.add_done_callback(self.failed)
         self.signer = SignerClient(settings.signer)
         await self.signer.start()
@@ -212,8 +213,7 @@ class Engine:
 
     def _wire(self) -> None:
         settings, state = self.settings, self.settings.engine.state
-        ring, senders = make_senders(settings)
-        self.ring, self.senders = ring, senders
+        ring, senders = self.ring, self.senders = make_senders(settings)
         ledger = SuppressionLedger(self.suppression, self.clock)
         held = (self.timeline, self.counts, self.roster)
         self.settle = make_settle(settings, self.spool, self.journal, held, ledger)

@@ -5,13 +5,14 @@ _sokutatsu() {
         case ${COMP_WORDS[at]} in -*) break ;; esac
         pair="${path:+$path }${COMP_WORDS[at]}"
         if [[ -n $path ]]; then
-            case " $pair" in " consent import"|" consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
+            case " $pair" in " consent import"|" consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" sender restore"|" sender revoke"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
         fi
         path=$pair
     done
     local words=
     case $path in
-    "") words="backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form law lint mailings optouts order reload reroute restore restore-address resume retention run status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
+    "") words="admin-token backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form guard law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
+    "admin-token") words="--config --help --renew -h" ;;
     "backup") words="--help --name --patience --socket -h" ;;
     "bounce") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "bounce-test") words="--help --json --optout-address -h" ;;
@@ -37,6 +38,7 @@ _sokutatsu() {
     "form list") words="--config --help --sender -h" ;;
     "form retire") words="--help --patience --sender --shown-to --socket -h" ;;
     "form show") words="--config --content --help --sender -h" ;;
+    "guard") words="--help --json --patience --socket --thresholds -h" ;;
     "law") words="table --help -h" ;;
     "law table") words="--category --date --help --json --rules -h" ;;
     "lint") words="--category --config --help --json --region --sender --strict -h" ;;
@@ -48,6 +50,7 @@ _sokutatsu() {
     "order add") words="--day --evidence --help --json --kind --patience --sender --socket --topic -h" ;;
     "order list") words="--help --json --patience --sender --socket -h" ;;
     "order release") words="--evidence --help --json --kind --officer --patience --sender --socket --topic -h" ;;
+    "preflight") words="--config --help --json -h" ;;
     "reload") words="--help --json --patience --socket -h" ;;
     "reroute") words="--domain --for --help --mailing --patience --pool --provider --reason --sender --site --socket --source --to -h" ;;
     "restore") words="--config --help --lose-events --only -h" ;;
@@ -57,6 +60,9 @@ _sokutatsu() {
     "retention purge") words="--dry-run --help --json --patience --socket -h" ;;
     "retention show") words="--help --json --patience --sender --socket -h" ;;
     "run") words="--config --help -h" ;;
+    "sender") words="restore revoke --help -h" ;;
+    "sender restore") words="--help --patience --socket -h" ;;
+    "sender revoke") words="--help --patience --reason --socket -h" ;;
     "status") words="--help --json --mailing --patience --sender --socket -h" ;;
     "submission-user") words="--help --sender -h" ;;
     "suppress") words="--channel --help --patience --sender --socket --topic -h" ;;

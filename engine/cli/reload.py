@@ -18,7 +18,7 @@ PATIENCE = 120.0
 DESCRIPTION = """\
 Makes the running engine read its configuration file again, with all files that
 it names, and take it while mail goes on: senders and their profiles, DKIM keys,
-routes, resolver, shaping, sources and pools, decision tables, logins of SMTP
+routes, shaping, sources and pools, decision tables, logins of SMTP
 submission. Everything is checked first, as by `sokutatsu check`; what is wrong
 is printed and nothing is changed. Paths, listeners, stores and the number of
 signing processes need a restart, and a reload that asks for that is refused.

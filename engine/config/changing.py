@@ -54,6 +54,8 @@ def fixed_changes(old: Settings, new: Settings) -> list[str]:
             found.append(f"{table}: the table {'is new' if before is None else 'is gone'}, which {REMEDY}")
         elif before is not None:
             found += _of_table(table, before, after, LIVE.get(field, frozenset()))
+    if {route.client for route in new.routes.values()} - {route.client for route in old.routes.values()}:
+        found.append(f"routes: another client certificate {REMEDY}")
     return found
 
 

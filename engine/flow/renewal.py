@@ -35,7 +35,7 @@ def renew(path: Path, limits: Limits, source: Source, provider: str, share: Shar
 
 def reroute(path: Path, route: Route) -> None:
     """The same site; how it is reached may be new."""
-    if (route.tls, route.credentials) != (path.route.tls, path.route.credentials):
+    if route != path.route:
         end_connections(path)
     path.route = route
 

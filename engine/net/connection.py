@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         session_id: str = "",
         timeouts: Timeouts | None = None,
         pipelining: bool = True,
+        trace: Note | None = None,
     ) -> None:
         """Takes the transport over: bytes that arrive from here on belong to the session."""
         self.extensions = extensions
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
         self.session_id = session_id
         self.transactions = 0
         """Begun so far."""
-        self.trace: Note | None = None
+        self.trace = trace
         self.idle_since: float | None = asyncio.get_running_loop().time()
         """Loop time; None while anything is awaited."""
         self._loop = asyncio.get_running_loop()

@@ -163,7 +163,7 @@ async def open_connection(
     if isinstance(agreed, Refused):
         return _noted(agreed, trace)
     durations.negotiate.observe(time() - connected)
-    connection = Connection(
+    return Connection(
         dialogue.transport(),
         agreed,
         peer=(target.host, target.address),
@@ -171,9 +171,8 @@ async def open_connection(
         session_id=os.urandom(8).hex(),
         timeouts=timeouts,
         pipelining=pipelining,
+        trace=trace,
     )
-    connection.trace = trace
-    return connection
 
 
 def _noted(refused: Refused, trace: Note | None) -> Refused:
