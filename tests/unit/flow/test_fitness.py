@@ -181,3 +181,16 @@ def test_a_full_disk_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 def test_settings_are_checked(words) -> None:
     with pytest.raises(ValueError, match="write"):
         PreflightSettings(**words)
+
+
+def test_after_a_reload_a_sender_with_another_key_waits_for_a_look_of_its_own(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        assert await gate.look(Level.OK) == ("", False)
+        gate.fitness.adopt({"shop": "f1"})
+        assert gate.standing == ("", False)
+        gate.fitness.adopt({"shop": "f2"})
+        assert gate.standing == ("", True)
+        assert await gate.look(Level.OK) == ("", False)
+
+    running(test)
