@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from suppression.events import Basis, Consent, Covers, EventError
@@ -35,6 +36,7 @@ RECORDED: Final = frozenset({Basis.OPTIN_REC, Basis.MO_REC})
 MAX_USER_AGENT: Final = 1024
 MAX_THIRD_PARTIES: Final = 64
 MAX_REFERENCE: Final = 2048
+OTHER_FORM: Final = "name the form of that time, or say from when it was shown (form add --shown-from)"
 
 _MARK: Final = '{"record":1,'
 _FORM: Final = re.compile(r"[0-9a-f]{64}")
@@ -167,6 +169,10 @@ def _lack(consent: Consent, record: Record, form: Form | None) -> str | None:
     return None
 
 
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _misfit(consent: Consent, record: Record, form: Form) -> str | None:
     if record.method and FORM_OF[record.method] is not form.kind and FORM_OF[record.method] is not None:
         return f"method: {record.method} with a form of kind {form.kind}; name the form that was really shown"
@@ -174,9 +180,9 @@ def _misfit(consent: Consent, record: Record, form: Form) -> str | None:
     if missing:
         return f"covers: {missing.name} is not in what the form says ({form.covers.name}); record what was shown"
     if consent.at < form.shown_from:
-        return f"at: {consent.at:.0f} is before the form was shown ({form.shown_from}); name the form of that time"
+        return f"at: {_time(consent.at)} is before the form was shown ({_time(form.shown_from)}); {OTHER_FORM}"
     if form.kind is FormKind.WEB and form.shown_to is not None and consent.at > form.shown_to:
-        return f"at: {consent.at:.0f} is after the form was taken down ({form.shown_to}); name the form of that time"
+        return f"at: {_time(consent.at)} is after the form was taken down ({_time(form.shown_to)}); {OTHER_FORM}"
     return None
 
 

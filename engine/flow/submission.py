@@ -125,8 +125,9 @@ class Submission:
 
 
 def _reply(code: str, text: str) -> str:
-    """One line of printable ASCII, within RFC 5321 4.5.3.1.5."""
-    return f"{code} {re.sub('[^ -~]', '?', text)[:450]}"
+    """One line of printable ASCII, within RFC 5321 4.5.3.1.5. Of findings in two languages the English remains."""
+    english = re.sub(r" / [^\]]*[^\] -~][^\]]*", "", text)
+    return f"{code} {re.sub('[^ -~]+', '?', english)[:450]}"
 
 
 class _Hooks:
