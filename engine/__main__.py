@@ -1,81 +1,66 @@
-"""`sokutatsu` (also `python -m engine`): the command line. Each command stands in engine/cli; here is the list."""
+"""`sokutatsu` (also `python -m engine`): the command line. Each command stands in engine/cli; here is the list.
+
+Only the file of the command that was typed is loaded: who asks for the status twenty times a day does not wait for the
+engine, the signer and the web to be read.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from typing import Final
 
-from engine.cli import (
-    admin_token,
-    backup,
-    classify,
-    completion,
-    consents,
-    dkim,
-    drain,
-    enqueue,
-    evidence,
-    forms,
-    guard,
-    law,
-    lint,
-    mailings,
-    preflight,
-    reload,
-    retention,
-    returns,
-    running,
-    status,
-    steer,
-    top,
-    trace,
-    unsubscribe_key,
-    user,
-    why,
-    whynot,
-)  # fmt: skip
+COMMANDS: Final = {
+    "running": ("run", "check"),
+    "enqueue": ("enqueue", "cancel", "restore-address", "suppress", "consent"),
+    "lint": ("lint",),
+    "status": ("status",),
+    "backup": ("backup", "restore"),
+    "consents": ("consents", "optouts"),
+    "forms": ("form",),
+    "evidence": ("evidence",),
+    "why": ("why",),
+    "steer": ("suspend", "bounce", "reroute", "resume"),
+    "reload": ("reload",),
+    "drain": ("drain",),
+    "mailings": ("mailings",),
+    "top": ("top",),
+    "trace": ("trace",),
+    "completion": ("completion",),
+    "classify": ("classify",),
+    "dkim": ("dkim",),
+    "admin_token": ("admin-token",),
+    "user": ("submission-user",),
+    "retention": ("retention", "forget"),
+    "unsubscribe_key": ("unsubscribe-key",),
+    "law": ("law",),
+    "whynot": ("why-not", "order"),
+    "preflight": ("preflight",),
+    "guard": ("guard", "sender"),
+    "returns": ("bounce-test",),
+}
+"""File of engine/cli -> its commands, in the order of --help."""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(typed: str | None = None) -> argparse.ArgumentParser:
+    """With the commands of the file that has `typed`, or with all: for --help, completion, and what does not exist."""
     parser = argparse.ArgumentParser(
         prog="sokutatsu",
         description="Sokutatsu 速達: sends mail fast, signed, durable, and only to those it may go to.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    running.register(commands)
-    enqueue.register(commands)
-    lint.register(commands)
-    status.register(commands)
-    backup.register(commands)
-    consents.register(commands)
-    forms.register(commands)
-    evidence.register(commands)
-    why.register(commands)
-    steer.register(commands)
-    reload.register(commands)
-    drain.register(commands)
-    mailings.register(commands)
-    top.register(commands)
-    trace.register(commands)
-    completion.register(commands)
-    classify.register(commands)
-    dkim.register(commands)
-    admin_token.register(commands)
-    user.register(commands)
-    retention.register(commands)
-    unsubscribe_key.register(commands)
-    law.register(commands)
-    whynot.register(commands)
-    preflight.register(commands)
-    guard.register(commands)
-    returns.register(commands)
+    wanted = [file for file, names in COMMANDS.items() if typed in names and typed != "completion"]
+    for file in wanted or COMMANDS:
+        importlib.import_module(f"engine.cli.{file}").register(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code; 130 when a person broke off with Ctrl-C, as in a shell."""
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = build_parser(words[0] if words else None).parse_args(words)
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:

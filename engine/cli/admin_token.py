@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
+from engine.cli.speaking import add_config
 from engine.config import read_configuration
 from engine.page.token import TokenError, make_token, read_token
-
-DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
 
 
 def register(commands: Any) -> None:
     what = "make or show the token for actions on the live page"
     parser = commands.add_parser("admin-token", help=what, description=what)
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.add_argument("--renew", action="store_true", help="replace the token; the old one is refused from then on")
     parser.set_defaults(run=run_admin_token)
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.cli.running import DEFAULT_FILE, settings_of
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.running import settings_of
+from engine.cli.speaking import add_config, add_socket, guarded
 from engine.client import Client
 from engine.config import Settings
 from engine.flow.backup import BackupRefused
@@ -33,7 +33,7 @@ def register(commands: Any) -> None:
     what = "put a backup in place of the state of a stopped engine"
     parser = commands.add_parser("restore", help=what, description=what)
     parser.add_argument("folder", type=Path, help="as `backup` printed it")
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.add_argument("--only", choices=("spool", "ledger"), default="", help="only this part")
     parser.add_argument(
         "--lose-events", action="store_true", help="also when the ledger in place knows more than the backup"

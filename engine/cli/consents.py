@@ -25,8 +25,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from engine.cli.offline import import_offline, ledger_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.running import DEFAULT_FILE
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_config, add_socket, guarded
 from engine.client import Client
 from suppression.exchange import (
     CONSENT_COLUMNS,
@@ -74,7 +73,7 @@ def register(subparsers: Any) -> None:
     imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
     imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
     imported.add_argument("--offline", action="store_true", help="the engine is stopped: into the ledger of --config")
-    imported.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(imported)
     _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
     optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
         required=True, metavar="import|export"
@@ -103,7 +102,7 @@ def _register_import(parser: argparse.ArgumentParser, run: Callable[[argparse.Na
 
 
 def _register_export(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.add_argument("--sender", help="only of this one (and what is said to all)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .jsonl (default: CSV to standard output)")
     parser.set_defaults(run=lambda args: ledger_of(lambda: run(args)))

@@ -22,7 +22,7 @@ from rich.progress import track
 from engine.cli.forms import _time as moment
 from engine.cli.offline import ledger_of, settings_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.running import DEFAULT_FILE
+from engine.cli.speaking import add_config
 from engine.journal import RECORD_DECODER, Record, read_lines, segments
 from suppression.evidence import Dossier, Needle, file_stem, gather, last_sent, told_form
 from suppression.evidence_page import page
@@ -40,7 +40,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--since", type=moment, default=0, metavar="TIME", help="with --sender alone: events from then")
     parser.add_argument("--until", type=moment, default=10**10, metavar="TIME", help="up to then, not including it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; made if it is missing")
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.set_defaults(run=lambda args: ledger_of(lambda: _run(args)))
 
 

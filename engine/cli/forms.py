@@ -21,8 +21,7 @@ from rich.text import Text
 
 from engine.cli.offline import ledger_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.running import DEFAULT_FILE
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_config, add_socket, guarded
 from engine.client import Client
 from suppression.exchange import seconds
 from suppression.forms import MAX_CONTENT, Form
@@ -47,7 +46,7 @@ def register(subparsers: Any) -> None:
     shown.add_argument("--sender")
     shown.add_argument("--content", action="store_true", help="the stored bytes alone, to standard output")
     for parser, run in ((listed, _list), (shown, _show)):
-        parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+        add_config(parser)
         parser.set_defaults(run=_reading(run))
 
 

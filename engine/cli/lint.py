@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from engine.cli.recipients import FileError, read_message
-from engine.cli.running import DEFAULT_FILE
+from engine.cli.speaking import add_config
 from engine.config import SenderSettings, read_configuration
 from engine.flow.display import is_enforced
 from engine.lint import Finding, Severity, check, rule_texts
@@ -50,7 +50,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("message", type=Path, metavar="MESSAGE", help=".json, .toml or .eml")
     parser.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     parser.add_argument("--category", choices=list(Category), default="AD", help="default: AD")
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.add_argument(
         "--region", action="append", choices=("US", "CA"), default=[], help="recipients there; may be repeated"
     )

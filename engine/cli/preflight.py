@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -22,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli.preflight_words import WORDS
-from engine.cli.running import DEFAULT_FILE, settings_of
+from engine.cli.running import settings_of
+from engine.cli.speaking import add_config
 from engine.config import Settings
 from engine.guards import subject_of
 from engine.net.dns import DnsClient
@@ -53,7 +53,7 @@ def register(subparsers: Any) -> None:
     what = "check a sender's DNS, DKIM, SPF, DMARC and our hosts before its first mailing"
     parser = subparsers.add_parser("preflight", help=what, description=what)
     parser.add_argument("sender", metavar="SENDER", help="name in [senders]")
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    add_config(parser)
     parser.add_argument("--json", action="store_true", help="every finding as JSON")
     parser.set_defaults(run=run_preflight)
 

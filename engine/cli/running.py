@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from engine.cli.speaking import add_config
 from engine.config import (
     Settings,
     SubmissionTable,
@@ -25,8 +25,6 @@ from engine.signer.keys import KeyFileError, algorithm_of, read_key
 from suppression.reasons import open_tables
 from suppression.rules import RulesError
 
-DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
-
 
 def register(commands: Any) -> None:
     for name, what, function in (
@@ -34,7 +32,7 @@ def register(commands: Any) -> None:
         ("check", "read the configuration and its key files, report every error, print what is in effect", check),
     ):
         parser = commands.add_parser(name, help=what, description=what)
-        parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+        add_config(parser)
         parser.set_defaults(run=function)
 
 

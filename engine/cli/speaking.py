@@ -17,6 +17,15 @@ from engine.cli.recipients import FileError
 from engine.client import SOCKET, EngineError, Unreachable
 
 VARIABLE = "SOKUTATSU_SOCKET"
+CONFIG = "/etc/sokutatsu/sokutatsu.toml"
+CONFIG_VARIABLE = "SOKUTATSU_CONFIG"
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    path = Path(os.environ.get(CONFIG_VARIABLE) or CONFIG)
+    parser.add_argument(
+        "--config", type=Path, default=path, metavar="FILE", help=f"default: ${CONFIG_VARIABLE}, else {CONFIG}"
+    )
 
 
 def add_socket(

@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.cli.speaking import add_config
 from engine.config import read_configuration
 from engine.flow.tokens import MOST_KEYS, NoMoreKeys, file_name, key_numbers, open_ring, rotate
 from suppression.secret import SecretError
-
-DEFAULT_FILE = Path("/etc/sokutatsu/sokutatsu.toml")
 
 
 def register(commands: Any) -> None:
@@ -31,7 +30,7 @@ def register(commands: Any) -> None:
         ("list", "show the keys that there are", run_list),
     ):
         parser = kinds.add_parser(name, help=text, description=text)
-        parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+        add_config(parser)
         parser.set_defaults(run=function)
 
 
