@@ -87,7 +87,7 @@ def show(console: Console, told: Mapping[str, Any]) -> None:
 
 def _watched(watched: list[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in ("送信者 sender", "メーリング mailing", "事業者 provider"):
+    for name in ("送信者 sender", "配信名 mailing", "受信側 provider"):
         table.add_column(name, overflow="fold")
     table.add_column("宛先不明 unknown", justify="right")
     table.add_column("状態 state")
