@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -58,11 +59,16 @@ def build_parser(typed: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; 130 when a person broke off with Ctrl-C, as in a shell."""
+    """The exit code; As in a shell, 130 when a person broke off with Ctrl-C, 141 when nobody reads on."""
     words = sys.argv[1:] if arguments is None else arguments
     options = build_parser(words[0] if words else None).parse_args(words)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` has seen enough; the interpreter must not complain of it when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("sokutatsu: broken off", file=sys.stderr)
         return 130

@@ -91,7 +91,7 @@ def _watched(watched: list[Mapping[str, Any]]) -> Table:
         table.add_column(name, overflow="fold")
     table.add_column("宛先不明 unknown", justify="right")
     table.add_column("状態 state")
-    table.add_column("先行送信 canary")
+    table.add_column("先行送信 canary", overflow="fold")
     for one in watched:
         canary = one["canary"]
         table.add_row(

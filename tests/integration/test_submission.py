@@ -15,7 +15,7 @@ import pytest
 import trustme
 import uvloop
 
-from engine.flow.submission import Submission, SubmissionSettings
+from engine.flow.submission import Submission, SubmissionSettings, _reply
 from engine.flow.users import UsersError, entry_line, read_users
 from engine.spool.port import SpoolFull
 from tests.fakes.accepting import READING, served, until
@@ -316,3 +316,9 @@ def test_a_users_file_that_others_may_read_is_refused(users) -> None:
         read_users(users)
     with pytest.raises(UsersError, match="cannot read"):
         read_users(users.with_name("none"))
+
+
+def test_of_a_finding_in_two_languages_the_english_half_is_said() -> None:
+    text = "[D01 text: the name is missing: write it / 名称がありません] [D02 text: the link / お手続き]"
+    assert _reply("554 5.6.0", text) == "554 5.6.0 [D01 text: the name is missing: write it] [D02 text: the link]"
+    assert _reply("554 5.6.0", "yes / no, 名称") == "554 5.6.0 yes"

@@ -70,5 +70,14 @@ def test_the_configuration_is_found_by_the_environment(
     assert f"{tmp_path}/none.toml: No such file" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_seen_enough_is_no_traceback() -> None:
+    code = "import sys; from engine.__main__ import main; sys.exit(main(['completion', 'bash']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout
+        assert command.stderr
+        command.stdout.close()
+        assert (command.wait(timeout=20), command.stderr.read()) == (141, b"")
+
+
 def _choices(typed: str | None) -> list[str]:
     return [name for action in build_parser(typed)._actions if action.choices for name in action.choices]
