@@ -59,8 +59,8 @@ def register(subparsers: Any) -> None:
     )
     what = "last sends, orders, and the day until which one address's consent is kept, with the arithmetic"
     show = commands.add_parser("show", help=what, description=what)
-    show.add_argument("address")
-    show.add_argument("--sender", required=True, metavar="NAME")
+    show.add_argument("address", help="of the person whose consents are kept")
+    show.add_argument("--sender", required=True, metavar="NAME", help="NAME of a [senders.NAME] in the configuration")
     add_socket(show, run_show)
     what = "purge what is not needed any more, as the engine does each day"
     purge = commands.add_parser("purge", help=what, description=what)
@@ -68,7 +68,7 @@ def register(subparsers: Any) -> None:
     add_socket(purge, run_purge, patience=PATIENCE)
     what = "forget a person: plain address and evidence go, the refusal stays"
     forget = subparsers.add_parser("forget", help=what, description=what)
-    forget.add_argument("address")
+    forget.add_argument("address", help="of the person who asks to be forgotten")
     forget.add_argument("--confirm", action="store_true", help="needed: this cannot be undone")
     forget.add_argument("--withdraw", action="store_true", help="consents in force end first; without it they stay")
     add_socket(forget, run_forget, patience=PATIENCE)

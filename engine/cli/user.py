@@ -17,7 +17,7 @@ SHORTEST_PASSWORD = 12
 def register(subparsers: Any) -> None:
     what = "make a line for the users file of SMTP submission"
     parser = subparsers.add_parser("submission-user", help=what, description=what)
-    parser.add_argument("login")
+    parser.add_argument("login", help="name that the program logs in with; the password is asked for")
     parser.add_argument(
         "--sender", action="append", default=[], help="that it may send as; again for more (default: all)"
     )

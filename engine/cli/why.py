@@ -38,7 +38,7 @@ def register(subparsers: Any) -> None:
     what = "explain what binds mail to a domain: site, limits and their origin, what waits, ETA"
     parser = subparsers.add_parser("why", help=what, description=what)
     add_socket(parser, run_why, patience=PATIENCE)
-    parser.add_argument("domain")
+    parser.add_argument("domain", help="of the recipients, such as docomo.ne.jp")
     parser.add_argument("--every-limit", action="store_true", help="also limits that nobody has set")
     parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
 

@@ -51,10 +51,10 @@ def register(subparsers: Any) -> None:
     what = "say why an address gets or does not get a mail: decision, reason, article, recorded events"
     parser = subparsers.add_parser("why-not", help=what, description=what)
     add_socket(parser, run_why_not, patience=PATIENCE)
-    parser.add_argument("address")
-    parser.add_argument("--sender", required=True, metavar="NAME")
+    parser.add_argument("address", help="of the person who asks")
+    parser.add_argument("--sender", required=True, metavar="NAME", help="NAME of a [senders.NAME] in the configuration")
     parser.add_argument("--category", required=True, metavar="CATEGORY", help="such as AD, TX")
-    parser.add_argument("--topic", default="", metavar="NAME")
+    parser.add_argument("--topic", default="", metavar="NAME", help="of the mail; consents may be for one topic only")
     parser.add_argument("--region", default="", metavar="CODE", help="of the recipient, such as EU")
     parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
     _register_order(subparsers)
@@ -71,11 +71,18 @@ def _register_order(subparsers: Any) -> None:
     ):
         parser = actions.add_parser(action, help=what, description=what)
         add_socket(parser, run_order, patience=PATIENCE)
-        parser.add_argument("--sender", required=action != "list", default="", metavar="NAME")
+        parser.add_argument(
+            "--sender", required=action != "list", default="", metavar="NAME", help="against whom it is"
+        )
         parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
         if action == "list":
             continue
-        parser.add_argument("--kind", required=True, choices=list(KINDS))
+        parser.add_argument(
+            "--kind",
+            required=True,
+            choices=list(KINDS),
+            help="; ".join(f"{name}: {text}" for name, text in KINDS.items()),
+        )
         parser.add_argument(
             "--topic", action="append", default=[], metavar="NAME", help="again for more (default: everything)"
         )
