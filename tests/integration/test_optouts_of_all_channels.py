@@ -2,7 +2,8 @@
 
 Each channel is used as its users use it: the socket, the command line, a list, a provider's one-click POST, the page's
 button, the unsubscribe mail, a reply in words, a complaint. Whoever was on the wire at the moment of the answer may have
-got that one mail; the engine's own measurement says how many these were, and that nothing began later.
+got that one mail; the engine's own measurement says how many these were, and that nothing began later. The guards are
+off: so many complaints would pause the mailing, and then it would prove nothing.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ listen = "127.0.0.1:{web}"
 listen = "127.0.0.1:{mail}"
 optout_addresses = ["stop@shop.example"]
 addresses = ["fbl@shop.example"]
+[guard]
+enabled = false
 """
     shaping: dict[str, object] = {"max_message_rate": '"2500/s"', "connection_limit": 10}
     with engine(folder, {"*": f"127.0.0.1:{to}"}, more=more, shaping=shaping) as running:
