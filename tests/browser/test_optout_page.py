@@ -138,7 +138,8 @@ def test_a_reader_with_a_keyboard_alone() -> None:
             assert outline == "solid", "the focus is seen"
         assert order == ["link", "topic", "all", "link"], "no order of its own, no trap"
         await page.keyboard.press("Shift+Tab")
-        await page.keyboard.press("Enter")
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
         assert [event.topic for event in running.ledger.events] == [None]
 
     # evaluate() is the test's, in a world of its own; the page has no script either way

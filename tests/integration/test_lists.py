@@ -164,7 +164,7 @@ def test_offline_is_as_online(house, capsys, tmp_path) -> None:
     assert out.startswith("601 consents recorded, 5 refused")
     for line, reason in (
         (602, "cannot be an address"),
-        (604, "at: 1 is before"),
+        (604, "at: 1970-01-01 00:00:01 UTC is before"),
         (605, "form: "),
         (606, "ip: "),
         (607, "at: "),
