@@ -1,4 +1,4 @@
-"""Addresses as suppression matches them: wide for a refusal, narrow for a consent (LAW.md 8.3).
+"""Addresses as suppression matches them: wide for a refusal, narrow for a consent.
 
 Both forms are NFKC, trimmed, local part lowercased and unquoted (RFC 5321 4.1.2: the quoted spelling names the same
 mailbox, and legacy `a..b@docomo.ne.jp` is written both ways), domain as A-labels (IDNA 2008, RFC 5891). The wide form
