@@ -1,7 +1,7 @@
 """The ledger: every event on disk, append-only, in SQLite (WAL, synchronous=FULL), written by one thread.
 
-特定電子メール法 3条2項, 施行規則4条; retention is retention.py's. What the writer has been given meanwhile goes into one
-transaction, one sync. After the commit the writer tells `installed`, so an event is durable
+特定電子メール法 3条2項, 施行規則4条; retention is retention.py's. What the writer has been given meanwhile goes into
+one transaction, one sync. After the commit the writer tells `installed`, so an event is durable
 first and then in force, and only then acknowledged. One error of the store and it has failed for good: what an fsync
 lost is not written by repeating it.
 """
