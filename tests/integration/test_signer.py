@@ -165,7 +165,7 @@ def test_a_key_that_changed_on_disk_is_not_taken_into_use(tmp_path: Path) -> Non
         write_key(tmp_path)
         await client.sign([(0, DIGESTS[0])])
         client._workers[0].process.kill()
-        with pytest.raises(SignerFailed, match="has changed since it was read; .*reload"):
+        with pytest.raises(SignerFailed, match=r"has changed since it was read; .*reload"):
             await client.failed
         with pytest.raises(SignerFailed, match="no worker left"):
             await client.sign([(0, DIGESTS[0])])
