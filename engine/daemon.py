@@ -22,6 +22,7 @@ from engine.admin import Admin, Views
 from engine.buckets import LAG_BOUNDS, Buckets
 from engine.config import Settings
 from engine.engine import Engine
+from engine.flow.backup import BackupRefused
 from engine.flow.socketfile import SocketError
 from engine.journal import JournalFailed
 from engine.live import live
@@ -35,7 +36,8 @@ from suppression import LedgerFailed, LedgerRefused, RulesError, SecretError
 log = logging.getLogger(__name__)
 
 STARTING_FAILS = (
-    SpoolUnusable, SignerFailed, SecretError, RulesError, LedgerRefused, LedgerFailed, SocketError, OSError,
+    BackupRefused, SpoolUnusable, SignerFailed, SecretError, RulesError, LedgerRefused, LedgerFailed, SocketError,
+    OSError,
 )  # fmt: skip
 """What a start may fail with: each text names the thing and the remedy."""
 FATAL = (SpoolFailed, JournalFailed, SignerFailed, LedgerFailed)

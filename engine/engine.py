@@ -33,6 +33,7 @@ from engine.flow.records import Records
 from engine.flow.recovery import recover
 from engine.flow.report import reception_of
 from engine.flow.requests import Answer, Requests
+from engine.flow.restore import check_finished
 from engine.flow.retention import Retention
 from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, reading
@@ -153,6 +154,7 @@ class Engine:
         """
         settings = self.settings
         _make_folder(settings.engine.state)
+        check_finished(settings.engine.state)
         self.spool = await SqliteSpool.open(settings.spool)
         self._closers.append(self.spool.close)
         self.spool.failed.add_done_callback(self.failed)

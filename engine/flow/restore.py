@@ -28,6 +28,8 @@ from suppression.sent import presume
 OVERLAP = 3600.0
 """Seconds before the backup from which on the journal is read: it is written before the spool."""
 GROUP = 5000
+UNFINISHED = "restore.unfinished"
+"""There from before the first change of the state until after the last."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,9 @@ async def restore(
         staged = _stage(folder, state, LEDGER, names)
         presume(staged, day_of(time.time()))
         swaps.append((staged, state / LEDGER))
+    unfinished = state / UNFINISHED
+    unfinished.touch(mode=0o600)
+    sync_folder(state)
     _put_secrets(folder, state, manifest)
     if only != "ledger":
         _put_orders(folder, state, manifest, stamp)
@@ -81,7 +86,17 @@ async def restore(
         staged.rename(place)
         restored.parts.append(place.name)
     sync_folder(state)
+    unfinished.unlink()
+    sync_folder(state)
     return restored
+
+
+def check_finished(state: Path) -> None:
+    """Raises BackupRefused. Between the renames of a restore the spool or the ledger is not there: a start in that
+    moment would begin an empty one, without anybody's mail or refusal.
+    """
+    if (state / UNFINISHED).exists():
+        raise BackupRefused(f"{state}: a restore broke off there; run `sokutatsu restore` again, to its end")
 
 
 def _stage(folder: Path, state: Path, name: str, files: list[str]) -> Path:

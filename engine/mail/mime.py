@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
 
-from engine.mail.transfer import Part
+from engine.mail.transfer import Encoded
 
 _CONTENT = "=_content_=\r\n"
 
 
-def frame(parts: Sequence[tuple[str, Part]], boundary: str, charset: str = "utf-8") -> tuple[bytes, list[bytes]]:
+def frame(parts: Sequence[tuple[str, Encoded]], boundary: str, charset: str = "utf-8") -> tuple[bytes, list[bytes]]:
     """The MIME fields of the header; and the octets before, between and behind the parts, each of which ends in CRLF.
     `parts` are subtypes of text with their contents.
     """
@@ -36,7 +36,7 @@ def frame(parts: Sequence[tuple[str, Part]], boundary: str, charset: str = "utf-
     return header + b"\r\n", [first, *(octets.removeprefix(b"\r\n") for octets in others)]
 
 
-def _describe(leaf: MIMEPart, subtype: str, part: Part, charset: str) -> None:
+def _describe(leaf: MIMEPart, subtype: str, part: Encoded, charset: str) -> None:
     leaf["Content-Type"] = f'text/{subtype}; charset="{charset}"'
     leaf["Content-Transfer-Encoding"] = part.encoding
     leaf.set_payload(_CONTENT)

@@ -23,13 +23,12 @@ Prepare = Callable[[str], bytes]
 
 
 class NarrowPart:
-    """One text, its literals encoded. Implements transfer.Part for the MIME frame; render() gives it whole."""
+    """One text, its literals encoded. Encoded as a whole for each recipient."""
 
     __slots__ = ("_pieces", "_prepare", "encoding", "is_fixed", "lead")
 
     def __init__(self, template: Template, *, markup: bool) -> None:
         template = end_in_newline(template)
-        self.lead = b""
         self.encoding = "7bit" if _fits(template) else "base64"
         self.is_fixed = all(isinstance(part, str) for part in template)
         self._prepare: Prepare = narrow.markup if markup else narrow.plain
@@ -48,10 +47,6 @@ class NarrowPart:
             ]
         )
         return text if self.encoding == "7bit" else base64_lines(text)
-
-    def render(self, prepared: Sequence[bytes], out: list[bytes]) -> None:
-        """Not in this way: see octets()."""
-        raise NotImplementedError
 
 
 def _fits(template: Template) -> bool:

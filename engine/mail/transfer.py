@@ -57,11 +57,16 @@ _LINKED_PLAIN: Prepares = (values.plain, values.link)
 _LINKED_MARKUP: Prepares = (values.markup, values.link_markup)
 
 
-class Part(Protocol):
-    """An encoded body part. `lead` stands before its first slot; without slots it is everything."""
+class Encoded(Protocol):
+    """What a MIME frame has to know of a body part."""
 
     @property
     def encoding(self) -> str: ...
+
+
+class Part(Encoded, Protocol):
+    """An encoded body part. `lead` stands before its first slot; without slots it is everything."""
+
     @property
     def lead(self) -> bytes: ...
     def render(self, prepared: Sequence[bytes], out: list[bytes]) -> None:

@@ -95,6 +95,7 @@ class Feed:
         try:
             made = dict(self._source.sections())
         except Exception:
+            # Logged and shown on the page, not fatal: a picture that cannot be drawn must not stop anybody's mail.
             log.exception("the live page's numbers could not be made")
             made = {"fault": {"text": "see the engine's log"}}
         else:
@@ -110,6 +111,7 @@ class Feed:
             try:
                 self.publish(await self._source.slow())
             except Exception:
+                # As in _refresh.
                 log.exception("the live page's slow numbers could not be made")
             await asyncio.sleep(max(EVERY, SHARE * (time.monotonic() - began)))
 

@@ -87,3 +87,20 @@ def test_a_backup_that_is_not_whole_is_refused_and_nothing_moves(tmp_path: Path)
         (folder / "manifest.json").write_text('{"format": 1}', encoding="utf-8")
         assert "no complete backup" in restored(running, folder).stderr
         assert not list((tmp_path / "state").glob("*.re*"))
+
+
+def test_a_start_after_a_restore_that_broke_off_begins_nothing_new(tmp_path: Path) -> None:
+    """Killed between its renames: the old spool is moved aside, the new one is not in place yet."""
+    with engine(tmp_path, {"*": "127.0.0.1:1"}) as running:
+        folder = backup(running, "wednesday")
+        assert running.stop() == 0
+        state = tmp_path / "state"
+        (state / "restore.unfinished").touch()
+        (state / "spool").rename(state / "spool.replaced-x")
+        started = running.launch()
+        assert started.popen.wait(30) == 1
+        assert "a restore broke off there" in running.log.read_text()
+        assert not (state / "spool").exists()
+        assert restored(running, folder).returncode == 0
+        running.start()
+        assert running.stop() == 0

@@ -179,10 +179,3 @@ def test_the_charset_is_stored_only_when_it_is_another() -> None:
     assert b"charset" not in encode(decode_message(wide))
     spec = decode_message(narrow_message(text="t"))
     assert decode(encode(spec)) == spec
-
-
-def test_parts_are_rendered_as_a_whole_only() -> None:
-    from engine.mail.narrow_body import NarrowPart
-
-    with pytest.raises(NotImplementedError):
-        NarrowPart(("x\n",), markup=False).render([], [])
