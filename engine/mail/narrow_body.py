@@ -25,7 +25,7 @@ Prepare = Callable[[str], bytes]
 class NarrowPart:
     """One text, its literals encoded. Encoded as a whole for each recipient."""
 
-    __slots__ = ("_pieces", "_prepare", "encoding", "is_fixed", "lead")
+    __slots__ = ("_pieces", "_prepare", "encoding", "is_fixed")
 
     def __init__(self, template: Template, *, markup: bool) -> None:
         template = end_in_newline(template)
