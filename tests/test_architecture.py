@@ -105,7 +105,14 @@ HOMES = {
     "prometheus_client": ("engine.metrics", "engine.kumomta"),
     "re2": ("engine.policy",),
     "rich": ("engine.cli", "bench"),
-    "ssl": ("engine.net", "engine.flow.submission", "engine.flow.returnpath", "engine.config", "bench"),
+    "ssl": (
+        "engine.net",
+        "engine.flow.smtpd",
+        "engine.flow.submission",
+        "engine.flow.returnpath",
+        "engine.config",
+        "bench",
+    ),
     "uvloop": ("engine.daemon", "engine.cli", "bench"),
     "zstandard": ("engine.journal",),
 }

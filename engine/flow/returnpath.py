@@ -9,18 +9,16 @@ disk. Connections, mails a client and bytes are bounded. An MTA in front may han
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import re
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from engine.flow.feedback import Arrival
+from engine.flow.smtpd import Connection, Listener
 from engine.mail.verp import Verp, read_verp
 from engine.policy.throttle import Rate, Throttle
 from engine.spool.port import SpoolFailed
@@ -34,7 +32,6 @@ LINE_LIMIT = 65_536
 CLIENTS_REMEMBERED = 4096
 CLIENT_SHARE = 4
 """One client may have a fourth of the connections."""
-_PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^<>"\s])*)>\s*(.*)')
 
 Take = Callable[[Arrival, bytes], Awaitable[None]]
 
@@ -106,41 +103,26 @@ class Counts:
         self.throttled = 0
 
 
-class ReturnPath:
-    """Owns the listener and its connections."""
-
+class ReturnPath(Listener[ReturnPathSettings, Counts]):
     def __init__(self, directory: Directory, take: Take, clock: Callable[[], float]) -> None:
-        self.counts = Counts()
+        super().__init__(directory.settings, Counts())
         self.directory = directory
-        self.settings = directory.settings
         self.take = take
-        self.connections: set[ReturnConnection] = set()
         self._clock = clock
         self._clients: OrderedDict[str, Throttle] = OrderedDict()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that we listen on, also when any was asked for."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
         """Raises OSError when the port is taken."""
-        # aiosmtpd logs every command with its addresses at INFO
-        logging.getLogger("mail.log").setLevel(logging.ERROR)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: ReturnConnection(self), self.settings.host, self.settings.port)
+        await self.listen(lambda: ReturnConnection(self))
 
-    async def close(self, patience: float = 5.0) -> None:
-        """A mail whose records are on their way to disk may still be told."""
-        if self._server is not None:
-            self._server.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await asyncio.gather(*(connection.idle.wait() for connection in self.connections))
-        for connection in list(self.connections):
-            connection.end()
+    def has_room(self, connection: Connection) -> bool:
+        """One client does not take the room of all."""
+        assert isinstance(connection, ReturnConnection)
+        own = sum(
+            isinstance(other, ReturnConnection) and other.client == connection.client
+            for other in self.connections - {connection}
+        )
+        return super().has_room(connection) and own < max(1, self.settings.connections // CLIENT_SHARE)
 
     def admits(self, client: str) -> bool:
         """Within its rate. The clients that were silent longest are forgotten first."""
@@ -222,71 +204,22 @@ class _Hooks:
         return "451 4.3.0 A fault of the engine: see its log"
 
 
-class ReturnConnection(SMTP):
+class ReturnConnection(Connection):
     line_length_limit = LINE_LIMIT
 
     def __init__(self, owner: ReturnPath) -> None:
-        settings = owner.settings
-        self._owner = owner
-        self._unaccounted = 0
         self.client = ""
         self.address = ""
-        self.idle = asyncio.Event()
-        """Clear while records are on their way to disk."""
-        self.idle.set()
-        super().__init__(
-            _Hooks(owner, self),
-            data_size_limit=settings.size_limit,
-            enable_SMTPUTF8=True,
-            hostname=settings.hostname,
-            ident="Sokutatsu",
-            tls_context=settings.tls,
-            auth_exclude_mechanism=["LOGIN", "PLAIN"],
-            timeout=settings.timeout,
-            loop=asyncio.get_running_loop(),
-        )
+        hooks = _Hooks(owner, self)
+        super().__init__(owner, hooks, tls_context=owner.settings.tls, auth_exclude_mechanism=["LOGIN", "PLAIN"])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        owner = self._owner
         peer = transport.get_extra_info("peername")
         self.client = client_of(peer)
         self.address = str(peer[0]) if isinstance(peer, tuple) and peer else "?"
-        others = owner.connections - {self}
-        own = sum(other.client == self.client for other in others)
-        limit = owner.settings.connections
-        if len(others) >= limit or own >= max(1, limit // CLIENT_SHARE):
-            owner.counts.connections_refused += 1
-            cast("asyncio.WriteTransport", transport).write(b"421 4.7.0 Too many connections\r\n")
-            transport.close()
-            return
-        owner.connections.add(self)
-        owner.counts.connections += 1
         super().connection_made(transport)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if self in self._owner.connections:
-            self._owner.connections.discard(self)
-            super().connection_lost(error)
-
-    def data_received(self, data: bytes) -> None:
-        """A line without end would be collected without bound by aiosmtpd: nobody sends twice the limit in one mail."""
-        self._unaccounted += len(data)
-        if self._unaccounted > 2 * self._owner.settings.size_limit + (1 << 20):
-            self.end()
-            return
-        super().data_received(data)
-
-    def _set_post_data_state(self) -> None:
-        self._unaccounted = 0
-        super()._set_post_data_state()  # type: ignore[no-untyped-call]
-
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        """`<path>` and what follows; whether it is ours is the directory's to say. The null path of RFC 5321 4.5.5
-        becomes a text that aiosmtpd does not take for none.
-        """
-        match = _PATH.fullmatch(arg)
-        return (match[1] or "<>", match[2]) if match else (None, None)
-
-    def end(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+        """The null path of RFC 5321 4.5.5 becomes a text that aiosmtpd does not take for none."""
+        path, rest = super()._getaddr(arg)
+        return ("<>" if path == "" else path), rest

@@ -8,18 +8,17 @@ relayed for somebody who did not log in.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from engine import wire
+from engine.flow.smtpd import Connection, Listener
 from engine.flow.submission_fields import read_submit
 from engine.flow.users import Entry, Users
 from engine.flow.validate import ParsedAddress
@@ -31,7 +30,6 @@ RECIPIENTS_LIMIT = 1000
 FAILED_LOGINS_LIMIT = 3
 PASSING = {"spool_full": "452 4.3.1", "no_credit": "452 4.3.1", "draining": "451 4.3.2", "unavailable": "451 4.3.0"}
 """Refusals that pass, and the reply of RFC 5321 4.2 that makes a client try again."""
-_PATH = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^<>"\s])*)>\s*(.*)')
 
 Answerer = Callable[[wire.AnyRequest], Awaitable[Mapping[str, object]]]
 
@@ -61,46 +59,21 @@ class Counts:
         self.messages_refused = 0
 
 
-class Submission:
-    """Owns the listener and its connections."""
+class Submission(Listener[SubmissionSettings, Counts]):
+    """New mails are refused by accept while it drains."""
 
     def __init__(
         self, settings: SubmissionSettings, users: Users, answer: Answerer, address: Callable[[str], ParsedAddress]
     ) -> None:
-        self.counts = Counts()
-        self.settings = settings
+        super().__init__(settings, Counts())
         self.users = users
         self.answer = answer
         self.address = address
-        self.connections: set[SubmissionConnection] = set()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that we listen on, also when any was asked for."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
         """Raises OSError when the port is taken."""
-        # aiosmtpd logs every command with its addresses at INFO, and its own deprecation at each login
-        logging.getLogger("mail.log").setLevel(logging.ERROR)
         settings = self.settings
-        implicit = settings.tls if settings.is_tls_implicit else None
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: SubmissionConnection(self), settings.host, settings.port, ssl=implicit
-        )
-
-    async def close(self, patience: float = 5.0) -> None:
-        """New mails are refused by accept while it drains; a commit under way may still be told."""
-        if self._server is not None:
-            self._server.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await asyncio.gather(*(connection.idle.wait() for connection in self.connections))
-        for connection in list(self.connections):
-            connection.end()
+        await self.listen(lambda: SubmissionConnection(self), settings.tls if settings.is_tls_implicit else None)
 
     async def submit(self, user: Entry, recipients: list[str], content: bytes) -> str:
         """The reply to the end of DATA."""
@@ -204,61 +177,15 @@ def _credentials(_s: SMTP, _session: Session, _envelope: Envelope, _name: str, g
     return AuthResult(success=False, handled=False, auth_data=given)
 
 
-class SubmissionConnection(SMTP):
+class SubmissionConnection(Connection):
     def __init__(self, submission: Submission) -> None:
         settings = submission.settings
         tls = None if settings.is_tls_implicit else settings.tls
-        self._submission = submission
-        self._unaccounted = 0
-        self.idle = asyncio.Event()
-        """Clear while a commit is under way."""
-        self.idle.set()
         super().__init__(
+            submission,
             _Hooks(submission, self),
-            data_size_limit=settings.size_limit,
-            enable_SMTPUTF8=True,
-            hostname=settings.hostname,
-            ident="Sokutatsu",
             tls_context=tls,
             require_starttls=tls is not None,
             auth_require_tls=tls is not None,
             authenticator=_credentials,
-            timeout=settings.timeout,
-            loop=asyncio.get_running_loop(),
         )
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._submission.connections - {self}) >= self._submission.settings.connections:
-            self._submission.counts.connections_refused += 1
-            cast("asyncio.WriteTransport", transport).write(b"421 4.7.0 Too many connections\r\n")
-            transport.close()
-            return
-        self._submission.connections.add(self)
-        self._submission.counts.connections += 1
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self in self._submission.connections:
-            self._submission.connections.discard(self)
-            super().connection_lost(error)
-
-    def data_received(self, data: bytes) -> None:
-        """A line without end would be collected without bound by aiosmtpd: nobody sends twice the limit in one mail."""
-        self._unaccounted += len(data)
-        if self._unaccounted > 2 * self._submission.settings.size_limit + (1 << 20):
-            self.end()
-            return
-        super().data_received(data)
-
-    def _set_post_data_state(self) -> None:
-        self._unaccounted = 0
-        super()._set_post_data_state()  # type: ignore[no-untyped-call]
-
-    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
-        """`<path>` and what follows; whether it is an address is engine/mail's to say (docomo's `a..b` is one)."""
-        match = _PATH.fullmatch(arg)
-        return (match[1], match[2]) if match else (None, None)
-
-    def end(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
