@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from engine.cli.enqueue import register
 from tests.fakes.accepting import Served, open_door, served
@@ -25,7 +26,8 @@ def behind(tmp_path: Path) -> Iterator[Served]:
             ready.set()
             await asyncio.to_thread(stop.wait)
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    # as the engine: asyncio's own server of 3.11 loses a socket that was accepted just before it closes
+    thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
     ready.wait()
     yield played

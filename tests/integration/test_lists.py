@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from engine.__main__ import main
 from engine.journal import Journal, JournalSettings, Record, Response
@@ -46,7 +47,8 @@ class House:
                 ready.set()
                 await asyncio.to_thread(self._stop.wait)
 
-        self._thread = threading.Thread(target=asyncio.run, args=(serve(),))
+        # as the engine: asyncio's own server of 3.11 loses a socket that was accepted just before it closes
+        self._thread = threading.Thread(target=uvloop.run, args=(serve(),))
         self._thread.start()
         ready.wait()
 

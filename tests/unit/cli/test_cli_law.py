@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import uvloop
 from rich.console import Console
 
 from engine.__main__ import main
@@ -112,7 +113,8 @@ def door(tmp_path: Path) -> Iterator[str]:
             opened.set()
             await asyncio.to_thread(ending.wait, 30)
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    # as the engine: asyncio's own server of 3.11 loses a socket that was accepted just before it closes
+    thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
     assert opened.wait(10)
     yield str(tmp_path / "s.sock")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from rich.console import Console
 
 from engine.cli import status
@@ -142,7 +143,8 @@ def behind(tmp_path: Path) -> Iterator[Path]:
             ready.set()
             await asyncio.to_thread(stop.wait)
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    # as the engine: asyncio's own server of 3.11 loses a socket that was accepted just before it closes
+    thread = threading.Thread(target=uvloop.run, args=(serve(),))
     thread.start()
     ready.wait()
     yield tmp_path / "s.sock"
