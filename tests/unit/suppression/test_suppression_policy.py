@@ -149,6 +149,17 @@ def test_an_order_stops_its_categories(row, category, now, decision) -> None:
     assert decide(RULES, category, OK, on(Basis.OPTIN_REC), now) == decision
 
 
+@pytest.mark.parametrize("kind", list(OrderKind))
+@pytest.mark.parametrize("category", COLUMNS)
+def test_an_order_lets_nothing_wait_for_its_release(kind, category) -> None:
+    """What is queued ends; mail that waited would leave by itself when the order is released."""
+    ordered = replace(NOW, orders=OrderState(held=frozenset({kind})))
+    found = explain(RULES, category, OK, on(Basis.OPTIN_REC), ordered)
+    assert found.decision.verdict is not Verdict.HOLD
+    if found.row == kind.name:
+        assert found.decision.verdict in {Verdict.BLOCK, Verdict.STRIP}
+
+
 @pytest.mark.parametrize(("row", "category", "now", "decision"), list(cells(RELEASED)))
 def test_after_an_order_only_recorded_consent_counts(row, category, now, decision) -> None:
     now = replace(now, orders=OrderState(released=frozenset({OrderKind.ORDER7})))
