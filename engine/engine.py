@@ -264,7 +264,7 @@ class Engine:
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
-        reads = reading(senders)
+        reads = reading(senders, lambda: self.suppression.regions)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
         leads = self.dispatch.ways.leads
         self.tls_reports = make_tls_reports(settings, self.network, self.accept, leads, self.clock)

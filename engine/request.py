@@ -42,6 +42,24 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return {name: part for name, part in given.items() if part is not None}
 
 
+class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of one recipient beside merge fields."""
+
+    region: Annotated[str, Meta(max_length=64)] = ""
+    """Whose law applies to them, as the decision tables name it: EU, US, ..."""
+
+
+NOTHING_STATED = Stated()
+
+
+class Recipient(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """[address, {field: text}] or [address, {field: text}, {"region": text}]"""
+
+    address: str
+    fields: dict[str, str]
+    stated: Stated = NOTHING_STATED
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     id: Id
 
@@ -63,7 +81,7 @@ class Submit(Request, frozen=True, kw_only=True, tag="submit"):
     message: Raw
     """The SHA-256 that put_message answered, or a message map."""
     recipients: Raw
-    """[[address, {field: text}], ...]"""
+    """Of Recipient, each decoded by itself."""
     not_before: Seconds | None = None
     expires: Seconds | None = None
     priority: Literal["transactional", "bulk"] = "bulk"

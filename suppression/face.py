@@ -124,6 +124,12 @@ class Suppression:
         """Keys in the index."""
         return len(self._index)
 
+    @property
+    def regions(self) -> frozenset[str]:
+        """Those that the tables in force know; none when no tables are."""
+        rules = self._columns.rules
+        return frozenset() if rules is None else frozenset(rules.regions)
+
     def identify(self, addresses: Iterable[str]) -> list[bytes]:
         """Opaque, for decide_identities; empty for what cannot be an address, which is always blocked."""
         return self._keyring.identities(addresses)

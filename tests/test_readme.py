@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import build_parser, main
-from engine.cli.recipients import Consent, Line, read_consents, read_recipients
+from engine.cli.recipients import Columns, Consent, Line, read_consents, read_recipients
 from engine.config import Settings, read_configuration
 from engine.mail.message import decode_message, use_of
 
@@ -53,7 +53,7 @@ def test_the_first_mailing_can_be_read_and_fits_together() -> None:
     consents, members = blocks(README, "csv")
     message = use_of(decode_message(tomllib.loads(blocks(README, "toml")[1]))).names
     consented = list(read_consents(Path("c.csv"), io.StringIO(consents)))
-    recipients = list(read_recipients(Path("m.csv"), io.StringIO(members), sorted(message), None))
+    recipients = list(read_recipients(Path("m.csv"), io.StringIO(members), sorted(message), Columns()))
     assert [type(one) for one in consented] == [Consent, Consent]
     assert [type(one) for one in recipients] == [Line, Line, Line]
     addresses = {one.address for one in recipients if isinstance(one, Line)}

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from engine.cli.recipients import (
     ADDRESS_COLUMNS,
+    Columns,
     Fault,
     FileError,
     read_consents,
@@ -33,7 +34,7 @@ from engine.cli.recipients import (
     seconds,
 )
 from engine.cli.speaking import add_socket, guarded
-from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
+from engine.client import RECIPIENTS_LIMIT, Client, Recipient, Submitted, Terms
 
 SHOWN_FAULTS = 20
 ENQUEUE = """\
@@ -114,6 +115,9 @@ def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--message", required=True, type=Path, metavar="FILE", help=".json, .toml or .eml")
     parser.add_argument("--recipients", required=True, type=Path, metavar="FILE", help=".csv or .jsonl")
     parser.add_argument("--address-column", metavar="NAME", help=f"default: {', '.join(ADDRESS_COLUMNS)}")
+    parser.add_argument(
+        "--region-column", metavar="NAME", help="with each recipient's region, such as EU (empty: none)"
+    )
     parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
     parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")
     parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
@@ -166,7 +170,8 @@ def _enqueue(args: argparse.Namespace) -> int:
             not_before=args.not_before,
             expires=args.expires,
         )
-        lines = read_recipients(args.recipients, stream, stored.fields, args.address_column)
+        columns = Columns(args.address_column, args.region_column)
+        lines = read_recipients(args.recipients, stream, stored.fields, columns)
         with _refused_file(args.refused) as report:
             numbers = array("Q")  # line number of each recipient, to name the refused ones by
             submits = client.submit_many(_good(lines, numbers, report), terms, key=key)
@@ -182,13 +187,13 @@ def _submit_all(submits: Iterator[Submitted], numbers: array[int], report: _Repo
             progress.update(bar, completed=stream.buffer.tell(), taken=report.accepted, refused=report.refused)
 
 
-def _good(lines: Iterator[Any], numbers: array[int], report: _Report) -> Iterator[tuple[str, dict[str, str]]]:
+def _good(lines: Iterator[Any], numbers: array[int], report: _Report) -> Iterator[Recipient]:
     for line in lines:
         if isinstance(line, Fault):
             report.refuse(line.number, "bad_line", line.reason)
         else:
             numbers.append(line.number)
-            yield line.address, line.fields
+            yield line.address, line.fields, {"region": line.region} if line.region else {}
 
 
 def _count(submitted: Submitted, numbers: array[int], report: _Report) -> None:
@@ -233,6 +238,8 @@ def _file_key(args: argparse.Namespace) -> str:
     whole = hashlib.sha256()
     for name in (args.sender, args.category, args.topic, args.mailing, args.priority, args.not_before, args.expires):
         whole.update(f"{name}\0".encode())
+    if args.region_column:
+        whole.update(f"region {args.region_column}\0".encode())
     whole.update(hashlib.sha256(args.message.read_bytes()).digest())
     try:
         with args.recipients.open("rb") as content:

@@ -37,6 +37,17 @@ class Line:
     number: int
     address: str
     fields: dict[str, str]
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a file of recipients has what is no merge field."""
+
+    address: str | None = None
+    """None: the first there is of ADDRESS_COLUMNS, in JSON lines `address`."""
+    region: str | None = None
+    """None: nothing is stated of anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +84,11 @@ def read_message(path: Path) -> dict[str, Any]:
     return message
 
 
-def read_recipients(path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
-    """Of each line the address and the merge fields named. Raises FileError."""
+def read_recipients(path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
+    """Of each line the address, the merge fields named, and the region. Raises FileError."""
     reading = _read_jsonl if path.suffix.lower() in {".jsonl", ".ndjson"} else _read_csv
     try:
-        yield from reading(path, stream, fields, column)
+        yield from reading(path, stream, fields, columns)
     except UnicodeDecodeError as error:
         raise _not_encoded(path, error) from None
 
@@ -86,12 +97,13 @@ def _not_encoded(path: Path, error: UnicodeDecodeError) -> FileError:
     return FileError(f"{path} is not {error.encoding}: say --encoding, for example cp932")
 
 
-def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
+def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
     rows = csv.reader(stream, strict=True)
     head = _csv_row(path, rows)
     if head is None:
         raise FileError(f"{path} is empty: the first line names the columns")
-    at = _address_column(path, head, column)
+    at = _address_column(path, head, columns.address)
+    where = _region_column(path, head, columns.region)
     missing = [field for field in fields if field not in head]
     if missing:
         raise FileError(f"{path} has no column {missing[0]!r}, which the message merges: columns are {', '.join(head)}")
@@ -102,7 +114,8 @@ def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], column: str | N
         if len(row) != len(head):
             yield Fault(rows.line_num, f"{len(row)} columns where the first line has {len(head)}")
         else:
-            yield Line(rows.line_num, row[at].strip(), {field: row[place] for field, place in places})
+            region = "" if where is None else row[where].strip()
+            yield Line(rows.line_num, row[at].strip(), {field: row[place] for field, place in places}, region)
 
 
 def _csv_row(path: Path, rows: Any) -> list[str] | None:
@@ -120,18 +133,25 @@ def _address_column(path: Path, head: list[str], column: str | None) -> int:
     raise FileError(f"{path} has no column {' or '.join(wanted)}: name it with --address-column")
 
 
-def _read_jsonl(_path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
-    number, name = 0, column or "address"
+def _region_column(path: Path, head: list[str], column: str | None) -> int | None:
+    if column is not None and column not in head:
+        raise FileError(f"{path} has no column {column!r}, which --region-column names: columns are {', '.join(head)}")
+    return None if column is None else head.index(column)
+
+
+def _read_jsonl(_path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
+    number = 0
     while line := stream.readline(LINE_LIMIT):
         number += 1
         if len(line) == LINE_LIMIT and not line.endswith("\n"):
             yield Fault(number, f"longer than {LINE_LIMIT} characters; the rest of the file is not read")
             return
         if line.strip():
-            yield _json_line(number, line, fields, name)
+            yield _json_line(number, line, fields, columns)
 
 
-def _json_line(number: int, line: str, fields: Sequence[str], name: str) -> Line | Fault:
+def _json_line(number: int, line: str, fields: Sequence[str], columns: Columns) -> Line | Fault:
+    name = columns.address or "address"
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -140,7 +160,10 @@ def _json_line(number: int, line: str, fields: Sequence[str], name: str) -> Line
         return Fault(number, f"not a map with the text {name!r}")
     values = found["fields"] if isinstance(found.get("fields"), dict) else found
     # what is missing is left out: the engine says which field the message wants
-    return Line(number, found[name], {field: str(values[field]) for field in fields if field in values})
+    region = found.get(columns.region, "") if columns.region else ""
+    if not isinstance(region, str):
+        return Fault(number, f"{columns.region!r} is no text: write the region as EU, or leave it out")
+    return Line(number, found[name], {field: str(values[field]) for field in fields if field in values}, region)
 
 
 def read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:

@@ -241,7 +241,21 @@ def _check_fields(use: Use, fields: Mapping[str, str]) -> str | None:
     return f"merge field {odd[0]!r} is missing or unknown" if odd else None
 
 
-READING = Reading(address=_parse, message=_message, stored=_fields, check_fields=_check_fields)  # type: ignore[arg-type]
+def _suits(_content: bytes, _sender: str, _category: str, region: str) -> list[dict[str, object]]:
+    if region == "US":
+        raise Refusal("display", "text", "", "D15: the postal address is missing")
+    return []
+
+
+REGIONS = frozenset({"JP", "EU", "US"})
+READING = Reading(
+    address=_parse,
+    message=_message,  # type: ignore[arg-type]
+    stored=_fields,  # type: ignore[arg-type]
+    check_fields=_check_fields,
+    suits=_suits,
+    regions=lambda: REGIONS,
+)
 
 
 @dataclass

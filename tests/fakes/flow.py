@@ -42,6 +42,7 @@ from engine.journal import Record
 from engine.mail.envelope import Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode_message, encode
+from engine.mail.stated import with_stated
 from engine.net.connection import Connection, Timeouts
 from engine.net.negotiate import Refused
 from engine.net.resolver import NO_ROUTE, ResolveFailure, Route, TlsMode
@@ -157,6 +158,8 @@ class FakeSuppression:
         self.epoch = 1
         self.failure: str | None = None
         self.decisions: dict[str, Decision] = {}
+        self.abroad: dict[tuple[str, str], Decision] = {}
+        """Address and region -> what holds there."""
         self.asked = 0
 
     def opt_out(self, address: str, decision: Decision = OPTED_OUT) -> None:
@@ -166,12 +169,17 @@ class FakeSuppression:
     def identify(self, addresses: Sequence[str]) -> list[bytes]:
         return [address.encode() for address in addresses]
 
-    def decide_identities(self, sender: str, topic: str, category: str, identities: Sequence[bytes]) -> list[Decision]:
-        return [self.decide_one(sender, topic, category, identity) for identity in identities]
+    def decide_identities(
+        self, sender: str, topic: str, category: str, identities: Sequence[bytes], display: str = "", region: str = ""
+    ) -> list[Decision]:
+        return [self.decide_one(sender, topic, category, identity, display, region) for identity in identities]
 
-    def decide_one(self, _sender: str, _topic: str, _category: str, identity: bytes) -> Decision:
+    def decide_one(
+        self, _sender: str, _topic: str, _category: str, identity: bytes, _display: str = "", region: str = ""
+    ) -> Decision:
         self.asked += 1
-        return self.decisions.get(identity.decode(), SEND)
+        address = identity.decode()
+        return self.abroad.get((address, region)) or self.decisions.get(address, SEND)
 
 
 class FakeSent:
@@ -487,7 +495,7 @@ class World:
     async def submit(
         self, addresses: Sequence[str], *, mailing: str = "m", priority: Priority = Priority.BULK,
         expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop", category: str = "TX",
-        message: object = CONTENT,
+        message: object = CONTENT, region: str = "",
     ) -> int:  # fmt: skip
         """`expires` and `not_before` in seconds from now. The first recipient's id."""
         self._submits += 1
@@ -498,7 +506,9 @@ class World:
             key=b"%d/%d" % (id(self), self._submits), digest=b"", sender=sender, category=category, topic="",
             mailing=mailing, message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
             expires=now + int(expires), refused=b"",
-            recipients=[NewRecipient(n, a, a.rpartition("@")[2], {}) for n, a in enumerate(addresses)],
+            recipients=[
+                NewRecipient(n, a, a.rpartition("@")[2], with_stated({}, region)) for n, a in enumerate(addresses)
+            ],
         )  # fmt: skip
         receipt = await self.spool.submit(submission)
         self.accept.counts.recipients += receipt.accepted

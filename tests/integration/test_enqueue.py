@@ -108,10 +108,23 @@ def test_shift_jis_is_read_when_it_is_named_and_explained_when_not(behind, sokut
     assert behind.spool.accepted() == 1
 
 
+def test_a_column_says_in_which_region_a_recipient_lives(behind, sokutatsu, tmp_path, capsys) -> None:
+    rows = "address,name,地域\na@x.example,A,EU\nb@x.example,B,\nc@x.example,C,Mars\n"
+    assert enqueue(sokutatsu, tmp_path, "r.csv", rows, "--region-column", "地域") == 1
+    assert "r.csv:4: bad_region: region 'Mars' is no region" in capsys.readouterr().err
+    lines = '{"address": "a@x.example", "name": "A", "to": "EU"}\n{"address": "b@x.example", "name": "B", "to": 7}\n'
+    assert enqueue(sokutatsu, tmp_path, "r.jsonl", lines, "--region-column", "to") == 1
+    assert "'to' is no text: write the region as EU" in capsys.readouterr().err
+    csv, jsonl = behind.spool.submissions.values()
+    assert [one.fields.get("@stated") for one in csv.recipients] == ["EU", None]
+    assert [one.fields.get("@stated") for one in jsonl.recipients] == ["EU"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         ("", (), "is empty"),
+        ("address,name\n", ("--region-column", "to"), "has no column 'to', which --region-column names"),
         ("a,b\n", (), "no column address or email"),
         ("address\na@x.example\n", (), "has no column 'name', which the message merges"),
         ('address,name\na@x.example,"A\n', (), "unexpected end of data: check the quotes"),

@@ -122,6 +122,38 @@ def test_bad_recipients_are_refused_one_by_one_and_the_rest_accepted() -> None:
     ]
 
 
+def test_the_region_of_a_recipient_is_kept_beside_the_merge_fields_and_an_unknown_one_refuses_that_recipient() -> None:
+    behind = served()
+    told = submitted(
+        behind,
+        message=MESSAGE,
+        recipients=[
+            ["a@example.jp", {"name": "A"}, {"region": "EU"}],
+            ["b@example.jp", {"name": "B"}, {}],
+            ["c@example.jp", {"name": "C"}, {"region": "XX"}],
+            ["d@example.jp", {"name": "D"}, {"region": "eu\n"}],
+            ["e@example.jp", {"name": "E", "@stated": "EU"}],
+        ],
+    )
+    assert [(index, code) for index, code, _ in told["refused"]] == [
+        (2, "bad_region"),
+        (3, "bad_region"),
+        (4, "bad_field"),
+    ]
+    assert told["refused"][0][2].startswith("region 'XX' is not known; the decision tables have EU, JP, US")
+    assert told["refused"][1][2].startswith("region 'eu\\n' is no region: two capital letters")
+    (submission,) = behind.spool.submissions.values()
+    assert [one.fields for one in submission.recipients] == [{"name": "A", "@stated": "EU"}, {"name": "B"}]
+
+
+def test_whom_the_message_lacks_something_for_is_refused_and_the_others_go() -> None:
+    behind = served()
+    everybody = [["a@example.jp", {}, {"region": "US"}], ["b@example.jp", {}], ["c@example.jp", {}, {"region": "EU"}]]
+    told = submitted(behind, recipients=everybody)
+    assert told["refused"] == [(0, "display", "D15: the postal address is missing")]
+    assert told["accepted"] == 2
+
+
 def test_when_everybody_is_refused_the_key_stays_free() -> None:
     behind = served()
     assert submitted(behind, recipients=[["nobody", {}]])["accepted"] == 0

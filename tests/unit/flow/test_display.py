@@ -103,9 +103,9 @@ def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size:
     )
     real = reading({"shop": sender})
 
-    def counted(content: bytes, name: str, category: str):
+    def counted(content: bytes, name: str, category: str, region: str):
         asked.append(category)
-        return real.suits(content, name, category)
+        return real.suits(content, name, category, region)
 
     def request(number: int, category: str) -> wire.Submit:
         message = wire.encode_message(wire.Message(subject="s", text="x" * size + "\n株式会社ショップ"))
@@ -123,3 +123,14 @@ def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size:
         assert asked == ["CONFIRM", "TX_AD", "AD"]
 
     asyncio.run(main())
+
+
+def test_what_a_recipients_region_wants_shown_is_looked_at_for_that_region_alone() -> None:
+    linked = "配信停止はこちら\n%cancelurl%\n株式会社ショップ\n会社概要・お問い合わせ https://shop.jp/about\n"
+    content = encode(decode_message({"subject": "s", "text": linked}))
+    sender = ConfiguredSender(IDENTITY, "株式会社ショップ", frozenset({"AD"}), TokenKey(0, b"k" * 32))
+    check = reading({"shop": sender}).suits
+    assert check(content, "shop", "AD") == []
+    assert check(content, "shop", "AD", "EU") == []
+    with pytest.raises(Refusal, match="D15"):
+        check(content, "shop", "AD", "US")
