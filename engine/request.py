@@ -85,6 +85,8 @@ class Submit(Request, frozen=True, kw_only=True, tag="submit"):
     not_before: Seconds | None = None
     expires: Seconds | None = None
     priority: Literal["transactional", "bulk"] = "bulk"
+    override: Literal["", "UNKNOWN_USER", "FICT_SUSPECT"] = ""
+    """TX only: the state of a mailbox in spite of which it is to go."""
 
 
 class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):

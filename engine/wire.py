@@ -271,6 +271,7 @@ def digest(request: Submit) -> bytes:
         request.not_before,
         request.expires,
         request.priority,
+        *((request.override,) if request.override else ()),
     )
     # MessagePack values delimit themselves: no two submits give the same sequence of bytes
     whole = hashlib.sha256(_encoder.encode(head))

@@ -145,25 +145,34 @@ class Suppression:
         identities: Sequence[bytes],
         display: str = "",
         region: str = "",
+        override: str = "",
     ) -> list[Decision]:
         """Fast for some hundred and more at once. Identities as identify made them. `display`: what the message lacks
-        (DISPLAY_...), empty for nothing. `region`: of the recipients, such as EU, if it is known.
+        (DISPLAY_...), empty for nothing. `region`: of the recipients, such as EU, if it is known. `override`: the state
+        of a mailbox that the submit expressly sets aside, such as UNKNOWN_USER.
         """
         joined = b"".join(identities)
         if len(joined) != IDENTITY_BYTES * len(identities):
             one = self.decide_one
-            return [one(sender, topic, category, identity, display, region) for identity in identities]
+            return [one(sender, topic, category, identity, display, region, override) for identity in identities]
         if self._ledger.failure is not None:
             return [policy.UNAVAILABLE] * len(identities)
         if self._clock() >= self._midnight:
             self._turn()
-        column = self._columns.column((sender, topic, category, display, region))
+        column = self._columns.column((sender, topic, category, display, region, override))
         numbers = self._index.find_many(column.sender, joined)
         decisions = self._columns.decisions(column)
         return [decisions[number] for number in numbers.tolist()]
 
     def decide_one(
-        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+        self,
+        sender: str,
+        topic: str,
+        category: str,
+        identity: bytes,
+        display: str = "",
+        region: str = "",
+        override: str = "",
     ) -> Decision:
         if self._ledger.failure is not None:
             return policy.UNAVAILABLE
@@ -171,7 +180,7 @@ class Suppression:
             return policy.ADDR_SYNTAX
         if self._clock() >= self._midnight:
             self._turn()
-        columns, asked = self._columns, (sender, topic, category, display, region)
+        columns, asked = self._columns, (sender, topic, category, display, region, override)
         column = columns.ready.get(asked) or columns.column(asked)
         exact, wide = _PAIR.unpack(identity)
         number = self._index.find(column.sender, exact, wide)
@@ -187,7 +196,7 @@ class Suppression:
         decision = self.decide_one(sender, topic, category, identity, display, region)
         if decision in (policy.UNAVAILABLE, policy.ADDR_SYNTAX):
             return Finding(decision)
-        asked = (sender, topic, category, display, region)
+        asked = (sender, topic, category, display, region, "")
         exact, wide = _PAIR.unpack(identity)
         return self._columns.explain(asked, self._index.find(self._columns.column(asked).sender, exact, wide))
 

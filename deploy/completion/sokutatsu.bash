@@ -30,7 +30,7 @@ _sokutatsu() {
     "dkim keygen") words="--algorithm --help --out --selector -h" ;;
     "dkim verify") words="--help --nameserver -h" ;;
     "drain") words="--help --json --off --patience --socket --timeout --wait -h" ;;
-    "enqueue") words="--address-column --category --encoding --expires --help --key --mailing --message --not-before --patience --priority --recipients --refused --region-column --sender --socket --topic -h" ;;
+    "enqueue") words="--address-column --category --encoding --expires --help --key --mailing --message --not-before --override --patience --priority --recipients --refused --region-column --sender --socket --topic -h" ;;
     "evidence") words="--config --help --out --sender --since --until -h" ;;
     "forget") words="--confirm --help --json --patience --socket --withdraw -h" ;;
     "form") words="add list retire show --help -h" ;;

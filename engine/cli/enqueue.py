@@ -110,6 +110,9 @@ def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--priority", choices=("bulk", "transactional"), default="bulk", help="transactional overtakes bulk everywhere"
     )
+    parser.add_argument(
+        "--override", choices=("UNKNOWN_USER", "FICT_SUSPECT"), help="TX only: goes although the mailbox stands so"
+    )
     parser.add_argument("--not-before", type=seconds, metavar="TIME", help="ISO 8601 or Unix seconds")
     parser.add_argument("--expires", type=seconds, metavar="TIME", help="default: what the configuration says")
     parser.add_argument("--message", required=True, type=Path, metavar="FILE", help=".json, .toml or .eml")
@@ -169,6 +172,7 @@ def _enqueue(args: argparse.Namespace) -> int:
             priority=args.priority,
             not_before=args.not_before,
             expires=args.expires,
+            override=args.override,
         )
         columns = Columns(args.address_column, args.region_column)
         lines = read_recipients(args.recipients, stream, stored.fields, columns)
@@ -238,8 +242,8 @@ def _file_key(args: argparse.Namespace) -> str:
     whole = hashlib.sha256()
     for name in (args.sender, args.category, args.topic, args.mailing, args.priority, args.not_before, args.expires):
         whole.update(f"{name}\0".encode())
-    if args.region_column:
-        whole.update(f"region {args.region_column}\0".encode())
+    for name in filter(None, (args.region_column, args.override)):
+        whole.update(f"and {name}\0".encode())
     whole.update(hashlib.sha256(args.message.read_bytes()).digest())
     try:
         with args.recipients.open("rb") as content:

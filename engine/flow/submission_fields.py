@@ -16,7 +16,9 @@ from engine.flow.users import Entry
 from engine.wire import Refusal
 
 PREFIX = "x-sokutatsu-"
-WORDS = frozenset({"sender", "category", "topic", "mailing", "priority", "not-before", "expires", "key", "region"})
+WORDS = frozenset(
+    {"sender", "category", "topic", "mailing", "priority", "not-before", "expires", "key", "region", "override"}
+)
 TRANSACTIONAL = frozenset({"TX", "CONFIRM"})
 """Categories that overtake bulk unless the mail says otherwise."""
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r(?!\n)|\r\n[ \t])*)\r\n")
@@ -44,6 +46,7 @@ def read_submit(user: Entry, recipients: list[str], content: bytes) -> wire.Subm
             "topic": words.get("topic", ""),
             "mailing": words.get("mailing") or "smtp",
             "priority": words.get("priority", ordinary),
+            "override": words.get("override", ""),
             "not_before": _seconds(words, "not-before"),
             "expires": _seconds(words, "expires"),
             "message": wire.encode_message(wire.Message(raw=kept)),

@@ -21,6 +21,7 @@ from engine.mail.slots import FieldUse
 from engine.mail.stated import region_fault, with_stated
 from engine.spool.port import NewRecipient
 from engine.wire import Refusal, Refused
+from suppression.decision import Category
 
 CHUNK = 1000
 """Recipients between two turns of the event loop: about 4 ms."""
@@ -97,8 +98,18 @@ def read_window(request: wire.Submit, now: float, max_age: int, horizon: int) ->
     return begin, expires
 
 
+def check_override(override: str, category: str, count: int) -> None:
+    """An express word for one kind of mail, never a way round the state of mailboxes. Raises Refusal."""
+    if override and category != Category.TX:
+        text = "only mail of category TX may go to a mailbox in spite of its state: leave it out"
+        raise Refusal("bad_request", "override", override, text)
+    if override == "FICT_SUSPECT" and count > 1:
+        text = f"{count} recipients: an address that waits for review may be mailed as a single known customer only"
+        raise Refusal("bad_request", "override", override, text)
+
+
 async def read_recipients(
-    raws: Sequence[Raw], needed: FieldUse, reading: Reading
+    raws: Sequence[Raw], needed: FieldUse, reading: Reading, override: str = ""
 ) -> tuple[list[NewRecipient], list[Refused]]:
     accepted: list[NewRecipient] = []
     refused: list[Refused] = []
@@ -123,6 +134,6 @@ async def read_recipients(
             elif fault is not None:
                 refused.append((index, "bad_region", fault))
             else:
-                fields = with_stated(fields, region) if region else fields
+                fields = with_stated(fields, region, override) if region or override else fields
                 accepted.append(NewRecipient(index, address.wire, address.domain, fields))
     return accepted, refused

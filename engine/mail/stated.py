@@ -1,4 +1,5 @@
-"""What a submit states of a recipient beside merge fields: the region whose law applies to them.
+"""What a submit states of a recipient beside merge fields: the region whose law applies to them, and which state of the
+mailbox is expressly set aside.
 
 It is kept among the merge fields under a name that no template can use, so that a spool has one place for whatever is
 a recipient's own, and one that was written without it reads as "nothing stated". What is asked of suppression is made
@@ -25,9 +26,10 @@ def region_fault(region: str, known: frozenset[str]) -> str | None:
     return f"region {region[:20]!a} {what}; the decision tables have {names}: use one of these, or add a table"
 
 
-def with_stated(fields: Mapping[str, str], region: str) -> dict[str, str]:
+def with_stated(fields: Mapping[str, str], region: str, override: str = "") -> dict[str, str]:
     """The merge fields as the spool keeps them."""
-    return {**fields, STATED: region} if region else dict(fields)
+    text = f"{region} {override}" if override else region
+    return {**fields, STATED: text} if text else dict(fields)
 
 
 def stated(fields: Mapping[str, str]) -> str:
@@ -35,6 +37,11 @@ def stated(fields: Mapping[str, str]) -> str:
     return fields.get(STATED, "")
 
 
-def asked(fields: Mapping[str, str]) -> tuple[str, str]:
-    """The last arguments of suppression's questions: display (looked at when the message came in), region."""
-    return "", stated(fields)
+def region_of(fields: Mapping[str, str]) -> str:
+    return stated(fields).partition(" ")[0]
+
+
+def asked(fields: Mapping[str, str]) -> tuple[str, str, str]:
+    """The last arguments of suppression's questions: display (looked at when the message came in), region, override."""
+    region, _, override = stated(fields).partition(" ")
+    return "", region, override

@@ -159,7 +159,7 @@ class FakeSuppression:
         self.failure: str | None = None
         self.decisions: dict[str, Decision] = {}
         self.abroad: dict[tuple[str, str], Decision] = {}
-        """Address and region -> what holds there."""
+        """Address and region, or override -> what holds then."""
         self.asked = 0
 
     def opt_out(self, address: str, decision: Decision = OPTED_OUT) -> None:
@@ -170,15 +170,24 @@ class FakeSuppression:
         return [address.encode() for address in addresses]
 
     def decide_identities(
-        self, sender: str, topic: str, category: str, identities: Sequence[bytes], display: str = "", region: str = ""
+        self, sender: str, topic: str, category: str, identities: Sequence[bytes], *more: str
     ) -> list[Decision]:
-        return [self.decide_one(sender, topic, category, identity, display, region) for identity in identities]
+        return [self.decide_one(sender, topic, category, identity, *more) for identity in identities]
 
     def decide_one(
-        self, _sender: str, _topic: str, _category: str, identity: bytes, _display: str = "", region: str = ""
+        self,
+        _sender: str,
+        _topic: str,
+        _category: str,
+        identity: bytes,
+        _display: str = "",
+        region: str = "",
+        override: str = "",
     ) -> Decision:
         self.asked += 1
         address = identity.decode()
+        if override and (address, override) in self.abroad:
+            return self.abroad[address, override]
         return self.abroad.get((address, region)) or self.decisions.get(address, SEND)
 
 
@@ -496,6 +505,7 @@ class World:
         self, addresses: Sequence[str], *, mailing: str = "m", priority: Priority = Priority.BULK,
         expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop", category: str = "TX",
         message: object = CONTENT, region: str = "",
+        override: str = "",
     ) -> int:  # fmt: skip
         """`expires` and `not_before` in seconds from now. The first recipient's id."""
         self._submits += 1
@@ -507,7 +517,7 @@ class World:
             mailing=mailing, message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
             expires=now + int(expires), refused=b"",
             recipients=[
-                NewRecipient(n, a, a.rpartition("@")[2], with_stated({}, region)) for n, a in enumerate(addresses)
+                NewRecipient(n, a, a.rpartition("@")[2], with_stated({}, region, override)) for n, a in enumerate(addresses)
             ],
         )  # fmt: skip
         receipt = await self.spool.submit(submission)

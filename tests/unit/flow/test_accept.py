@@ -83,6 +83,13 @@ def test_dates_that_are_not_given_are_now_and_five_days_on() -> None:
         ({"message": b"x" * 31}, "bad_request", "message", "the 32 bytes"),
         ({"message": {"subject": "x"}}, "bad_message", "message.text", "needs text"),
         ({"recipients": []}, "bad_request", "recipients", "1 to 10000"),
+        ({"override": "UNKNOWN_USER"}, "bad_request", "override", "only mail of category TX"),
+        (
+            {"category": "TX", "override": "FICT_SUSPECT", "recipients": [["a@example.jp", {}], ["b@example.jp", {}]]},
+            "bad_request",
+            "override",
+            "2 recipients: an address that waits for review",
+        ),
     ],
 )
 def test_what_all_share_is_refused_with_field_and_remedy_and_leaves_nothing(changes, code, field, text) -> None:
@@ -144,6 +151,20 @@ def test_the_region_of_a_recipient_is_kept_beside_the_merge_fields_and_an_unknow
     assert told["refused"][1][2].startswith("region 'eu\\n' is no region: two capital letters")
     (submission,) = behind.spool.submissions.values()
     assert [one.fields for one in submission.recipients] == [{"name": "A", "@stated": "EU"}, {"name": "B"}]
+
+
+def test_an_override_is_kept_with_every_recipient_and_is_part_of_what_the_key_stands_for() -> None:
+    behind = served()
+    two = [["a@example.jp", {}], ["b@example.jp", {}, {"region": "EU"}]]
+    assert submitted(behind, category="TX", override="UNKNOWN_USER", recipients=two)["accepted"] == 2
+    (submission,) = behind.spool.submissions.values()
+    assert [one.fields for one in submission.recipients] == [
+        {"@stated": " UNKNOWN_USER"},
+        {"@stated": "EU UNKNOWN_USER"},
+    ]
+    assert submitted(behind, category="TX", recipients=two).code == "key_reused"
+    assert submitted(behind, category="TX", override="NULL_MX", key="n").code == "bad_request"
+    assert submitted(behind, key="s", category="TX", override="FICT_SUSPECT", recipients=two[:1])["accepted"] == 1
 
 
 def test_whom_the_message_lacks_something_for_is_refused_and_the_others_go() -> None:

@@ -23,10 +23,10 @@ class Refusals:
         return [who(address) for address in addresses]
 
     def decide_one(
-        self, sender: str, topic: str, category: str, identity: bytes, display: str, region: str
+        self, sender: str, topic: str, category: str, identity: bytes, display: str, region: str, override: str
     ) -> Decision:
         self.asked += 1
-        assert (display, region) == ("", "")
+        assert (display, region, override) == ("", "", "")
         return SEND if category == "TX" else BLOCK
 
 

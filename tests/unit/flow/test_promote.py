@@ -232,3 +232,16 @@ def test_a_region_that_forbids_it_meanwhile_stops_what_is_queued() -> None:
         assert world.outcome(Outcome.DELIVERED) > 0
 
     flowing(test, Setting(replace(LIMITS, max_message_rate=Rate(1, 1, 1))))
+
+
+def test_an_override_reaches_suppression_at_promote_and_its_basis_the_journal() -> None:
+    async def test(world: World) -> None:
+        world.suppression.opt_out("a@d1.example", Decision(Verdict.BLOCK, "ADDR_UNKNOWN", ""))
+        world.suppression.abroad["a@d1.example", "UNKNOWN_USER"] = Decision(Verdict.SEND, "", "TX_UNKNOWN")
+        await world.submit(["a@d1.example"])
+        await world.submit(["a@d1.example"], mailing="n", override="UNKNOWN_USER")
+        await world.settled()
+        told = {record.mailing: (record.type, record.reason, record.basis) for record in world.journal}
+        assert told == {"m": ("Suppressed", "ADDR_UNKNOWN", ""), "n": ("Delivery", "", "TX_UNKNOWN")}
+
+    flowing(test)

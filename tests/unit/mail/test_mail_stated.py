@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.mail.slots import TemplateError, cut
-from engine.mail.stated import STATED, asked, region_fault, stated, with_stated
+from engine.mail.stated import STATED, asked, region_fault, region_of, stated, with_stated
 
 KNOWN = frozenset({"JP", "EU"})
 
@@ -13,11 +13,17 @@ KNOWN = frozenset({"JP", "EU"})
 def test_it_comes_back_and_nothing_stated_leaves_no_trace() -> None:
     fields = {"name": "山田"}
     kept = with_stated(fields, "EU")
-    assert (stated(kept), asked(kept)) == ("EU", ("", "EU"))
+    assert (stated(kept), asked(kept)) == ("EU", ("", "EU", ""))
     assert kept["name"] == "山田"
     assert fields == {"name": "山田"}
     assert with_stated(fields, "") == fields
-    assert (stated(fields), asked(fields)) == ("", ("", ""))
+    assert (stated(fields), asked(fields)) == ("", ("", "", ""))
+
+
+def test_an_override_stands_beside_the_region_or_alone() -> None:
+    both, alone = with_stated({}, "EU", "UNKNOWN_USER"), with_stated({}, "", "UNKNOWN_USER")
+    assert (region_of(both), asked(both)) == ("EU", ("", "EU", "UNKNOWN_USER"))
+    assert (region_of(alone), asked(alone)) == ("", ("", "", "UNKNOWN_USER"))
 
 
 def test_no_template_can_merge_it() -> None:
