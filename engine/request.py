@@ -105,6 +105,8 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
 class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
     address: Address
     sender: Name | None = None
+    agency: Name | None = None
+    """Refused without a word about whose mail: all clients of this one."""
     topic: Name | None = None
     channel: Name = "client"
     evidence: Evidence = ""

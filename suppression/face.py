@@ -22,14 +22,17 @@ from suppression.columns import Columns, SenderState
 from suppression.day import begins, day_of, day_of_microseconds, within
 from suppression.decision import Decision
 from suppression.events import Event, EventError, check
+from suppression.hashed import MatchHashed
 from suppression.history import History
 from suppression.ledger import Ledger, Written
 from suppression.opening import check_clock, fold_again, open_index, open_keyring, save_index
 from suppression.order import OrderEvent, check_order, row_of
 from suppression.orders import OrderAct, read_orders
+from suppression.parties import ALONE, Parties
 from suppression.policy import Finding
 from suppression.reasons import open_tables
 from suppression.recording import Act, Batch, Bulk, Entry, entries_of, microseconds
+from suppression.spreading import TakeOver
 from suppression.standing import Fact, ages
 from suppression.tables import Table
 
@@ -84,6 +87,8 @@ class Suppression:
     def __init__(self, settings: SuppressionSettings, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.tables = open_tables(settings.rules)
+        self.parties = ALONE
+        """Who speaks for whom: from the next event on. See take_over."""
         self._snapshot = settings.folder / "index.snapshot"
         self._ledger = Ledger(settings.folder, self._installed)
         try:
@@ -204,6 +209,19 @@ class Suppression:
         """In force for the next question; the epoch moves if it is another state than before."""
         self._columns.set_sender(name, state)
 
+    def take_over(self, parties: Parties) -> int:
+        """Brings in what was refused before these parties were known; how many events. Blocks. Raises LedgerFailed."""
+        taken = 0
+        for sender, origins in parties.origins().items():
+            act, over = TakeOver(sender, origins, self._clock()), False
+            while not over:
+                self._ledger.put(act).result()
+                taken, over = taken + act.taken, act.is_over
+            matching = MatchHashed(0, self._clock())
+            while act.hashed and matching.after is not None:
+                self._ledger.put(matching).result()
+        return taken
+
     def use_tables(self, tables: Sequence[Table]) -> None:
         """Other decision tables, from the next question on; the epoch moves if they differ."""
         self.tables = tuple(tables)
@@ -273,14 +291,16 @@ class Suppression:
             identity = self._keyring.identity(event.address)
             if not identity:
                 raise EventError(f"address: {event.address[:80]!a} cannot be an address; correct it")
-            made.extend(entries_of(event, identity, recorded))
+            for one in self.parties.spread(event):
+                made.extend(entries_of(one, identity, recorded))
         return Batch(made, recorded)
 
     def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
         """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries_of(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
+        all_of_them = self.parties.spread(replace(event, at=0.0))
+        template = [entry for one in all_of_them for entry in entries_of(one, bytes(IDENTITY_BYTES), recorded)]
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:

@@ -65,7 +65,7 @@ _sokutatsu() {
     "sender revoke") words="--help --patience --reason --socket -h" ;;
     "status") words="--help --json --mailing --patience --sender --socket -h" ;;
     "submission-user") words="--help --sender -h" ;;
-    "suppress") words="--channel --help --patience --sender --socket --topic -h" ;;
+    "suppress") words="--agency --channel --help --patience --sender --socket --topic -h" ;;
     "suspend") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "top") words="--help --interval --json --once --patience --socket -h" ;;
     "trace") words="--help --json --next --patience --socket --timeout -h" ;;

@@ -90,6 +90,9 @@ def register(subparsers: Any) -> None:
     suppress.add_argument("address", help="of the person who refuses")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
+    suppress.add_argument(
+        "--agency", metavar="NAME", help="refused of this agency, whose mail was not said: all clients"
+    )
     suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
     consent = subparsers.add_parser("consent", help="record consents")
     imported = consent.add_subparsers(required=True, metavar="import").add_parser(
@@ -279,8 +282,9 @@ def run_cancel(args: argparse.Namespace) -> int:
 def run_suppress(args: argparse.Namespace) -> int:
     def suppress() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            client.suppress(args.address, args.sender, args.topic, args.channel)
-        whose = f" of {args.sender}" if args.sender else ""
+            names = ("address", "sender", "agency", "topic", "channel")
+            client.call("suppress", {name: getattr(args, name) for name in names if getattr(args, name) is not None})
+        whose = f" of {args.sender}" if args.sender else f" of any client of {args.agency}" if args.agency else ""
         what = f", topic {args.topic}" if args.topic else ""
         print(
             f"suppressed: {args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"

@@ -184,7 +184,12 @@ class Records:
             if index and not index % CHUNK:
                 await asyncio.sleep(0)
             try:
-                _sort_opt_out(_opt_out(request, record, desk.reading, now), record, events, hashed, now)
+                event = _opt_out(request, record, desk.reading, now)
+                check(event, now)
+                if record.sha256 is None:
+                    events.append(event)
+                else:
+                    hashed.append(_hashed(event, record.sha256))
             except Refusal as refusal:
                 refused.append((index, refusal.code, refusal.text))
             except EventError as error:
@@ -193,7 +198,9 @@ class Records:
         for event in events:
             self.on_opt_out(event.address, desk.clock())
         if hashed:
-            epoch = await _perform(desk.suppression, RecordHashed(hashed, now))
+            reached = desk.suppression.parties.reached(request.sender) if request.sender else ("",)
+            everywhere = [replace(one, sender=name) for one in hashed for name in reached]
+            epoch = await _perform(desk.suppression, RecordHashed(everywhere, now))
         if hashed and request.match:
             epoch = await self._match(now)
         return {"recorded": len(events) + len(hashed), "refused": refused, "epoch": epoch}
@@ -314,15 +321,8 @@ def _opt_out(request: wire.SuppressMany, record: wire.OptOutRecord, reading: Rea
     return OptOut(address, at, channel, scope, request.sender or "", record.topic or "", evidence)
 
 
-def _sort_opt_out(
-    event: OptOut, record: wire.OptOutRecord, events: list[OptOut], hashed: list[HashedOptOut], now: float
-) -> None:
-    """Raises EventError."""
-    check(event, now)
-    if record.sha256 is None:
-        events.append(event)
-        return
-    hashed.append(HashedOptOut(record.sha256, event.at, event.source, event.sender, event.topic, event.evidence))
+def _hashed(event: OptOut, digest: bytes) -> HashedOptOut:
+    return HashedOptOut(digest, event.at, event.source, event.sender, event.topic, event.evidence)
 
 
 async def _perform(suppression: Suppression, act: Act) -> int:

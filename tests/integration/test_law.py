@@ -93,3 +93,43 @@ def test_why_not_in_one_screen(tmp_path: Path) -> None:
             3,
             True,
         )
+
+
+def test_who_refuses_an_agency_is_mailed_by_none_of_its_clients_also_of_those_that_come_by_a_reload(
+    tmp_path: Path,
+) -> None:
+    """A6: the agency's client by another road, and a client that is configured after the refusal."""
+    with engine(tmp_path, {"*": "127.0.0.1:9"}, start=False) as running:
+        path = running.folder / "sokutatsu.toml"
+        text = path.read_text("utf-8").replace('legal_name = "株', 'agency = "koukoku"\nlegal_name = "株')
+
+        def sender(name: str, more: str) -> str:
+            start = text.index("[senders.shop]")
+            table = text[start : text.index("[routes]")].replace("senders.shop", f"senders.{name}")
+            return table.replace('agency = "koukoku"', more)
+
+        direct = sender("direct", 'client = "shop"')
+        path.write_text(text.replace("[routes]", f"{direct}[routes]"), "utf-8")
+        running.start()
+        said = command(running, "suppress", "taro@d.example", "--agency", "koukoku")
+        assert (said.returncode, "of any client of koukoku" in said.stdout) == (0, True), said.stderr
+        wrong = command(running, "suppress", "taro@d.example", "--agency", "kokoku")
+        assert (wrong.returncode, "configured are koukoku" in wrong.stderr) == (3, True)
+
+        def reason(name: str) -> str:
+            with running.client() as client:
+                client.consent(
+                    name, [{"address": "taro@d.example", "at": 1_700_000_000, "source": "web", "evidence": "f"}]
+                )
+                asked = {"address": "taro@d.example", "sender": name, "category": "AD"}
+                return str(client.call("why_not", asked)["reason"])
+
+        assert [reason(name) for name in ("shop", "direct")] == ["OPTOUT_ALL", "OPTOUT_ALL"]
+        late = sender("late", 'agency = "koukoku"') + sender("free", "")
+        path.write_text(text.replace("[routes]", f"{direct}{late}[routes]"), "utf-8")
+        with running.client() as client:
+            assert client.call("reload", {})["errors"] == []
+        assert [reason(name) for name in ("late", "free")] == ["OPTOUT_ALL", ""]
+        running.stop()
+        running.start()
+        assert [reason(name) for name in ("late", "free")] == ["OPTOUT_ALL", ""]

@@ -336,6 +336,18 @@ def test_an_opt_out_names_a_sender_that_is_there_and_a_topic_only_with_it() -> N
     assert len(behind.ledger.opt_outs) == 1
 
 
+def test_an_opt_out_told_to_an_agency_names_it_alone() -> None:
+    behind = served()
+    told = {"type": "suppress", "id": 1, "address": "a@example.jp", "agency": "koukoku"}
+    assert asked(behind, told) == {"epoch": 1}
+    assert asked(behind, {**told, "until": "2027-06-30"}) == {"epoch": 2}
+    assert [one[1] for one in behind.ledger.opt_outs] == ["agency/koukoku"] * 2
+    for more in ({"sender": "shop"}, {"topic": "news"}):
+        refusal = asked(behind, {**told, **more})
+        assert (refusal.code, refusal.field, refusal.value) == ("bad_request", "agency", "koukoku")
+    assert len(behind.ledger.opt_outs) == 2
+
+
 def test_consents_with_a_bad_address_are_refused_one_by_one() -> None:
     behind = served()
     records = [{"address": address, "at": 5, "source": "web"} for address in ("a@example.jp", "nobody")]

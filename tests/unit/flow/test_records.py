@@ -14,7 +14,8 @@ import pytest
 from engine import wire
 from engine.flow.ledger import SuppressionLedger
 from engine.wire import Refusal
-from suppression import LedgerFailed, Suppression, SuppressionSettings
+from suppression import Consent, LedgerFailed, Suppression, SuppressionSettings
+from suppression.parties import Parties, Party
 from suppression.view import LedgerView
 from tests.fakes.accepting import NOW, READING, Sender, Served, served
 
@@ -286,6 +287,17 @@ def test_hashes_wait_for_the_last_request_when_that_is_asked(house) -> None:
     assert house.reason("a@example.jp") == "C1_OPTIN"
     house.asked({**fields, "records": records})
     assert house.reason("a@example.jp") == "OPTOUT_ALL"
+
+
+def test_a_hash_about_a_client_is_kept_for_every_sender_of_it(house) -> None:
+    house.suppression.parties = Parties({"shop": Party("x"), "other": Party("x"), "third": Party()})
+    for sender in ("other", "third"):
+        house.suppression.apply_now([Consent("a@example.jp", AT, "web", sender)])
+    records = [{"sha256": hashlib.sha256(b"a@example.jp").digest()}]
+    told = house.asked({"type": "suppress_many", "id": 1, "sender": "shop", "records": records})
+    assert told["recorded"] == 1
+    assert house.reason("a@example.jp", sender="other") == "OPTOUT_ALL"
+    assert house.reason("a@example.jp", sender="third") == "C1_OPTIN"
 
 
 def test_one_opt_out_with_what_was_said(house) -> None:
