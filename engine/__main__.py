@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "admin_token": ("admin-token",),
     "user": ("submission-user",),
     "retention": ("retention", "forget"),
+    "hold": ("hold",),
     "unsubscribe_key": ("unsubscribe-key",),
     "law": ("law",),
     "whynot": ("why-not", "order"),

@@ -24,6 +24,7 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
+from engine.flow.holds import Holds
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
@@ -281,6 +282,7 @@ class Engine:
             **self.retention.answers(),
             **self.records.answers(),
             **make_law(settings, self.suppression, self.accept, self.clock).answers(),
+            **Holds(self.suppression, self.accept.check_sender, self.clock).answers(),
             **self.orders.answerers(),
             **control,
         }

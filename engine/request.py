@@ -259,6 +259,19 @@ class WhyNot(Request, frozen=True, kw_only=True, tag="why_not"):
     """Of the recipient, such as EU; empty: what the sender is set to."""
 
 
+class Hold(Request, frozen=True, kw_only=True, tag="hold"):
+    """A legal hold on the evidence of a sender, a person, or a person towards a sender: placed, released, listed."""
+
+    action: Literal["add", "release", "list"]
+    matter: OptionalName = ""
+    """The proceeding; needed but for a list."""
+    sender: OptionalName = ""
+    address: Annotated[str, Meta(max_length=320)] = ""
+    officer: OptionalName = ""
+    """Who answers for it; needed but for a list."""
+    evidence: Evidence = ""
+
+
 class Order(Request, frozen=True, kw_only=True, tag="order"):
     """An order of the authorities against a sender: received, released by an officer, or all of them listed."""
 
@@ -345,6 +358,7 @@ AnyRequest = (
     | Purge
     | Forget
     | WhyNot
+    | Hold
     | Order
     | Steer
     | Resume

@@ -5,13 +5,13 @@ _sokutatsu() {
         case ${COMP_WORDS[at]} in -*) break ;; esac
         pair="${path:+$path }${COMP_WORDS[at]}"
         if [[ -n $path ]]; then
-            case " $pair" in " consent import"|" consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" sender restore"|" sender revoke"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
+            case " $pair" in " consent import"|" consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" hold add"|" hold list"|" hold release"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" sender restore"|" sender revoke"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
         fi
         path=$pair
     done
     local words=
     case $path in
-    "") words="admin-token backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form guard law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
+    "") words="admin-token backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form guard hold law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
     "admin-token") words="--config --help --renew -h" ;;
     "backup") words="--help --name --patience --socket -h" ;;
     "bounce") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
@@ -39,6 +39,10 @@ _sokutatsu() {
     "form retire") words="--help --patience --sender --shown-to --socket -h" ;;
     "form show") words="--config --content --help --sender -h" ;;
     "guard") words="--help --json --patience --socket --thresholds -h" ;;
+    "hold") words="add list release --help -h" ;;
+    "hold add") words="--address --evidence --help --json --matter --officer --patience --sender --socket -h" ;;
+    "hold list") words="--address --help --json --matter --patience --sender --socket -h" ;;
+    "hold release") words="--address --evidence --help --json --matter --officer --patience --sender --socket -h" ;;
     "law") words="table --help -h" ;;
     "law table") words="--category --date --help --json --rules -h" ;;
     "lint") words="--category --config --help --json --region --sender --strict -h" ;;

@@ -16,6 +16,7 @@ from typing import Any
 from engine import wire
 from engine.flow.accept import Accept
 from engine.flow.door import Door, DoorSettings
+from engine.flow.holds import Holds
 from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.records import Desk, Records
@@ -357,6 +358,7 @@ def served(
     records = None
     others = {**OTHERS, **PLAYED, **Law(asked, accept.check_sender, lambda: NOW).answers()}
     if suppression is not None:
+        others |= Holds(suppression, accept.check_sender, lambda: NOW).answers()
         records = recording(suppression, accept.check_sender)
         accept.carry = records.carry
         others = {**others, **records.answers()}

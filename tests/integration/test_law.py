@@ -133,3 +133,25 @@ def test_who_refuses_an_agency_is_mailed_by_none_of_its_clients_also_of_those_th
         running.stop()
         running.start()
         assert [reason(name) for name in ("late", "free")] == ["OPTOUT_ALL", ""]
+
+
+def test_a_legal_hold_from_the_command_line(tmp_path: Path) -> None:
+    """What it covers is not erased when the person asks to be forgotten, and is after its release."""
+    with engine(tmp_path, {"*": "127.0.0.1:9"}) as running:
+        consents(running, "taro@d.example")
+        with running.client() as client:
+            client.suppress("taro@d.example", "shop")
+        what = ("--matter", "case \x1b[2J 12", "--address", "Taro@d.example")
+        refused = command(running, "hold", "add", *what)
+        assert (refused.returncode, "matter" in refused.stderr) == (3, True), refused.stderr
+        what = ("--matter", "令和8年(ワ)第12号", "--address", "Taro@d.example")
+        placed = command(running, "hold", "add", *what, "--officer", "山田", "--evidence", "file 9")
+        assert (placed.returncode, placed.stderr) == (0, "")
+        assert all(words in placed.stdout for words in ("令和8年(ワ)第12号", "Taro@d.example", "山田", "In force"))
+        forgotten = command(running, "forget", "taro@d.example", "--confirm", "--withdraw", "--json")
+        assert '"erased": 0' in forgotten.stdout, forgotten.stdout
+        shown = command(running, "retention", "show", "taro@d.example", "--sender", "shop")
+        assert "sokutatsu hold" in shown.stdout
+        assert command(running, "hold", "release", *what).returncode == 0
+        assert "none is in force" in command(running, "hold", "list").stdout
+        assert '"what": "released"' in command(running, "hold", "list", "--json").stdout
