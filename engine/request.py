@@ -117,10 +117,11 @@ class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
 
 
 class OptOutRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One refusal of a list: an address, or the SHA-256 of one."""
+    """One refusal of a list: an address, or the SHA-256 or HMAC-SHA256 of one."""
 
     address: Address | None = None
     sha256: Digest | None = None
+    hmac_sha256: Digest | None = None
     at: Seconds | None = None
     """When the person said so; without it, now."""
     topic: Name | None = None
@@ -135,6 +136,8 @@ class SuppressMany(Request, frozen=True, kw_only=True, tag="suppress_many"):
     channel: Name = "import"
     match: bool = True
     """Whether hashes are compared with the consents that there are: once, in the last request of a long list."""
+    hmac_key: Annotated[bytes, Meta(min_length=16, max_length=4096)] | None = None
+    """Of the records' hmac_sha256: the secret of whoever made the list."""
     records: Annotated[list[OptOutRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 

@@ -49,7 +49,7 @@ _sokutatsu() {
     "mailings") words="--help --json --mailing --open --patience --seconds --sender --socket -h" ;;
     "optouts") words="export import --help -h" ;;
     "optouts export") words="--config --hash --help --in-force --key-file --out --sender -h" ;;
-    "optouts import") words="--channel --encoding --global --help --patience --refused --sender --socket --topic -h" ;;
+    "optouts import") words="--channel --encoding --global --help --key-file --patience --refused --sender --socket --topic -h" ;;
     "order") words="add list release --help -h" ;;
     "order add") words="--day --evidence --help --json --kind --patience --sender --socket --topic -h" ;;
     "order list") words="--help --json --patience --sender --socket -h" ;;

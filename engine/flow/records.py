@@ -186,10 +186,11 @@ class Records:
             try:
                 event = _opt_out(request, record, desk.reading, now)
                 check(event, now)
-                if record.sha256 is None:
+                digest = record.sha256 or record.hmac_sha256
+                if digest is None:
                     events.append(event)
                 else:
-                    hashed.append(_hashed(event, record.sha256))
+                    hashed.append(_hashed(event, digest))
             except Refusal as refusal:
                 refused.append((index, refusal.code, refusal.text))
             except EventError as error:
@@ -200,7 +201,10 @@ class Records:
         if hashed:
             reached = desk.suppression.parties.reached(request.sender) if request.sender else ("",)
             everywhere = [replace(one, sender=name) for one in hashed for name in reached]
-            epoch = await _perform(desk.suppression, RecordHashed(everywhere, now))
+            listed = RecordHashed(everywhere, now, request.hmac_key or b"")
+            epoch = await _perform(desk.suppression, listed)
+            if listed.fault:
+                raise _bad_request(EventError(listed.fault))
         if hashed and request.match:
             epoch = await self._match(now)
         return {"recorded": len(events) + len(hashed), "refused": refused, "epoch": epoch}
@@ -309,8 +313,10 @@ def _covers(names: Sequence[str]) -> Covers:
 
 def _opt_out(request: wire.SuppressMany, record: wire.OptOutRecord, reading: Reading, now: float) -> OptOut:
     """Raises Refusal. The address of a hash is empty."""
-    if (record.address is None) == (record.sha256 is None):
-        raise Refusal("bad_record", "address", "", "give either address or sha256")
+    if sum(given is not None for given in (record.address, record.sha256, record.hmac_sha256)) != 1:
+        raise Refusal("bad_record", "address", "", "give one of address, sha256 and hmac_sha256")
+    if record.hmac_sha256 is not None and request.hmac_key is None:
+        raise Refusal("bad_record", "hmac_sha256", "", "hmac_sha256: the request has no hmac_key to compare it by")
     address = "" if record.address is None else read_address(record.address, reading)
     at = now if record.at is None else float(record.at)
     evidence = encode_record(Record(evidence=record.evidence, message_id=record.message_id))

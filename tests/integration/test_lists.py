@@ -17,6 +17,7 @@ import uvloop
 from engine.__main__ import main
 from engine.journal import Journal, JournalSettings, Record, Response
 from suppression import Suppression, SuppressionSettings
+from suppression.view import hashed
 from tests.fakes.accepting import NOW, open_door, served
 from tests.integration.running import configuration, make_key
 
@@ -229,6 +230,32 @@ def test_opt_outs_in_and_out(house, capsys, tmp_path) -> None:
     assert found["c@x.example"]["at"] == "2026-11-30T00:53:20Z"
 
 
+def test_keyed_lists_come_in_and_bad_lines_are_named(house, capsys, tmp_path) -> None:
+    """Another house's refusals, known by key alone: of who has consented, and of who consents later."""
+    house.open()
+    key, other = tmp_path / "key", tmp_path / "other"
+    key.write_bytes(b"a shared secret of two\n")
+    other.write_bytes(b"another secret of others\n")
+    old, late = (hashed(address, b"a shared secret of two") for address in ("old@x.example", "late@x.example"))
+    more = ("--sender", "shop", "--set", "source=web", "--set", "evidence=x", "--set", "at=1795000000")
+    assert house.run("consents", "import", house.file("c.csv", "address\nold@x.example\n"), *more) == 0
+    listed = f"address,at\n{old},1796000000\n{late},1796000000\nhmac-sha256:12,\nsha256:zz,\n"
+    words = ("optouts", "import", house.file("h.csv", listed), "--sender", "shop")
+    assert house.run(*words) == 1
+    assert "h.csv:2: an HMAC needs its key: --key-file FILE" in capsys.readouterr().err
+    assert house.run(*words, "--key-file", str(other)) == 1
+    assert house.reason("old@x.example") == "C1_OPTIN", "under another key it means nobody"
+    capsys.readouterr()
+    assert house.run(*words, "--key-file", str(key), "--refused", str(tmp_path / "no.csv")) == 1
+    told, err = capsys.readouterr()
+    assert "2 opt-outs recorded, 2 refused" in told
+    assert "h.csv:4: 'hmac-sha256:12' is no hash: 64 hexadecimal digits follow hmac-sha256:" in err
+    assert [line["line"] for line in lines(tmp_path / "no.csv")] == ["4", "5"]
+    assert house.reason("old@x.example") == "OPTOUT_ALL"
+    assert house.run("consents", "import", house.file("d.csv", "address\nLate@x.example\n"), *more) == 0
+    assert house.reason("late@x.example") == "OPTOUT_ALL"
+
+
 def test_hashed_lists_out(house, capsys, tmp_path) -> None:
     house.open()
     text = "address,at\nA@x.example,1796000000\nback@x.example,1796000000\n"
@@ -239,7 +266,10 @@ def test_hashed_lists_out(house, capsys, tmp_path) -> None:
     assert house.run(*words, "--hash", "sha256", online=False) == 0
     (line,) = lines(tmp_path / "h.csv")
     assert line["address"] == f"sha256:{hashlib.sha256(b'a@x.example').hexdigest()}"
-    (tmp_path / "key").write_bytes(b"shared secret\n")
+    (tmp_path / "key").write_bytes(b"short\n")
+    assert house.run(*words, "--hash", "hmac", "--key-file", str(tmp_path / "key"), online=False) == 2
+    assert "5 octets, a key has 16 to 4096" in capsys.readouterr().err
+    (tmp_path / "key").write_bytes(b"a shared secret of two\n")
     assert house.run(*words, "--hash", "hmac", "--key-file", str(tmp_path / "key"), online=False) == 0
     assert lines(tmp_path / "h.csv")[0]["address"].startswith("hmac-sha256:")
     assert house.run(*words, "--hash", "hmac", online=False) == 2
