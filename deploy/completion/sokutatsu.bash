@@ -45,7 +45,7 @@ _sokutatsu() {
     "hold release") words="--address --evidence --help --json --matter --officer --patience --sender --socket -h" ;;
     "law") words="table --help -h" ;;
     "law table") words="--category --date --help --json --rules -h" ;;
-    "lint") words="--category --config --help --json --region --sender --strict -h" ;;
+    "lint") words="--category --config --help --json --network --region --sender --strict -h" ;;
     "mailings") words="--help --json --mailing --open --patience --seconds --sender --socket -h" ;;
     "optouts") words="export import --help -h" ;;
     "optouts export") words="--config --hash --help --in-force --key-file --out --sender -h" ;;
@@ -54,7 +54,7 @@ _sokutatsu() {
     "order add") words="--day --evidence --help --json --kind --patience --sender --socket --topic -h" ;;
     "order list") words="--help --json --patience --sender --socket -h" ;;
     "order release") words="--evidence --help --json --kind --officer --patience --sender --socket --topic -h" ;;
-    "preflight") words="--config --help --json -h" ;;
+    "preflight") words="--config --help --json --network -h" ;;
     "reload") words="--help --json --patience --socket -h" ;;
     "reroute") words="--domain --for --help --mailing --patience --pool --provider --reason --sender --site --socket --source --to -h" ;;
     "restore") words="--config --help --lose-events --only -h" ;;
