@@ -261,7 +261,7 @@ class Engine:
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
         sending = (self.dispatch, self.promote, self.signer, self.network.dns)
-        self.guards = open_guards(settings, sending, ledger, self.suppression, self.sent, self.clock)
+        self.guards = open_guards(settings, sending, ledger, self.suppression, (self.sent, self.spool), self.clock)
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings

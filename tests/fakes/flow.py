@@ -39,7 +39,7 @@ from engine.flow.sweep import Sweep
 from engine.flow.walk import Walk
 from engine.guards import Guards
 from engine.journal import Record
-from engine.mail.envelope import Priority, Recipient, recipient_text
+from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode_message, encode
 from engine.mail.stated import with_stated
@@ -436,7 +436,7 @@ class World:
         guarding = Guarding(
             setting.guard, self.dispatch.steering, self._newcomers, file=setting.guard_file,
             provider_of=lambda domain: self.dispatch.ways.facts(domain).provider, put_back=self.dispatch.put_back,
-            clock=self.clock,
+            accepted=self._accepted, secret=b"s" * 32, clock=self.clock,
         )  # fmt: skip
         self.dispatch.guard = guarding
         if setting.guard.enabled and setting.guard.canary:
@@ -448,6 +448,9 @@ class World:
             clock=self.clock,
         )  # fmt: skip
         return Guards(guarding, fitness, None)  # type: ignore[arg-type]
+
+    async def _accepted(self, batch: Batch) -> int:
+        return sum(one.accepted for one in await self.spool.totals(batch.sender, batch.mailing))
 
     async def _newcomers(self, sender: str, identities: Sequence[bytes]) -> list[bool]:
         await asyncio.sleep(0.003)
