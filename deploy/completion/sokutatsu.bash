@@ -24,7 +24,7 @@ _sokutatsu() {
     "consent import") words="--encoding --help --patience --sender --socket -h" ;;
     "consents") words="export import --help -h" ;;
     "consents export") words="--config --help --out --sender -h" ;;
-    "consents import") words="--config --encoding --help --norec --offline --patience --refused --sender --set --socket -h" ;;
+    "consents import") words="--config --encoding --help --min-score --norec --offline --patience --refused --sender --set --socket -h" ;;
     "dkim") words="check keygen verify --help -h" ;;
     "dkim check") words="--help --key --nameserver --selector -h" ;;
     "dkim keygen") words="--algorithm --help --out --selector -h" ;;

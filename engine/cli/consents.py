@@ -23,10 +23,12 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from engine.cli.listscore import notes_of, refuse_low, scored
 from engine.cli.offline import import_offline, ledger_of, viewed
 from engine.cli.recipients import FileError
 from engine.cli.speaking import add_config, add_socket, guarded
 from engine.client import Client
+from engine.policy.listscore import LOWEST
 from suppression.exchange import (
     CONSENT_COLUMNS,
     OPT_OUT_COLUMNS,
@@ -75,6 +77,13 @@ def register(subparsers: Any) -> None:
     imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
     imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
     imported.add_argument("--offline", action="store_true", help="the engine is stopped: into the ledger of --config")
+    imported.add_argument(
+        "--min-score",
+        type=int,
+        default=LOWEST,
+        metavar="N",
+        help=f"lists that score less are refused (default: {LOWEST})",
+    )
     add_config(imported)
     _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
     optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
@@ -219,6 +228,10 @@ def _import_consents(args: argparse.Namespace) -> int:
     shared, began = shared_fields(args), time.monotonic()
     needed = ("address",) if "at" in dict(shared) else ("address", "at")
     with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
+        whose = (args.config, args.sender)
+        found = scored(args.file, args.encoding, CONSENT_COLUMNS, dict(shared).get("at", ""), whose)
+        refuse_low(found, args.min_score)
+        report.notes += notes_of(found)
         lines = _lines(args, stream, CONSENT_COLUMNS, needed)
         if args.offline:
             import_offline(args, lines, shared, report, show)

@@ -15,8 +15,9 @@ import pytest
 import uvloop
 
 from engine.__main__ import main
+from engine.cli import listscore
 from engine.journal import Journal, JournalSettings, Record, Response
-from suppression import Suppression, SuppressionSettings
+from suppression import HardBounce, OptOut, Scope, Suppression, SuppressionSettings
 from suppression.view import hashed
 from tests.fakes.accepting import NOW, open_door, served
 from tests.integration.running import configuration, make_key
@@ -161,7 +162,17 @@ def test_offline_is_as_online(house, capsys, tmp_path) -> None:
         f"late@x.example,1795000000,{form},\r\nearly@x.example,1,{form},\r\nx@x.example,1795000000,{'0' * 64},\r\n"
         "ip@x.example,1795000000,,here\r\nfuture@x.example,99999999999,,\r\n"
     )
-    words = ("consents", "import", house.file("c.csv", text), "--sender", "shop", "--set", "source=web")
+    words = (
+        "consents",
+        "import",
+        house.file("c.csv", text),
+        "--sender",
+        "shop",
+        "--set",
+        "source=web",
+        "--min-score",
+        "0",
+    )
     assert house.run(*words, "--set", "evidence=list 7", "--offline", online=False) == 1
     out, err = capsys.readouterr()
     assert out.startswith("601 consents recorded, 5 refused")
@@ -228,6 +239,42 @@ def test_opt_outs_in_and_out(house, capsys, tmp_path) -> None:
     )
     assert found["e@x.example"]["sender"] == ""
     assert found["c@x.example"]["at"] == "2026-11-30T00:53:20Z"
+
+
+def test_a_list_that_looks_made_up_is_refused_before_anything_of_it_is_recorded(house, capsys, monkeypatch) -> None:
+    house.open()
+    made_up = "address,at,source,evidence\n" + "".join(
+        f"user{number:04}@x.example,1795000000,web,form 12\n" for number in range(400)
+    )
+    words = ("consents", "import", house.file("m.csv", made_up), "--sender", "shop")
+    assert house.run(*words) == 2
+    err = capsys.readouterr().err
+    assert "list score: 40 / 100" in err
+    assert "numbered addresses" in err
+    assert "--min-score 40 imports it all the same" in err
+    assert house.reason("user0001@x.example") == "NO_CONSENT"
+    assert house.run(*words, "--min-score", "40") == 0
+    out, err = capsys.readouterr()
+    assert "400 consents recorded" in out
+    assert "リストの評価 / list score: 40 / 100" in err
+    assert house.reason("user0001@x.example") == "C1_OPTIN"
+    monkeypatch.setattr(listscore, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(listscore, "STRETCH_BYTES", 2000)
+    assert house.run(*words) == 2, "a sample of it tells the same"
+    assert "list score: 40 / 100" in capsys.readouterr().err
+
+
+def test_the_ledger_is_asked_what_it_knows_of_a_list(house, capsys) -> None:
+    house.open()
+    names = [f"{first}{second}.{third}@x.example" for first in "abcdefgh" for second in "klmnop" for third in "qrstuv"]
+    house.suppression.apply_now([HardBounce(name, 1_796_000_000.0, "smtp") for name in names[:60]])
+    house.suppression.apply_now([OptOut(name, 1_796_000_000.0, "web", Scope.GLOBAL) for name in names[60:160]])
+    listed = "address,at,source,evidence\n" + "".join(f"{name},1795000000,web,f\n" for name in names)
+    words = ("consents", "import", house.file("n.csv", listed), "--sender", "shop", "--config", str(house.config))
+    assert house.run(*words, "--min-score", "0") == 0
+    err = capsys.readouterr().err
+    assert "addresses that bounced before" in err
+    assert "addresses that refused before" in err
 
 
 def test_keyed_lists_come_in_and_bad_lines_are_named(house, capsys, tmp_path) -> None:
