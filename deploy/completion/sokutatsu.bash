@@ -5,13 +5,13 @@ _sokutatsu() {
         case ${COMP_WORDS[at]} in -*) break ;; esac
         pair="${path:+$path }${COMP_WORDS[at]}"
         if [[ -n $path ]]; then
-            case " $pair" in " consent import"|" consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" hold add"|" hold list"|" hold release"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" sender restore"|" sender revoke"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
+            case " $pair" in " consents export"|" consents import"|" dkim check"|" dkim keygen"|" dkim verify"|" form add"|" form list"|" form retire"|" form show"|" hold add"|" hold list"|" hold release"|" law table"|" optouts export"|" optouts import"|" order add"|" order list"|" order release"|" retention purge"|" retention show"|" sender restore"|" sender revoke"|" unsubscribe-key list"|" unsubscribe-key rotate") ;; *) break ;; esac
         fi
         path=$pair
     done
     local words=
     case $path in
-    "") words="admin-token backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form guard hold law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
+    "") words="admin-token backup bounce bounce-test cancel check classify completion consents dkim drain enqueue evidence forget form guard hold law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
     "admin-token") words="--config --help --renew -h" ;;
     "backup") words="--help --name --patience --socket -h" ;;
     "bounce") words="--domain --for --help --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
@@ -20,8 +20,6 @@ _sokutatsu() {
     "check") words="--config --help -h" ;;
     "classify") words="--config --help --json --phase --provider --site -h" ;;
     "completion") words="--help --out -h" ;;
-    "consent") words="import --help -h" ;;
-    "consent import") words="--encoding --help --patience --sender --socket -h" ;;
     "consents") words="export import --help -h" ;;
     "consents export") words="--config --help --out --sender -h" ;;
     "consents import") words="--config --encoding --help --min-score --norec --offline --patience --refused --sender --set --socket -h" ;;

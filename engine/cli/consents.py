@@ -45,6 +45,8 @@ from suppression.exchange import (
 from suppression.hashed import key_fault
 from suppression.view import Told, hashed
 
+Run = Callable[[argparse.Namespace], int]
+
 BATCH = 10_000
 SHOWN_FAULTS = 20
 EXPORT_COLUMNS = (*CONSENT_COLUMNS, "sender", "event", "at_jst", "recorded_at", "asked_at", "doi_ip", "doi_user_agent")
@@ -71,8 +73,16 @@ def register(subparsers: Any) -> None:
     consents = subparsers.add_parser("consents", help="import and export consents").add_subparsers(
         required=True, metavar="import|export"
     )
-    imported = consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw)
-    _register_import(imported, _import_consents)
+    _register_consents(consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw))
+    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
+    # Its name of before, in scripts of people: not shown, and it says what it is called now.
+    before = subparsers.add_parser("consent").add_subparsers(required=True, metavar="import").add_parser("import")
+    _register_consents(before, _import_by_old_name)
+    _register_opt_outs(subparsers)
+
+
+def _register_consents(imported: argparse.ArgumentParser, run: Run | None = None) -> None:
+    _register_import(imported, run or _import_consents)
     imported.add_argument("--sender", required=True, help="that the consents were given to")
     imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
     imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
@@ -85,7 +95,10 @@ def register(subparsers: Any) -> None:
         help=f"lists that score less are refused (default: {LOWEST})",
     )
     add_config(imported)
-    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
+
+
+def _register_opt_outs(subparsers: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
     optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
         required=True, metavar="import|export"
     )
@@ -222,6 +235,11 @@ def consent_record(line: Line, shared: tuple[tuple[str, str], ...]) -> dict[str,
     if not fields.get("source"):
         return Fault(line.number, "source: missing; say where the consent was given", line.address)
     return {**fields, "address": line.address, "at": at}
+
+
+def _import_by_old_name(args: argparse.Namespace) -> int:
+    print("sokutatsu: `consent import` is called `consents import` now; the old name will go", file=sys.stderr)
+    return _import_consents(args)
 
 
 def _import_consents(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The commands that speak to a running engine over its socket: enqueue, cancel, suppress, consent import.
+"""The commands that speak to a running engine over its socket: enqueue, cancel, suppress, restore-address.
 
 `sokutatsu enqueue` may be run again after any failure: its key comes from the message, the file and the mailing's
 name, so what the engine already has is answered and not mailed twice. Exit codes: 0 all taken, 1 some lines refused,
@@ -16,7 +16,6 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,13 +27,12 @@ from engine.cli.recipients import (
     Columns,
     Fault,
     FileError,
-    read_consents,
     read_message,
     read_recipients,
     seconds,
 )
 from engine.cli.speaking import add_socket, guarded
-from engine.client import RECIPIENTS_LIMIT, Client, Recipient, Submitted, Terms
+from engine.client import Client, Recipient, Submitted, Terms
 
 SHOWN_FAULTS = 20
 ENQUEUE = """\
@@ -58,15 +56,6 @@ Recipients, CSV with the names of the columns first, or JSON lines:
 It may be run again after any failure: nobody is mailed twice.
 Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
 wrong, 3 the engine refused or did not answer."""
-CONSENT = """\
-CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
-"covers" (AD, MAIL_ORDER) and "topics" take several words, spaces between:
-
-  address,at,source,topics,evidence
-  taro@example.jp,2026-04-01T10:15:00+09:00,web,newsletter,申込フォーム 12
-
-Exit codes: 0 all recorded, 1 some lines refused, 2 the file is wrong,
-3 the engine refused or did not answer."""
 
 
 def register(subparsers: Any) -> None:
@@ -94,14 +83,6 @@ def register(subparsers: Any) -> None:
         "--agency", metavar="NAME", help="refused of this agency, whose mail was not said: all clients"
     )
     suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
-    consent = subparsers.add_parser("consent", help="record consents")
-    imported = consent.add_subparsers(required=True, metavar="import").add_parser(
-        "import", help="from a CSV file", epilog=CONSENT, formatter_class=raw
-    )
-    add_socket(imported, run_consent_import)
-    imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
-    imported.add_argument("--sender", required=True, help="that the consents were given to")
-    imported.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
 
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
@@ -302,26 +283,3 @@ def run_restore_address(args: argparse.Namespace) -> int:
         return 0
 
     return guarded(args, restore)
-
-
-def run_consent_import(args: argparse.Namespace) -> int:
-    return guarded(args, lambda: _consent_import(args))
-
-
-def _consent_import(args: argparse.Namespace) -> int:
-    recorded = refused = 0
-    with _opened(args.file, args.encoding) as stream, Client(args.socket, patience=args.patience) as client:
-        records = read_consents(args.file, stream)
-        while batch := list(islice(records, RECIPIENTS_LIMIT)):
-            good = [line for line in batch if not isinstance(line, Fault)]
-            told: dict[str, Any] = {"recorded": 0, "refused": []}
-            if good:
-                told = client.consent(args.sender, [line.record for line in good])
-            faults = [(line.number, line.reason) for line in batch if isinstance(line, Fault)]
-            faults += [(good[index].number, f"{code}: {text}") for index, code, text in told["refused"]]
-            recorded += told["recorded"]
-            refused += len(faults)
-            for number, reason in sorted(faults):
-                print(f"{args.file}:{number}: {reason}", file=sys.stderr)
-    print(f"{recorded:,} consents recorded, {refused:,} refused")
-    return 1 if refused else 0

@@ -1,4 +1,4 @@
-"""Files that a command line is given: messages, recipients, consents. Read as a stream, a line at a time.
+"""Files that a command line is given: messages, recipients. Read as a stream, a line at a time.
 
 A line that cannot be read is a value (a Fault with its number and the reason), so that one bad line among a million
 is reported and the others go. A file that cannot be read at all raises FileError with the remedy.
@@ -10,22 +10,13 @@ import csv
 import datetime as dt
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 ADDRESS_COLUMNS = ("address", "email", "mail", "メールアドレス")
 LINE_LIMIT = 1 << 20
-
-
-CONSENT_COLUMNS: dict[str, Callable[[str], object]] = {
-    "basis": str,
-    "covers": str.split,
-    "topics": str.split,
-    "evidence": str,
-}
-"""The optional ones; covers and topics hold several words, with spaces between."""
 
 
 class FileError(Exception):
@@ -48,12 +39,6 @@ class Columns:
     """None: the first there is of ADDRESS_COLUMNS, in JSON lines `address`."""
     region: str | None = None
     """None: nothing is stated of anybody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    number: int
-    record: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,35 +149,6 @@ def _json_line(number: int, line: str, fields: Sequence[str], columns: Columns) 
     if not isinstance(region, str):
         return Fault(number, f"{columns.region!r} is no text: write the region as EU, or leave it out")
     return Line(number, found[name], {field: str(values[field]) for field in fields if field in values}, region)
-
-
-def read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
-    """Columns address, at, source, and optionally basis, covers, topics and evidence. Raises FileError."""
-    try:
-        yield from _read_consents(path, stream)
-    except UnicodeDecodeError as error:
-        raise _not_encoded(path, error) from None
-
-
-def _read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
-    rows = csv.reader(stream, strict=True)
-    head = _csv_row(path, rows) or []
-    for name in ("address", "at", "source"):
-        if name not in head:
-            raise FileError(f"{path} has no column {name}: consents have address, at, source (and basis, covers, ...)")
-    while (row := _csv_row(path, rows)) is not None:
-        if not row:
-            continue
-        values = dict(zip(head, row, strict=False))
-        try:
-            record = {"address": values["address"].strip(), "at": seconds(values["at"]), "source": values["source"]}
-        except KeyError as error:
-            yield Fault(rows.line_num, f"no value for {error.args[0]}")
-        except ValueError:
-            yield Fault(rows.line_num, f"at is {values['at'][:40]!r}: write 2026-04-01T10:15:00+09:00 or Unix seconds")
-        else:
-            more = {name: read(values[name]) for name, read in CONSENT_COLUMNS.items() if values.get(name)}
-            yield Consent(rows.line_num, record | more)
 
 
 def seconds(text: str) -> int:

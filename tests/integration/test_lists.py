@@ -241,6 +241,17 @@ def test_opt_outs_in_and_out(house, capsys, tmp_path) -> None:
     assert found["c@x.example"]["at"] == "2026-11-30T00:53:20Z"
 
 
+def test_the_old_name_of_the_import_does_the_same_and_says_so(house, capsys) -> None:
+    house.open()
+    text = "address,at,source,topics,evidence\na@x.example,2026-01-02T03:04:05+09:00,web,news sale,f\nnobody,1,web,,f\n"
+    assert house.run("consent", "import", house.file("c.csv", text), "--sender", "shop") == 1
+    out, err = capsys.readouterr()
+    assert "1 consents recorded, 1 refused" in out
+    assert err.startswith("sokutatsu: `consent import` is called `consents import` now")
+    assert "c.csv:3: bad_address" in err
+    assert house.reason("a@x.example", "sale") == "C1_OPTIN"
+
+
 def test_a_list_that_looks_made_up_is_refused_before_anything_of_it_is_recorded(house, capsys, monkeypatch) -> None:
     house.open()
     made_up = "address,at,source,evidence\n" + "".join(
