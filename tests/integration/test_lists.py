@@ -241,6 +241,26 @@ def test_opt_outs_in_and_out(house, capsys, tmp_path) -> None:
     assert found["c@x.example"]["at"] == "2026-11-30T00:53:20Z"
 
 
+def test_a_file_that_nobody_can_read_again_is_no_form(house, capsys, tmp_path) -> None:
+    house.open()
+    more = ("--sender", "shop", "--kind", "paper", "--displayed-sender", "x", "--statement", "広告宣伝メール")
+    for name, content, why in (
+        ("form.docx", b"PK\x03\x04", "is a ZIP archive, or a document of a word processor"),
+        ("form.txt", "広告".encode("cp932"), "is not UTF-8 (octet 0) and declares no charset"),
+        ("empty.html", b"", "no bytes, 1 to 1048576"),
+        ("large.html", b"x" * ((1 << 20) + 1), "more than 1048576 bytes"),
+        ("half.pdf", b"%PDF-1.4 x", "does not end as one"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert house.run("form", "add", str(tmp_path / name), *more) == 2
+        err = capsys.readouterr().err
+        assert f"{name}: " in err
+        assert why in err
+    (tmp_path / "scan.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    assert house.run("form", "add", str(tmp_path / "scan.png"), *more) == 0
+    assert len(capsys.readouterr().out.strip()) == 64
+
+
 def test_the_old_name_of_the_import_does_the_same_and_says_so(house, capsys) -> None:
     house.open()
     text = "address,at,source,topics,evidence\na@x.example,2026-01-02T03:04:05+09:00,web,news sale,f\nnobody,1,web,,f\n"
