@@ -162,6 +162,9 @@ class FakeSuppression:
         """Address and region, or override -> what holds then."""
         self.asked = 0
 
+    def epoch_at(self, _now: float) -> int:
+        return self.epoch
+
     def opt_out(self, address: str, decision: Decision = OPTED_OUT) -> None:
         self.decisions[address] = decision
         self.epoch += 1
