@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from engine import __version__
 from engine.config import Settings
@@ -100,7 +101,7 @@ def make_tls_reports(
         Reporter(name, contact, contact.rpartition("@")[2], settings.engine.source_address),
         asker=network.dns,
         sts=network.sts,
-        submit=accept.submit,
+        submit=partial(accept.submit, to_roles=True),  # rua is where the domain wants its reports
         domain_of=lambda path: leads.get(path, ""),
         clock=clock,
     )

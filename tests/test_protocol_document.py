@@ -85,5 +85,5 @@ def test_the_session_of_the_page(tmp_path: Path) -> None:
 def test_every_code_that_the_page_names_is_one_of_ours_and_every_one_of_ours_is_named() -> None:
     sources = (Path(wire.__file__).parent / "flow").glob("*.py")
     code = "".join(source.read_text("utf-8") for source in [*sources, Path(wire.__file__)])
-    ours = set(re.findall(r'Refusal\(\s*"(\w+)"', code)) | {"bad_address", "bad_field"}
+    ours = set(re.findall(r'Refusal\(\s*"(\w+)"', code)) | {"bad_address", "bad_field", "role_account"}
     assert ours == {name for name in ours if f"`{name}`" in TEXT}

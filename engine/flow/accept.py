@@ -81,6 +81,19 @@ class AcceptSettings:
     """Seconds from the start until a recipient expires, when the submit does not say (RFC 5321 4.5.4.1: 4-5 days)."""
     horizon: int = 366 * 86400
     """Seconds that a date of a submit may lie ahead."""
+    role_accounts: tuple[str, ...] = ("abuse", "postmaster", "mailer-daemon", "noreply", "no-reply")
+    """Local parts in any case, with a +tag or without, that are refused in every domain and category."""
+
+    def __post_init__(self) -> None:
+        for name in self.role_accounts:
+            if not name.strip() or set("@+ ") & set(name):
+                raise ValueError(
+                    f"role_accounts: {name[:80]!a}: write the part before @ alone, without a tag, such as abuse"
+                )
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in self.role_accounts)
 
 
 class Counts:
@@ -112,6 +125,7 @@ class Accept:
         self._senders = senders
         self._reading = reading
         self._settings = settings or AcceptSettings()
+        self._roles = self._settings.roles
         self._clock = clock
         self._fields: dict[bytes, FieldUse] = {}
         self._carried: dict[bytes, bytes] = {}
@@ -125,18 +139,21 @@ class Accept:
 
     def adopt(self, settings: AcceptSettings) -> None:
         """A reload: every message is looked at again, its sender may be another."""
-        self._settings = settings
+        self._settings, self._roles = settings, settings.roles
         self._suited.clear()
 
     def credit(self) -> int:
         """The engine's credit less what is on its way into the spool."""
         return max(0, self._engine.credit() - self._pending)
 
-    async def submit(self, request: wire.Submit) -> Mapping[str, object]:
-        """Raises Refusal, SpoolFull, SpoolFailed. A repeat gets the stored answer, also one that is too late now."""
+    async def submit(self, request: wire.Submit, *, to_roles: bool = False) -> Mapping[str, object]:
+        """Raises Refusal, SpoolFull, SpoolFailed. A repeat gets the stored answer, also one that is too late now.
+
+        `to_roles`: the owner of the domain asks for this mail at a role account.
+        """
         key, digest = spool_key(request), await _digest(request)
         try:
-            receipt, warnings = await self._submit(request, key, digest)
+            receipt, warnings = await self._submit(request, key, digest, frozenset() if to_roles else self._roles)
         except (Refusal, SpoolFull):
             earlier = await self._known(request, key, digest)
             if earlier is None:
@@ -163,7 +180,9 @@ class Accept:
         except KeyReused:
             raise _key_reused(request) from None
 
-    async def _submit(self, request: wire.Submit, key: bytes, digest: bytes) -> tuple[Receipt, Warnings]:
+    async def _submit(
+        self, request: wire.Submit, key: bytes, digest: bytes, roles: frozenset[str]
+    ) -> tuple[Receipt, Warnings]:
         now = self._clock()
         self.check_sender(request.sender, request.category)
         check_names(request)
@@ -175,7 +194,7 @@ class Accept:
         try:
             message, needed = await self._message(request.message)
             warnings = await self._check_suits(message, request.sender, request.category)
-            recipients, refused = await self._read(raws, needed, request.override)
+            recipients, refused = await self._read(raws, needed, request.override, roles)
             recipients, abroad = await self._check_abroad(message, request, recipients)
             refused = sorted([*refused, *abroad]) if abroad else refused
             if self.carry is not None and request.category == "CONFIRM" and recipients:
@@ -200,12 +219,12 @@ class Accept:
         return receipt, warnings
 
     async def _read(
-        self, raws: Sequence[Raw], needed: FieldUse, override: str
+        self, raws: Sequence[Raw], needed: FieldUse, override: str, roles: frozenset[str]
     ) -> tuple[list[NewRecipient], list[wire.Refused]]:
         if len(raws) <= GATED_RECIPIENTS:
-            return await read_recipients(raws, needed, self._reading, override)
+            return await read_recipients(raws, needed, self._reading, override, roles)
         async with self._gate:
-            return await read_recipients(raws, needed, self._reading, override)
+            return await read_recipients(raws, needed, self._reading, override, roles)
 
     async def _commit(self, request: wire.Submit, submission: Submission) -> Receipt:
         try:

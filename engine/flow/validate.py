@@ -39,6 +39,11 @@ class ParsedAddress(Protocol):
     @property
     def domain(self) -> str: ...
 
+    @property
+    def local(self) -> str:
+        """Without quotes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -108,9 +113,18 @@ def check_override(override: str, category: str, count: int) -> None:
         raise Refusal("bad_request", "override", override, text)
 
 
+def role_fault(address: str) -> str:
+    return (
+        f"address {address[:80]!a} is a role account, which never gets mail (accept.role_accounts): take it out of the "
+        "list and write to a person's own address / 役割アドレス（abuse、postmaster など）には送信しません。"
+        "宛先から外し、本人のアドレスを使ってください。"
+    )
+
+
 async def read_recipients(
-    raws: Sequence[Raw], needed: FieldUse, reading: Reading, override: str = ""
+    raws: Sequence[Raw], needed: FieldUse, reading: Reading, override: str = "", roles: frozenset[str] = frozenset()
 ) -> tuple[list[NewRecipient], list[Refused]]:
+    """`roles`: local parts, in lower case, that are refused whatever the domain, with a tag (`abuse+x`) or without."""
     accepted: list[NewRecipient] = []
     refused: list[Refused] = []
     decode, parse, check = wire.decode_recipient, reading.address, reading.check_fields
@@ -129,7 +143,10 @@ async def read_recipients(
         except ValueError as error:
             refused.append((index, "bad_address", str(error)))
         else:
-            if misfit is not None:
+            desk = address.local.lower()
+            if desk in roles or ("+" in desk and desk.partition("+")[0] in roles):
+                refused.append((index, "role_account", role_fault(address.wire)))
+            elif misfit is not None:
                 refused.append((index, "bad_field", misfit))
             elif fault is not None:
                 refused.append((index, "bad_region", fault))

@@ -205,13 +205,14 @@ SENDERS = {"shop": Sender(frozenset({"AD", "TX"}))}
 class Parsed:
     wire: str
     domain: str
+    local: str
 
 
 def _parse(text: str) -> Parsed:
     match = re.fullmatch(r"([!-?A-~]+)@([A-Za-z0-9-]+\.[A-Za-z0-9.-]+)", text)
     if match is None:
         raise ValueError(f"address {text[:80]!a}: is not of the form local@domain")
-    return Parsed(f"{match[1]}@{match[2].lower()}", match[2].lower())
+    return Parsed(f"{match[1]}@{match[2].lower()}", match[2].lower(), match[1])
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,22 @@ def test_the_fields_become_a_submit_and_250_names_the_recipients(users, run) -> 
     run(scenario())
 
 
+def test_role_accounts_are_refused_here_too(users, run) -> None:
+    async def scenario() -> None:
+        behind = served()
+        note = mail(X_Sokutatsu_Category="TX")
+        async with listening(behind, users) as listener:
+            some = await asyncio.to_thread(data, listener.port, note, "a@x.example", "Abuse@x.example")
+            note["X-Sokutatsu-Mailing"] = "another"
+            code, text = await asyncio.to_thread(data, listener.port, note, "noreply+7@x.example")
+        assert some[0] == 250
+        assert b"Accepted 1: 0001000000000000; refused 1, the first: address 'Abuse@x.example' is a role" in some[1]
+        assert (code, text[:50]) == (554, b"5.6.0 role_account: address 'noreply+7@x.example' ")
+        assert text.endswith(b"write to a person's own address")
+
+    run(scenario())
+
+
 def test_a_field_says_the_region_of_all_its_recipients(users, run) -> None:
     async def scenario() -> None:
         behind = served()

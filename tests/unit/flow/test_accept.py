@@ -11,6 +11,7 @@ import pytest
 
 from engine import wire
 from engine.flow import validate
+from engine.flow.accept import AcceptSettings
 from engine.mail.envelope import Priority
 from engine.spool.port import SpoolFailed, SpoolFull
 from engine.wire import Refusal
@@ -151,6 +152,43 @@ def test_the_region_of_a_recipient_is_kept_beside_the_merge_fields_and_an_unknow
     assert told["refused"][1][2].startswith("region 'eu\\n' is no region: two capital letters")
     (submission,) = behind.spool.submissions.values()
     assert [one.fields for one in submission.recipients] == [{"name": "A", "@stated": "EU"}, {"name": "B"}]
+
+
+def test_role_accounts_are_refused_one_by_one_in_any_case_and_with_a_tag() -> None:
+    behind = served()
+    desks = ["abuse", "PostMaster", "mailer-daemon", "noreply", "No-Reply", "abuse+list-7", "ABUSE+"]
+    people = ["abuser", "noreply.taro", "+abuse", "taro+abuse", "no_reply"]
+    told = submitted(behind, category="TX", recipients=[[f"{name}@example.jp", {}] for name in desks + people])
+    assert told["accepted"] == len(people)
+    assert [(index, code) for index, code, _ in told["refused"]] == [(n, "role_account") for n in range(len(desks))]
+    text = told["refused"][1][2]
+    assert text.startswith("address 'PostMaster@example.jp' is a role account, which never gets mail (accept.role_ac")
+    assert "take it out of the list" in text
+    assert "役割アドレス" in text
+    (submission,) = behind.spool.submissions.values()
+    assert [one.address for one in submission.recipients] == [f"{name}@example.jp" for name in people]
+    asked_for = wire.submit(
+        {
+            **{name: SUBMIT[name] for name in ("sender", "mailing")},
+            "key": "rua",
+            "category": "TX",
+            "message": wire.encode_message(wire.Message(**PLAIN)),
+            "recipients": wire.encode_recipients([("postmaster@example.jp", {})]),
+        }
+    )
+    assert asyncio.run(behind.accept.submit(asked_for, to_roles=True))["accepted"] == 1
+
+
+def test_which_accounts_are_roles_is_configured_and_a_reload_changes_it() -> None:
+    behind = served()
+    behind.accept.adopt(AcceptSettings(role_accounts=("Info",)))
+    told = submitted(behind, recipients=[["INFO+x@example.jp", {}], ["abuse@example.jp", {}]])
+    assert (told["accepted"], [refused[:2] for refused in told["refused"]]) == (1, [(0, "role_account")])
+    behind.accept.adopt(AcceptSettings(role_accounts=()))
+    assert submitted(behind, key="k2", recipients=[["info@example.jp", {}], ["a+b@example.jp", {}]])["accepted"] == 2
+    for name in ("abuse@example.jp", "abuse+x", "a b", ""):
+        with pytest.raises(ValueError, match=r"role_accounts: .* write the part before @ alone"):
+            AcceptSettings(role_accounts=("abuse", name))
 
 
 def test_an_override_is_kept_with_every_recipient_and_is_part_of_what_the_key_stands_for() -> None:
