@@ -1,8 +1,8 @@
 """The display check at the door: once per message, sender and category, before anything of it becomes durable.
 
 Advertising whose display is wrong is refused with every finding in the text (特定電子メール法 4条: it could be sent to
-nobody); what is only doubtful comes back as warnings and stands in the log. The sender's setting says how hard: see
-LintMode. Accept remembers the answer.
+nobody); incidental advertising too, which owes the sender's name alone (施行規則 6条・9条但書). What is only doubtful
+comes back as warnings and stands in the log. The sender's setting says how hard: see LintMode. Accept remembers it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from engine.lint import Finding, Severity, check
-from engine.lint.facts import FULL
+from engine.lint.facts import SPECIFIED
 from engine.mail.compose import Compiled
 from engine.mail.identity import SenderIdentity
 from engine.wire import Refusal
@@ -26,7 +26,7 @@ MOST_WARNINGS = 20
 
 class LintMode(StrEnum):
     AUTO = "auto"
-    """Enforced for what owes the whole display (AD, AD_MO, CONFIRM), told for all others."""
+    """Enforced for every 特定電子メール, also where the advertisement is incidental; told for TX and NP."""
     ENFORCE = "enforce"
     WARN = "warn"
     OFF = "off"
@@ -36,7 +36,7 @@ Warnings = Sequence[Mapping[str, object]]
 
 
 def is_enforced(mode: LintMode, category: str) -> bool:
-    return mode is LintMode.ENFORCE or (mode is LintMode.AUTO and category in FULL)
+    return mode is LintMode.ENFORCE or (mode is LintMode.AUTO and category in SPECIFIED)
 
 
 def check_display(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.lint.facts import FULL, NAME_ONLY, Facts, host_of, is_by_reply, opt_outs
+from engine.lint.facts import FULL, SPECIFIED, Facts, host_of, is_by_reply, opt_outs
 from engine.lint.finding import Finding, block, warn
 from engine.lint.screen import Link, Screen
 from engine.lint.wording import say
@@ -27,8 +27,9 @@ _POSTAL_CODE = re.compile(r"〒?\s{0,3}[0-9０-９]{3}[-－]?[0-9０-９]{4}")
 def display_findings(screen: Screen, facts: Facts) -> Iterator[Finding]:
     if screen.is_too_deep:
         yield block("D06", screen.part, 0, say("too_deep"))
-    if facts.category in FULL | NAME_ONLY:
+    if facts.category in SPECIFIED:
         yield from _name(screen, facts)
+        yield from _abroad(screen, facts)
     if facts.category in FULL:
         yield from _opt_out(screen, facts)
         yield from _address(screen, facts)
@@ -135,6 +136,12 @@ def _statement(screen: Screen, seen: list[Link]) -> Iterator[Finding]:
 # -- D and E -----------------------------------------------------------------------------------------------------------
 
 
+def _abroad(screen: Screen, facts: Facts) -> Iterator[Finding]:
+    """Of all that advertises, if only by the way: the exemption of 施行規則 6条 is Japan's alone (CASL s. 6(2))."""
+    if facts.regions & {"US", "CA"} and not _has_address(screen, facts.profile.postal_address):
+        yield block("D15", screen.part, 0, say("no_address_abroad"))
+
+
 def _address(screen: Screen, facts: Facts) -> Iterator[Finding]:
     profile = facts.profile
     pointer = any(
@@ -143,9 +150,6 @@ def _address(screen: Screen, facts: Facts) -> Iterator[Finding]:
         if link.target.startswith("http") and link.target != facts.link
     )
     has_address = _has_address(screen, profile.postal_address)
-    if not has_address and facts.regions & {"US", "CA"}:
-        words = say("no_address_abroad")
-        yield block("D15", screen.part, 0, words)
     if not has_address and not pointer:
         shown = profile.postal_address or "〒100-0001 東京都…"
         unseen = screen.unseen_with(profile.postal_address) if profile.postal_address else None

@@ -19,7 +19,8 @@ from engine.mail.profile import MailOrder, Profile
 
 FULL = frozenset({"AD", "AD_MO", "CONFIRM"})
 NAME_ONLY = frozenset({"TX_AD", "OTHER_AD", "FREE_AD"})
-ADVERTISING = frozenset({"AD", "AD_MO"})
+SPECIFIED = FULL | NAME_ONLY
+"""特定電子メール: what is wrong with one of these may not be sent; of others it is told."""
 MOST_LINKS = 200
 """Candidates that are looked at in one part; a mail's opt-out is among the last."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.lint.facts import ADVERTISING, FULL, Facts
+from engine.lint.facts import FULL, SPECIFIED, Facts
 from engine.lint.finding import Finding, block, warn
 from engine.lint.screen import Screen
 from engine.lint.wording import say
@@ -54,7 +54,7 @@ def header_findings(facts: Facts) -> Iterator[Finding]:
     subject = narrowed(facts.sample.value("subject"))
     if REPLY_SUBJECT.match(subject) and not facts.sample.value("in-reply-to"):
         words = say("reply_subject")
-        severity = block if facts.category in ADVERTISING else warn
+        severity = block if facts.category in SPECIFIED else warn
         yield severity("D13", "subject", 0, words, subject)
     display = facts.sample.value("from").rpartition("<")[0]
     if "@" in display:
@@ -113,5 +113,5 @@ def form_findings(facts: Facts) -> Iterator[Finding]:
         yield block("D16", "header", 0, words)
     if sample.octets > MOST_OCTETS:
         words = say("large_message", sample.octets, MOST_OCTETS)
-        severity = block if facts.category in ADVERTISING else warn
+        severity = block if facts.category in SPECIFIED else warn
         yield severity("D16", "message", 0, words)

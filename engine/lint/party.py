@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.lint.facts import FULL, NAME_ONLY, Facts
+from engine.lint.facts import SPECIFIED, Facts
 from engine.lint.finding import Finding, block
 from engine.lint.screen import Screen
 from engine.lint.wording import say
@@ -21,7 +21,7 @@ _ENOUGH = 4
 def name_findings(facts: Facts) -> Iterator[Finding]:
     """Once a message: it is about the profile."""
     name = facts.identity.legal_name
-    if facts.category not in FULL | NAME_ONLY or facts.profile.individual or CORPORATION.search(name):
+    if facts.category not in SPECIFIED or facts.profile.individual or CORPORATION.search(name):
         return
     words = say("no_registered_name", name)
     yield block("D08", "profile", 0, words)

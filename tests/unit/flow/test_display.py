@@ -58,7 +58,9 @@ def test_advertising_without_its_display_is_refused_with_every_finding(category:
     [
         ("AD", LintMode.AUTO, True), ("AD", LintMode.WARN, False),
         ("CONFIRM", LintMode.AUTO, True), ("CONFIRM", LintMode.WARN, False),
-        ("CONFIRM", LintMode.ENFORCE, True), ("TX_AD", LintMode.AUTO, False), ("TX_AD", LintMode.ENFORCE, True),
+        ("CONFIRM", LintMode.ENFORCE, True), ("TX_AD", LintMode.AUTO, True), ("TX_AD", LintMode.ENFORCE, True),
+        ("OTHER_AD", LintMode.AUTO, True), ("OTHER_AD", LintMode.WARN, False),
+        ("FREE_AD", LintMode.AUTO, True), ("FREE_AD", LintMode.WARN, False), ("TX_AD", LintMode.WARN, False),
     ],
 )  # fmt: skip
 def test_how_hard_is_the_setting_s_to_say(category: str, mode: LintMode, refuses: bool, caplog) -> None:
@@ -99,9 +101,7 @@ def test_texts_and_warnings_are_bounded() -> None:
 @pytest.mark.parametrize("size", [10, LARGE_MESSAGE])
 def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size: int) -> None:
     asked: list[str] = []
-    sender = ConfiguredSender(
-        IDENTITY, "株式会社ショップ", frozenset({"AD", "OTHER_AD", "TX_AD"}), TokenKey(0, b"k" * 32)
-    )
+    sender = ConfiguredSender(IDENTITY, "株式会社ショップ", frozenset({"AD", "TX", "TX_AD"}), TokenKey(0, b"k" * 32))
     real = reading({"shop": sender})
 
     def counted(content: bytes, name: str, category: str, region: str):
@@ -109,7 +109,7 @@ def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size:
         return real.suits(content, name, category, region)
 
     def request(number: int, category: str) -> wire.Submit:
-        name = "" if category == "OTHER_AD" else "株式会社ショップ"
+        name = "[[coupon]]" if category == "TX" else "株式会社ショップ"
         message = wire.encode_message(wire.Message(subject="s", text="x" * size + f"\n{name}"))
         recipients = wire.encode_recipients([("a@x.example", {})])
         fields = {"key": f"k{number}", "sender": "shop", "category": category, "mailing": "m"}
@@ -117,12 +117,12 @@ def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size:
 
     async def main() -> None:
         accept = Accept(MemorySpool(), PlayedEngine(), {"shop": sender}, replace(real, suits=counted))
-        told = [await accept.submit(request(number, "OTHER_AD")) for number in range(3)]
-        assert all([warning["rule"] for warning in one["warnings"]] == ["D01"] for one in told)
+        told = [await accept.submit(request(number, "TX")) for number in range(3)]
+        assert all([warning["rule"] for warning in one["warnings"]] == ["D11"] for one in told)
         assert "warnings" not in await accept.submit(request(4, "TX_AD"))
         with pytest.raises(Refusal):
             await accept.submit(request(5, "AD"))
-        assert asked == ["OTHER_AD", "TX_AD", "AD"]
+        assert asked == ["TX", "TX_AD", "AD"]
 
     asyncio.run(main())
 
