@@ -73,7 +73,7 @@ def test_the_session_of_the_page(tmp_path: Path) -> None:
             for lines in EXCHANGES:
                 writer.write(_bytes(lines, "> "))
                 expected = _bytes(lines, "< ")
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(60):
                     assert await reader.readexactly(len(expected)) == expected
             assert await reader.read() == b""
             writer.close()

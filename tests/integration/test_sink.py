@@ -150,9 +150,11 @@ def test_refused_connections_then_accepted() -> None:
 
 def test_stall_says_nothing_more() -> None:
     def talk(port: int) -> None:
-        with smtplib.SMTP("127.0.0.1", port, timeout=0.2) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
             client.ehlo()
             client.mail("a@a.example")
+            assert client.sock is not None
+            client.sock.settimeout(0.2)
             with pytest.raises((TimeoutError, smtplib.SMTPServerDisconnected)):
                 client.rcpt("stall-x@b.example")
 

@@ -325,7 +325,9 @@ def test_sockets_give_way_to_others() -> None:
         before = [sock for sock in nameserver._sockets if sock]
         server.faults["late.example"] = "silent"
         late = [asyncio.ensure_future(client.query("late.example", Kind.A))]
-        await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while ("late.example", "A") not in server.asked:
+                await asyncio.sleep(0.001)
         for sock in nameserver._sockets:
             if sock:
                 sock.asked = QUESTIONS_EACH

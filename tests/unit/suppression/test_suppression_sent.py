@@ -9,7 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -81,8 +81,10 @@ def test_it_is_on_disk_when_it_is_done_and_written_once_a_day(tmp_path: Path) ->
 
 def test_what_waits_together_is_one_row(tmp_path: Path) -> None:
     async def test(store: SentStore) -> None:
-        running = store.run(lambda _: time.sleep(0.05))
+        all_there = threading.Event()
+        running = store.run(lambda _: all_there.wait(60))
         futures = [store.note("shop", DAY, who(number), mail_order=False) for number in range(20)]
+        all_there.set()
         await asyncio.gather(*(future for future in futures if future is not None))
         await asyncio.wrap_future(running)
         assert sorted(key for row in logged(tmp_path) for key in row[3]) == list(range(20))
@@ -122,9 +124,11 @@ def test_who_waits_behind_a_failure_is_told(tmp_path: Path) -> None:
         raise apsw.IOError("disk")
 
     async def test(store: SentStore) -> None:
-        slow = store.run(lambda _: time.sleep(0.05))
+        all_there = threading.Event()
+        slow = store.run(lambda _: all_there.wait(60))
         answers = [store.run(failing), store.run(lambda _: None)]
         behind = store.note("shop", DAY, who(1), mail_order=False)
+        all_there.set()
         await asyncio.wrap_future(slow)
         for answer in answers:
             with pytest.raises(LedgerFailed):
