@@ -49,7 +49,7 @@ from engine.signer.client import SignerClient, SignerFailed
 from engine.spool.sqlite import SqliteSpool
 from engine.web.listener import OptOutListener
 from engine.wire import Request
-from suppression import RulesError, Suppression
+from suppression import LedgerFailed, RulesError, Suppression
 from suppression.reasons import open_tables
 from suppression.tables import Table
 
@@ -110,11 +110,15 @@ class Reload:
     async def answer(self, request: Request) -> Mapping[str, object]:
         del request
         began = time.monotonic()
-        errors, changes = await self.run()
+        try:
+            errors, changes = await self.run()
+        except LedgerFailed as error:
+            # No code that asks to be repeated: whoever repeats it would wait for an engine that is gone.
+            raise wire.Refusal("ledger_failed", "", "", _ledger_fault(error)) from error
         return {"errors": errors, "changes": changes, "seconds": round(time.monotonic() - began, 3)}
 
     async def run(self) -> tuple[list[str], list[str]]:
-        """Errors (then nothing has changed), and what is new."""
+        """Errors (then nothing has changed), and what is new. Raises LedgerFailed, which stops the engine."""
         async with self._one_at_a_time:
             self.on_begin()
             errors, changes = ["the reload broke off; the log says why"], list[str]()
@@ -122,6 +126,12 @@ class Reload:
                 errors, changes = await self._run()
             except SignerFailed as error:
                 errors = [f"{self._engine.settings.file}: {error}"]
+            except LedgerFailed as error:
+                errors = [_ledger_fault(error)]
+                fault = asyncio.get_running_loop().create_future()
+                fault.set_result(error)
+                self._engine.failed(fault)
+                raise
             finally:
                 self.on_end(errors)
         for line in errors:
@@ -309,6 +319,14 @@ def _replace(into: dict[str, ConfiguredSender], senders: Mapping[str, Configured
     into.update(senders)
     for name in into.keys() - senders.keys():
         del into[name]
+
+
+def _ledger_fault(error: LedgerFailed) -> str:
+    """Before the new configuration is in place and behind it: the remedy is the same."""
+    return (
+        "the suppression ledger failed while refusals were taken over for senders of the same client or agency "
+        f"({error}), and the engine stops: mend its disk and start it again, it reads the new configuration then"
+    )
 
 
 def _told(future: asyncio.Future[None]) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from engine.__main__ import main
 from engine.journal import segments
@@ -114,6 +118,30 @@ def test_a_refused_reload_names_every_error_and_changes_nothing(tmp_path: Path, 
         assert "nothing is new" in capsys.readouterr().out
         assert running.stop() == 0
         assert segments(tmp_path / "state" / "journal")
+
+
+@pytest.mark.parametrize("asked_by", ["socket", "signal"])
+def test_a_ledger_that_fails_while_refusals_are_taken_over_is_the_answer_and_stops_the_engine(
+    tmp_path: Path, capsys, asked_by: str
+) -> None:
+    with engine(tmp_path, {"*": "127.0.0.1:9"}) as running:
+        with closing(sqlite3.connect(tmp_path / "state" / "suppression" / "ledger.sqlite")) as ledger:
+            ledger.execute("DROP TABLE hashed_optout")
+        rewrite(running, ("[senders.shop]\n", '[senders.shop]\nclient = "ours"\n'))
+        assert running.child is not None
+        if asked_by == "socket":
+            assert main(["reload", "--socket", running.socket]) == 3
+            err = capsys.readouterr().err
+            assert "the engine refused: ledger_failed: the suppression ledger failed while refusals were taken" in err
+            assert "no such table: hashed_optout" in err
+            assert "mend its disk and start it again" in err
+            assert "nothing was changed" not in err
+        else:
+            running.child.popen.send_signal(signal.SIGHUP)
+        assert running.child.popen.wait(60) == 1
+        log = running.log.read_text()
+        assert "stopped by a fault: SQLError: no such table: hashed_optout" in log
+        assert "Traceback" not in log
 
 
 def test_draining_delivers_what_is_there_and_takes_nothing_new(tmp_path: Path, capsys) -> None:
