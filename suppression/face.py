@@ -11,7 +11,7 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -134,10 +134,10 @@ class Suppression:
         return len(self._index)
 
     @property
-    def regions(self) -> frozenset[str]:
-        """Those that the tables in force know; none when no tables are."""
+    def regions(self) -> Mapping[str, str]:
+        """Names that the tables in force know (regions, and countries of theirs) -> region; none when no tables are."""
         rules = self._columns.rules
-        return frozenset() if rules is None else frozenset(rules.regions)
+        return {} if rules is None else rules.places
 
     def identify(self, addresses: Iterable[str]) -> list[bytes]:
         """Opaque, for decide_identities; empty for what cannot be an address, which is always blocked."""

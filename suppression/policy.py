@@ -233,7 +233,7 @@ def _region(question: _Question, row: Row, allowed: Finding) -> Finding | None:
     """The strictest of all regions. What goes without its advertisement already is asked nothing more."""
     found: list[Finding] = []
     for key in question.now.regions:
-        region = question.rules.regions.get(key)
+        region = question.rules.regions.get(question.rules.places.get(key, ""))
         if region is None:
             found.append(Finding(_REGION_UNKNOWN, row.key, row.article))
         elif (refused := region.refuses.get(allowed.decision.basis)) is not None:

@@ -65,6 +65,7 @@ _LISTS: Final = {CONSENT: ("row", "cover", "age"), OPTOUT: ("row",), PRECEDENCE:
 _ROW_KEYS: Final = frozenset({"key", "ja", "en", "article", "mark", *Category})
 _CELL_KEYS: Final = frozenset({"decision", "mail_order", "later", "override", "article", "mark"})
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _MOST: Final = 1_000
 """Entries of one list."""
 _LONGEST: Final = 1_000
@@ -163,7 +164,7 @@ class _Reader:
             rows=self._rows(name, raw) if name in _ROWS else (),
             covers=self._once("cover", self._each(raw, "cover", self._cover)) if name == CONSENT else {},
             ages=self._once("age", self._each(raw, "age", self._age)) if name == CONSENT else {},
-            regions=tuple(self._once("region", self._each(raw, "region", self._region)).values()),
+            regions=self._regions(raw),
             texts=tuple(self._once("text", self._each(raw, "text", self._text)).values()),
         )
 
@@ -248,8 +249,24 @@ class _Reader:
             self.wrong(f"{place}.reason", reason, "is no reason code; write it in capitals")
         return basis, Age(days or 0, str(reason), *self._rests_on(place, raw))
 
+    def _regions(self, raw: Raw) -> tuple[Region, ...]:
+        regions = tuple(self._once("region", self._each(raw, "region", self._region)).values())
+        names = [name for region in regions for name in (region.key, *region.countries)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.wrong("region.countries", name, "names two regions, or one twice; keep it in one place")
+        return regions
+
+    def _countries(self, place: str, raw: object) -> tuple[str, ...]:
+        if not isinstance(raw, list) or len(raw) > _MOST:
+            self.wrong(place, raw, f'is no list of at most {_MOST} country codes; write them as ["DE", "FR"]')
+            return ()
+        for code in raw:
+            if not isinstance(code, str) or not _COUNTRY.fullmatch(code):
+                self.wrong(place, code, "is no country code (ISO 3166-1); write two capital letters, such as DE")
+        return tuple(code for code in raw if isinstance(code, str))
+
     def _region(self, place: str, raw: Raw) -> tuple[str, Region]:
-        self._unknown(place, raw, {"key", "ja", "en", "article", "mark", "refuses"})
+        self._unknown(place, raw, {"key", "ja", "en", "article", "mark", "refuses", "countries"})
         key, ja, en = (self._words(place, raw, field) for field in ("key", "ja", "en"))
         refuses = raw.get("refuses")
         if not isinstance(refuses, Mapping):
@@ -259,7 +276,8 @@ class _Reader:
         for code, decision in made.items():
             if decision.verdict is Verdict.SEND:
                 self.wrong(f"{place}.refuses.{code}", "SEND", "allows; an overlay can only refuse")
-        return key, Region(key, ja, en, *self._rests_on(place, raw), made)
+        countries = self._countries(f"{place}.countries", raw.get("countries", []))
+        return key, Region(key, ja, en, *self._rests_on(place, raw), made, countries)
 
     def _text(self, place: str, raw: Raw) -> tuple[str, Text]:
         self._unknown(place, raw, {"kind", "code", "ja", "en", "article"})

@@ -81,6 +81,8 @@ class Region:
     mark: Mark
     refuses: Mapping[str, Decision]
     """Basis code -> decision instead."""
+    countries: tuple[str, ...] = ()
+    """Country codes that mean this region too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Rules:
     ages: Mapping[Basis, Age]
     regions: Mapping[str, Region]
     texts: Mapping[str, Text]
+    places: Mapping[str, str]
+    """Every name that a recipient may be said to live under, the regions' own and their countries' -> region."""
 
 
 def in_force(tables: Iterable[Table], day: int) -> Rules | None:
@@ -148,4 +152,5 @@ def in_force(tables: Iterable[Table], day: int) -> Rules | None:
         ages=newest[CONSENT].ages,
         regions={region.key: region for region in newest[REGIONS].regions},
         texts={text.code: text for text in newest[TEXTS].texts},
+        places={name: region.key for region in newest[REGIONS].regions for name in (region.key, *region.countries)},
     )

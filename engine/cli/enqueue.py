@@ -103,7 +103,7 @@ def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipients", required=True, type=Path, metavar="FILE", help=".csv or .jsonl")
     parser.add_argument("--address-column", metavar="NAME", help=f"default: {', '.join(ADDRESS_COLUMNS)}")
     parser.add_argument(
-        "--region-column", metavar="NAME", help="with each recipient's region, such as EU (empty: none)"
+        "--region-column", metavar="NAME", help="with each recipient's region, such as EU or DE (empty: none)"
     )
     parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
     parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")

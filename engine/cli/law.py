@@ -174,6 +174,8 @@ def _regions(rules: Rules) -> Grid:
     for region in rules.regions.values():
         refused = Text("\n").join([Text(f"{basis}: ") + _decision(one) for basis, one in region.refuses.items()])
         label = Text(f"{region.key} {region.ja}\n{region.en}")
+        if region.countries:
+            label.append(f"\n{' '.join(region.countries)}", style="dim")
         grid.add_row(label, refused or Text("-", style="dim"), Text(region.article), Text(region.mark, style="dim"))
     return grid
 
@@ -214,6 +216,7 @@ def as_json(rules: Rules, day: int) -> Mapping[str, object]:
             {
                 **dict(_words(region)),
                 "refuses": {basis: _plain(decision) for basis, decision in region.refuses.items()},
+                "countries": list(region.countries),
             }
             for region in rules.regions.values()
         ],

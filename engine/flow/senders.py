@@ -40,8 +40,8 @@ def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
     return lambda sender, token: urls.get(sender, "").replace(TOKEN, token)
 
 
-def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], frozenset[str]] = frozenset) -> Reading:
-    """How accept reads addresses and messages. `regions`: those of the decision tables."""
+def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mapping[str, str]] = dict) -> Reading:
+    """How accept reads addresses and messages. `regions`: those of the decision tables, and their countries."""
 
     def suits(content: bytes, sender: str, category: str, region: str = "") -> Warnings:
         spec, configured = decode(content), senders.get(sender)

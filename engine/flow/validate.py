@@ -61,8 +61,8 @@ class Reading:
     """Whether stored content can be sent by this sender in this category (its link, its From, its display) to people of
     a region (empty: not stated); what is doubtful about it. Raises Refusal. Some milliseconds, more for long messages.
     """
-    regions: Callable[[], frozenset[str]] = frozenset
-    """Those that the decision tables in force know."""
+    regions: Callable[[], Mapping[str, str]] = dict
+    """Those that the decision tables in force know, and their countries -> region."""
 
 
 def read_address(text: str, reading: Reading) -> str:
@@ -137,7 +137,9 @@ async def read_recipients(
             address = parse(given.address)
             fields, region = given.fields, given.stated.region
             misfit = check(needed, fields)
-            fault = region_fault(region, regions) if region else None
+            fault = None
+            if region:
+                fault, region = region_fault(region, regions), regions.get(region, "")
         except Refusal as refusal:
             refused.append((index, refusal.code, refusal.text))
         except ValueError as error:

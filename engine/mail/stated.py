@@ -17,12 +17,12 @@ STATED: Final = "@stated"
 _REGION: Final = re.compile(r"[A-Z][A-Z0-9-]{1,15}")
 
 
-def region_fault(region: str, known: frozenset[str]) -> str | None:
-    """None, or why this is no region of the decision tables."""
+def region_fault(region: str, known: Mapping[str, str]) -> str | None:
+    """None, or why this is no region of the decision tables nor a country of one. `known`: name -> region."""
     if region in known:
         return None
     what = "is not known" if _REGION.fullmatch(region) else "is no region: two capital letters, such as EU"
-    names = ", ".join(sorted(known)) or "none"
+    names = ", ".join(sorted(set(known.values()))) or "none"
     return f"region {region[:20]!a} {what}; the decision tables have {names}: use one of these, or add a table"
 
 

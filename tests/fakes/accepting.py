@@ -249,7 +249,7 @@ def _suits(_content: bytes, _sender: str, _category: str, region: str) -> list[d
     return []
 
 
-REGIONS = frozenset({"JP", "EU", "US"})
+REGIONS = {"JP": "JP", "EU": "EU", "US": "US", "DE": "EU", "FR": "EU"}
 READING = Reading(
     address=_parse,
     message=_message,  # type: ignore[arg-type]

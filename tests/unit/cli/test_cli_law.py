@@ -82,6 +82,8 @@ def test_json_has_every_cell(capsys) -> None:
     assert told["ages"][0]["days"] == 365
     assert told["covers"][1]["needs"] == "MAIL_ORDER"
     assert told["regions"][4]["refuses"]["EX2_CARD"] == "BLOCK REGION_EU"
+    assert {"DE", "FR", "NO"} < set(told["regions"][4]["countries"])
+    assert told["regions"][0]["countries"] == []
     assert len(told["texts"]) == len(RULES.texts)
 
 

@@ -154,6 +154,19 @@ def test_the_region_of_a_recipient_is_kept_beside_the_merge_fields_and_an_unknow
     assert [one.fields for one in submission.recipients] == [{"name": "A", "@stated": "EU"}, {"name": "B"}]
 
 
+def test_a_country_of_a_region_means_the_region() -> None:
+    behind = served()
+    told = submitted(
+        behind,
+        recipients=[
+            [f"{country}@example.jp", {}, {"region": country}] for country in ("DE", "FR", "EU", "JP", "CH", "de")
+        ],
+    )
+    assert [refused[:2] for refused in told["refused"]] == [(4, "bad_region"), (5, "bad_region")]
+    (submission,) = behind.spool.submissions.values()
+    assert [one.fields.get("@stated") for one in submission.recipients] == ["EU", "EU", "EU", "JP"]
+
+
 def test_role_accounts_are_refused_one_by_one_in_any_case_and_with_a_tag() -> None:
     behind = served()
     desks = ["abuse", "PostMaster", "mailer-daemon", "noreply", "No-Reply", "abuse+list-7", "ABUSE+"]

@@ -415,6 +415,9 @@ def test_a_senders_state_is_in_force_at_once_and_moves_the_epoch_when_it_changes
     suppression.set_sender("acme", SenderState(mail_order=False, regions=("JP", "EU")))
     assert suppression.epoch == epoch + 1
     assert ask(suppression, "b@x.jp", category="OTHER_AD") == [Decision(Verdict.STRIP, "REGION_EU", "")]
+    suppression.set_sender("acme", SenderState(mail_order=False, regions=("JP", "DE")))
+    assert ask(suppression, "b@x.jp", category="OTHER_AD") == [Decision(Verdict.STRIP, "REGION_EU", "")]
+    assert (suppression.regions["DE"], suppression.regions["EU"], suppression.regions.get("XX")) == ("EU", "EU", None)
     suppression.set_sender("acme", SenderState(identity="IDENTITY_SPF"))
     assert ask(suppression, "a@x.jp", category="TX") == [block("IDENTITY_SPF")]
     assert ask(suppression, "a@x.jp", category="TX", sender="other") == [FREE]

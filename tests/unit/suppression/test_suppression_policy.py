@@ -243,6 +243,22 @@ def test_the_region_of_the_recipient(basis, region, word) -> None:
     assert decide(RULES, category, OK, on(ground), replace(NOW, regions=("JP", region))) == decision
 
 
+@pytest.mark.parametrize(("basis", "region", "word"), [cell for cell in region_cells() if cell[1] == "EU"])
+def test_a_country_of_the_union_means_the_union(basis, region, word) -> None:
+    category, ground = GOES[basis]
+    decision = expected("+" + basis if word == "." else word)
+    countries = RULES.regions[region].countries
+    assert len(countries) == 37
+    for country in countries:
+        assert decide(RULES, category, OK, on(ground), replace(NOW, regions=("JP", country))) == decision
+
+
+def test_a_country_of_no_region_is_unknown() -> None:
+    assert {"GB", "CH", "US"}.isdisjoint(RULES.regions["EU"].countries)
+    swiss = replace(NOW, regions=("JP", "CH"))
+    assert decide(RULES, "TX", OK, on(Basis.OPTIN_REC), swiss) == expected("REGION_UNKNOWN")
+
+
 def test_of_several_regions_the_strictest_and_an_unknown_one_blocks() -> None:
     other = replace(NOW, regions=("EU", "CA"))
     assert decide(RULES, "OTHER_AD", OK, on(Basis.OPTIN_REC), other) == expected("~REGION_EU")

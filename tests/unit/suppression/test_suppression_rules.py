@@ -157,6 +157,23 @@ def test_equal_decisions_are_one_object() -> None:
             changed("regions", '^R2_CONFIRM = "BLOCK REGION_AU"', "R2_CONFIRM = 0"),
             "refuses.R2_CONFIRM: 0 is no decision",
         ),
+        (
+            changed("regions", '^key = "US"', 'key = "US"\ncountries = "PR"'),
+            "region 2.countries: 'PR' is no list of at most 1000 country codes",
+        ),
+        (
+            changed("regions", '^key = "US"', 'key = "US"\ncountries = ["PR", "pr", 7, "USA"]'),
+            "region 2.countries: 'pr' is no country code (ISO 3166-1); write two capital letters",
+        ),
+        (changed("regions", '^key = "US"', 'key = "US"\ncountries = [7]'), "region 2.countries: 7 is no country code"),
+        (
+            changed("regions", '^key = "US"', 'key = "US"\ncountries = ["DE"]'),
+            "region.countries: 'DE' names two regions",
+        ),
+        (
+            changed("regions", '^key = "US"', 'key = "US"\ncountries = ["GB"]'),
+            "region.countries: 'GB' names two regions",
+        ),
         (changed("regions", '^key = "US"', 'key = "JP"'), "region: ['JP'] stands there twice"),
         (changed("texts", '^code = "C1_MO"', 'code = "C1_OPTIN"'), "text: ['C1_OPTIN'] stands there twice"),
         (changed("texts", '^kind = "basis"', 'kind = "base"'), "text 1.kind: 'base' is neither reason nor basis"),
