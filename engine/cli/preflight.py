@@ -24,7 +24,7 @@ from engine.cli.preflight_words import WORDS
 from engine.cli.running import settings_of
 from engine.cli.speaking import add_config
 from engine.config import Settings
-from engine.guards import subject_of
+from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.policy.readiness import Finding, Level, Report
@@ -97,7 +97,7 @@ async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend
         return await asyncio.to_thread(backend.sign_one, key.index, digest)
 
     try:
-        return await preflight(subject, dns, sign, time.time(), greet_https)
+        return await preflight(subject, dns, sign, time.time(), greet_https, probing(settings, dns))
     finally:
         dns.close()
 
