@@ -95,6 +95,7 @@ def in_order(running: Running) -> dict[str, Any]:
         "_dmarc.shop.example": {"TXT": ['"v=DMARC1; p=none; rua=mailto:d@shop.example"']},
         "7.2.0.192.in-addr.arpa": {"PTR": ["out.shop.example."]},
         "out.shop.example": {"A": ["192.0.2.7"]},
+        "mx.shop.example": {"A": ["192.0.2.8"]},
     }
 
 
