@@ -19,6 +19,7 @@ from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.records import Desk, Records
+from engine.flow.reportposts import ReportPosts
 from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, confirm_urls
 from engine.flow.settle import Settle
@@ -32,7 +33,7 @@ from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import Resolver, StaticRoutes
 from engine.net.sts import StsPolicies
-from engine.net.stsfetch import FetchSettings, PolicyFetcher
+from engine.net.stsfetch import FetchSettings, PolicyFetcher, ReportPoster
 from engine.net.tlsrpt import Reporter
 from engine.net.trust import Trust, Trusting
 from engine.queue.timeline import Timeline
@@ -55,6 +56,7 @@ class Network:
     sts: StsPolicies | None
     resolver: Resolver
     opening: Opening
+    contexts: TlsContexts
 
     async def close(self) -> None:
         if self.sts:
@@ -74,7 +76,7 @@ def make_network(settings: Settings, clock: Clock) -> Network:
     trust = Trust(dns, dane=settings.tls.dane)
     opening = Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust)
     opening.present(route.client for route in settings.routes.values() if route.client)
-    return Network(dns, mx, sts, resolver, opening)
+    return Network(dns, mx, sts, resolver, opening, contexts)
 
 
 def _make_sts(settings: Settings, dns: DnsClient, contexts: TlsContexts, clock: Clock) -> StsPolicies:
@@ -93,8 +95,11 @@ def make_tls_reports(
     sender = settings.senders[settings.tlsrpt.sender]
     contact = sender.identity.from_address
     name = settings.tlsrpt.organization or sender.legal_name
+    folder = settings.engine.state / "tlsrpt"
+    fetch = FetchSettings(allowed=settings.resolver.mx.allowed if settings.resolver.mx else ())
+    poster = ReportPoster(network.dns, lambda: network.contexts.verified, fetch)
     reports = TlsReports(
-        settings.engine.state / "tlsrpt",
+        folder,
         settings.tlsrpt.sender,
         Reporter(name, contact, contact.rpartition("@")[2], settings.engine.source_address),
         asker=network.dns,
@@ -102,6 +107,7 @@ def make_tls_reports(
         submit=accept.submit,
         domain_of=lambda path: leads.get(path, ""),
         clock=clock,
+        posts=ReportPosts(folder, poster, clock=clock),
     )
     network.opening.on_tried = reports.tried
     if network.sts:

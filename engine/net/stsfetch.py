@@ -1,4 +1,6 @@
-"""Fetches MTA-STS policy files over HTTPS (RFC 8461 3.3). The client side of aiohttp lives here.
+"""Fetches MTA-STS policy files over HTTPS (RFC 8461 3.3), and posts TLS reports (RFC 8460 5.3) the same careful way.
+
+The client side of aiohttp lives here.
 
 A stranger's DNS says where we connect, so the addresses are checked as those of mail servers are; the certificate is
 verified for mta-sts.DOMAIN, redirects are not followed, nothing is unpacked, no cookie is kept, size and time are
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,18 +60,8 @@ class PolicyFetcher:
             return _failed(_text(error))
 
     async def _fetched(self, domain: str) -> bytes | Trouble:
-        # One connection a fetch: policies are asked for once a day, and nothing is shared between strangers.
-        connector = aiohttp.TCPConnector(
-            resolver=self._names, ssl=self._context(), force_close=True, use_dns_cache=False, limit=1
-        )
         async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": "Sokutatsu"},
-            ) as session,
+            _session(self._names, self._context(), {"Accept": "text/plain"}) as session,
             session.get(
                 f"https://mta-sts.{domain}:{self._settings.port}/.well-known/mta-sts.txt", allow_redirects=False
             ) as response,
@@ -79,6 +71,43 @@ class PolicyFetcher:
             if response.content_type != "text/plain":
                 return Trouble("sts-policy-invalid", f"content type {response.content_type[:80]!a}, not text/plain")
             return await _read(response.content)
+
+
+def _session(names: _Names, context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """One connection a request: there is one a day, and nothing is shared between strangers."""
+    connector = aiohttp.TCPConnector(resolver=names, ssl=context, force_close=True, use_dns_cache=False, limit=1)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "Sokutatsu", **headers},
+    )
+
+
+class ReportPoster:
+    """Posts one report to one place. What the server says beyond its status is not read."""
+
+    def __init__(self, asker: Asker, context: Callable[[], ssl.SSLContext], settings: FetchSettings) -> None:
+        """`settings`: its port is not used, the place has one."""
+        self._names = _Names(asker, settings.allowed)
+        self._context = context
+        self._seconds = settings.seconds
+
+    async def __call__(self, place: str, packed: bytes) -> str:
+        """`packed` with gzip. Why it was not taken, or nothing."""
+        headers = {"Content-Type": "application/tlsrpt+gzip"}
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                _session(self._names, self._context(), headers) as session,
+                session.post(place, data=packed, allow_redirects=False) as response,
+            ):
+                return "" if 200 <= response.status < 300 else f"HTTP status {response.status}"
+        except TimeoutError:
+            return f"no answer within {self._seconds:g} seconds"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _text(error) or type(error).__name__
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes | Trouble:
