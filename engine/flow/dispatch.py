@@ -275,8 +275,8 @@ class Dispatch:
         self._refused(path, result, now)
 
     def _refused(self, path: Path, refused: Refused, now: float) -> None:
-        """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred, and at
-        once where a policy of TLS keeps their mail back: only its owner can mend it, and each mail is to say why.
+        """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred, and
+        at once where a policy of TLS keeps their mail back: only its owner can mend it, and each mail is to say why.
         """
         self._counts.connections_refused += 1
         text = str(refused.reply) if refused.reply else refused.error

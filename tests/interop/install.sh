@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings what tests/interop needs from Debian: packages by apt-get where they are missing (then this must be root), and
 # beside them, only unpacked for peers/apart.sh, the mail servers that apt would not install next to Postfix; and
-# mta-sts-query into an environment of its own. Nothing is started: policy-rc.d says no while packages are installed.
+# mta-sts-query into an environment of its own, and Haraka by npm from its lock. Nothing is started: policy-rc.d says no while packages are installed.
 # Run it in the root of the repository; the argument is the folder of what is not installed.
 set -eu
 packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
@@ -20,6 +20,14 @@ if [ ! -x "$folder/sts/bin/mta-sts-query" ]; then
     python3 -m venv "$folder/sts"
     "$folder/sts/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
         -r requirements-interop.lock || fail "pip install -r requirements-interop.lock failed"
+fi
+if [ ! -e "$folder/haraka/node_modules/Haraka/package.json" ]; then
+    command -v npm > /dev/null || fail "Haraka wants npm and node 20 or newer; install them (Debian: nodejs npm, or NodeSource's)"
+    mkdir -p "$folder/haraka"
+    cp tests/interop/peers/haraka/package.json tests/interop/peers/haraka/package-lock.json "$folder/haraka/"
+    # Scripts of packages are not run: none of these needs one.
+    (cd "$folder/haraka" && npm ci --silent --no-audit --no-fund --omit=optional --ignore-scripts) \
+        || fail "npm ci failed for Haraka"
 fi
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || fail "missing:$missing. Run as root, or install them with apt-get and run again"

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.running import Running
 from tests.interop.peers.exim import exim
+from tests.interop.peers.haraka import haraka
 from tests.interop.peers.names import Names
 from tests.interop.peers.opensmtpd import opensmtpd
 from tests.interop.peers.place import Copy, Peer
@@ -29,6 +30,7 @@ PEERS: dict[str, tuple[Start, bool]] = {
     "pedantic-postfix": (lambda folder, _dns: postfix(folder, pedantic=True), False),
     "exim": (lambda folder, dns: exim(folder, dns.resolver), True),
     "opensmtpd": (lambda folder, dns: opensmtpd(folder, dns.resolver), False),
+    "haraka": (lambda folder, dns: haraka(folder, dns.resolver), True),
 }
 
 
