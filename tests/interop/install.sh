@@ -22,12 +22,16 @@ if [ ! -x "$folder/sts/bin/mta-sts-query" ]; then
         -r requirements-interop.lock || fail "pip install -r requirements-interop.lock failed"
 fi
 if [ ! -e "$folder/haraka/node_modules/Haraka/package.json" ]; then
-    command -v npm > /dev/null || fail "Haraka wants npm and node 20 or newer; install them (Debian: nodejs npm, or NodeSource's)"
-    mkdir -p "$folder/haraka"
-    cp tests/interop/peers/haraka/package.json tests/interop/peers/haraka/package-lock.json "$folder/haraka/"
-    # Scripts of packages are not run: none of these needs one.
-    (cd "$folder/haraka" && npm ci --silent --no-audit --no-fund --omit=optional --ignore-scripts) \
-        || fail "npm ci failed for Haraka"
+    # Debian 12 has node 18, Haraka wants 20: without it the tests with Haraka are skipped, and say so.
+    if command -v npm > /dev/null && [ "$(node --version | sed 's/^v//; s/\..*//')" -ge 20 ]; then
+        mkdir -p "$folder/haraka"
+        cp tests/interop/peers/haraka/package.json tests/interop/peers/haraka/package-lock.json "$folder/haraka/"
+        # Scripts of packages are not run: none of these needs one.
+        (cd "$folder/haraka" && npm ci --silent --no-audit --no-fund --omit=optional --ignore-scripts) \
+            || fail "npm ci failed for Haraka"
+    else
+        echo "interop: no npm with node 20 or newer here, so nothing is tried against Haraka" >&2
+    fi
 fi
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || fail "missing:$missing. Run as root, or install them with apt-get and run again"
