@@ -15,11 +15,11 @@ from typing import Final
 
 COMMANDS: Final = {
     "running": ("run", "check"),
-    "enqueue": ("enqueue", "cancel", "restore-address", "suppress", "consent"),
+    "enqueue": ("enqueue", "cancel", "restore-address", "suppress"),
     "lint": ("lint",),
     "status": ("status",),
     "backup": ("backup", "restore"),
-    "consents": ("consents", "optouts"),
+    "consents": ("consents", "consent", "optouts"),
     "forms": ("form",),
     "evidence": ("evidence",),
     "why": ("why",),
@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "admin_token": ("admin-token",),
     "user": ("submission-user",),
     "retention": ("retention", "forget"),
+    "hold": ("hold",),
     "unsubscribe_key": ("unsubscribe-key",),
     "law": ("law",),
     "whynot": ("why-not", "order"),

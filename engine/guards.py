@@ -20,6 +20,7 @@ from engine.flow.guarding import Guarding
 from engine.flow.lastsent import UNNOTED
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.promote import Promote
+from engine.mail.envelope import Batch
 from engine.net.dns import DnsClient
 from engine.net.mx import MxResolver
 from engine.net.preflight import Subject, greet_https, preflight
@@ -27,8 +28,10 @@ from engine.net.proof import Outlet
 from engine.net.replies import Probe, Replies
 from engine.net.resolver import StaticRoutes
 from engine.policy.readiness import Report
+from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
+from engine.spool.port import Spool
 from suppression import SenderState, Suppression
 from suppression.newcomers import newcomers
 from suppression.sent import SentStore
@@ -112,8 +115,11 @@ def fingerprint(subject: Subject) -> str:
 
 def open_guarding(
     settings: Settings, dispatch: Dispatch, promote: Promote, ledger: SuppressionLedger, sent: SentStore,
-    clock: Callable[[], float],
+    spool: Spool, clock: Callable[[], float],
 ) -> Guarding:  # fmt: skip
+    async def accepted(batch: Batch) -> int:
+        return sum(one.accepted for one in await spool.totals(batch.sender, batch.mailing))
+
     guarding = Guarding(
         settings.guard,
         dispatch.steering,
@@ -121,6 +127,8 @@ def open_guarding(
         file=settings.engine.state / "guards.json",
         provider_of=lambda domain: dispatch.ways.facts(domain).provider,
         put_back=dispatch.put_back,
+        accepted=accepted,
+        secret=secret_at(settings.engine.state / "verp.secret"),
         clock=clock,
     )
     dispatch.guard = guarding
@@ -141,7 +149,7 @@ def open_fitness(
 
     async def check(name: str) -> Report:
         subject, probe = looked_at.subjects[name], probing(looked_at.settings, dns)
-        return await preflight(subject, dns, sign, clock(), greet_https, probe)
+        return await preflight(subject, dns, sign, clock(), greet_https, probe=probe)
 
     def establish(name: str, identity: str) -> None:
         sender = looked_at.settings.senders[name]
@@ -162,8 +170,8 @@ def open_fitness(
 
 def open_guards(
     settings: Settings, sending: tuple[Dispatch, Promote, SignerClient, DnsClient], ledger: SuppressionLedger,
-    suppression: Suppression, sent: SentStore, clock: Callable[[], float],
+    suppression: Suppression, stores: tuple[SentStore, Spool], clock: Callable[[], float],
 ) -> Guards:  # fmt: skip
     dispatch, promote, signer, dns = sending
-    guarding = open_guarding(settings, dispatch, promote, ledger, sent, clock)
+    guarding = open_guarding(settings, dispatch, promote, ledger, *stores, clock)
     return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock))

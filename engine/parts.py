@@ -29,17 +29,19 @@ from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.envelope import Recipient
 from engine.net.dns import DnsClient
+from engine.net.fetch import ReportPoster
 from engine.net.mx import MxResolver
 from engine.net.negotiate import TlsContexts
 from engine.net.resolver import Resolver, StaticRoutes
 from engine.net.sts import StsPolicies
-from engine.net.stsfetch import FetchSettings, PolicyFetcher, ReportPoster
+from engine.net.stsfetch import FetchSettings, PolicyFetcher
 from engine.net.tlsrpt import Reporter
 from engine.net.trust import Trust, Trusting
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane
 from engine.spool.sqlite import SqliteSpool
 from suppression import SenderState, Suppression
+from suppression.parties import Parties, Party
 from suppression.sent import SentStore
 
 log = logging.getLogger(__name__)
@@ -96,8 +98,8 @@ def make_tls_reports(
     contact = sender.identity.from_address
     name = settings.tlsrpt.organization or sender.legal_name
     folder = settings.engine.state / "tlsrpt"
-    fetch = FetchSettings(allowed=settings.resolver.mx.allowed if settings.resolver.mx else ())
-    poster = ReportPoster(network.dns, lambda: network.contexts.verified, fetch)
+    allowed = settings.resolver.mx.allowed if settings.resolver.mx else ()
+    poster = ReportPoster(network.dns, lambda: network.contexts.verified, allowed=allowed)
     reports = TlsReports(
         folder,
         settings.tlsrpt.sender,
@@ -130,7 +132,12 @@ def configured(settings: Settings, ring: TokenRing) -> dict[str, ConfiguredSende
     }
 
 
+def parties_of(settings: Settings) -> Parties:
+    return Parties({name: Party(sender.client, sender.agency) for name, sender in settings.senders.items()})
+
+
 def tell_senders(settings: Settings, suppression: Suppression) -> None:
+    suppression.parties = parties_of(settings)
     for name, sender in settings.senders.items():
         suppression.set_sender(name, SenderState(mail_order=sender.mail_order, regions=sender.regions))
 
@@ -150,6 +157,8 @@ def make_backups(settings: Settings, spool: SqliteSpool, node: str, clock: Clock
 
 def make_law(settings: Settings, suppression: Suppression, accept: Accept, clock: Clock) -> Law:
     tell_senders(settings, suppression)
+    if taken := suppression.take_over(suppression.parties):
+        log.warning("%d refusals hold for senders of the same client or agency too", taken)
     return Law(suppression, accept.check_sender, clock)
 
 

@@ -26,6 +26,7 @@ from engine.cli.speaking import add_config
 from engine.config import Settings
 from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient
+from engine.net.fetch import Fetch
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.policy.readiness import Finding, Level, Report
 from engine.signer.backend import OpensslBackend
@@ -54,6 +55,9 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser("preflight", help=what, description=what)
     parser.add_argument("sender", metavar="SENDER", help="name in [senders]")
     add_config(parser)
+    parser.add_argument(
+        "--network", action="store_true", help="ask for the opt-out page too, as a reader would who clicks the link"
+    )
     parser.add_argument("--json", action="store_true", help="every finding as JSON")
     parser.set_defaults(run=run_preflight)
 
@@ -71,7 +75,8 @@ def run_preflight(args: argparse.Namespace) -> int:
     except KeyFileError as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 2
-    report = asyncio.run(_checked(settings, subject_of(settings, args.sender, keys), backend))
+    subject = subject_of(settings, args.sender, keys)
+    report = asyncio.run(_checked(settings, subject, backend, is_wide=args.network))
     if args.json:
         print(json.dumps(as_json(report), ensure_ascii=False, indent=2))
     else:
@@ -90,14 +95,15 @@ def own_keys(settings: Settings, domain: str) -> tuple[tuple[KeyInfo, ...], Open
     return infos, OpensslBackend(keys)
 
 
-async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend) -> Report:
+async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend, *, is_wide: bool) -> Report:
     dns = DnsClient(settings.resolver.dns)
 
     async def sign(key: KeyInfo, digest: bytes) -> bytes:
         return await asyncio.to_thread(backend.sign_one, key.index, digest)
 
     try:
-        return await preflight(subject, dns, sign, time.time(), greet_https, probing(settings, dns))
+        get, probe = Fetch(dns) if is_wide else None, probing(settings, dns)
+        return await preflight(subject, dns, sign, time.time(), greet_https, get, probe=probe)
     finally:
         dns.close()
 

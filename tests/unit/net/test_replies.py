@@ -208,7 +208,7 @@ def test_the_probe_is_used_only_where_it_is_wanted() -> None:
 
     async def test(wanted: bool) -> Level:
         subject = replace(SUBJECT, probes_replies=wanted)
-        return (await preflight(subject, Dns(zone()), sign, NOW, None, probe)).level
+        return (await preflight(subject, Dns(zone()), sign, NOW, probe=probe)).level
 
     assert asyncio.run(test(False)) is Level.OK
     assert asked == []

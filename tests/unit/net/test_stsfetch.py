@@ -14,9 +14,10 @@ import trustme
 from aiohttp import web
 
 from engine.net.dns import Answer, Kind, Status
+from engine.net.fetch import ReportPoster
 from engine.net.negotiate import TlsContexts
 from engine.net.sts import Trouble
-from engine.net.stsfetch import LONGEST_POLICY, FetchSettings, PolicyFetcher, ReportPoster
+from engine.net.stsfetch import LONGEST_POLICY, FetchSettings, PolicyFetcher
 
 OURS, THEIRS = trustme.CA(), trustme.CA()
 POLICY = b"version: STSv1\nmode: enforce\nmx: mx.example.jp\nmax_age: 86400\n"
@@ -138,7 +139,7 @@ async def hanging(_request: web.Request) -> web.StreamResponse:
         (missing, "sts-policy-fetch-error", "HTTP status 404"),
         (html, "sts-policy-invalid", "text/html"),
         (endless, "sts-policy-invalid", "longer than 65536"),
-        (hanging, "sts-policy-fetch-error", "no policy within 0.5 seconds"),
+        (hanging, "sts-policy-fetch-error", "no answer within 0.5 seconds"),
     ],
 )
 def test_what_is_no_policy(contexts: TlsContexts, answer: Answerer, result: str, told: str) -> None:
@@ -245,7 +246,7 @@ def posted(contexts: TlsContexts, answer: Answerer, *, name: str = "reports.exam
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_tls(OURS, name)).start()
         networks = (ip_network("127.0.0.0/8"),) if allowed else ()
-        poster = ReportPoster(Dns("127.0.0.1"), lambda: contexts.verified, FetchSettings(1.0, allowed=networks))
+        poster = ReportPoster(Dns("127.0.0.1"), lambda: contexts.verified, seconds=1.0, allowed=networks)
         try:
             return await poster(f"https://reports.example.jp:{runner.addresses[0][1]}/v1?x=1", b"\x1f\x8bpacked")
         finally:
