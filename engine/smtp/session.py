@@ -9,9 +9,9 @@ number of replies has proved right: a group's outcomes, and that of the message 
 answered by 354, or by the RSET that follows a refused group; the last message's when the RSET that rides behind its
 dot is answered. Anything that does not fit (unasked reply, wrong class, a reply to the dot before the dot was
 written) ends the session, and what was not proved is unknown. A server that answers 503 to all that stands behind a
-dot (Haraka since 3.3, against smuggling) has taken the message: a lone RSET proves it, what was refused goes again, and
-from then on this session writes nothing behind a dot. There, and without PIPELINING, a stray line is seen when it comes
-before its command was written or in one read with another; the rest would cost a round trip a message.
+dot, and says so (Haraka since 3.3, against smuggling), has taken the message: a lone RSET proves it, what was refused
+goes again, and from then on this session writes nothing behind a dot. There, and without PIPELINING, a stray line is
+seen when it comes before its command was written or in one read with another; the rest would cost a round trip each.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections import deque
 from engine.smtp import command
 from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
 from engine.smtp.extensions import Extensions
+from engine.smtp.fitting import fits, refuses_streaming
 from engine.smtp.reply import Reply, ReplyError, ReplyReader, shown
 
 __all__ = ["Closed", "Event", "Finished", "Phase", "Session", "Transaction"]
@@ -258,10 +259,10 @@ class Session:
         if not self._awaited:
             raise ReplyError(f"a reply that nobody asked for: {shown(str(reply))}")
         phase = self._awaited[0]
-        if self._stepping or (reply.code == 503 and self._streams and self._held and phase in _BEHIND_DOT):
+        if self._stepping or (self._streams and self._held and phase in _BEHIND_DOT and refuses_streaming(reply)):
             self._step_back(phase, reply, events)
             return
-        if not _fits(phase, reply.code) or (phase is _QUIT and self._held and not reply.is_positive):
+        if not fits(phase, reply.code) or (phase is _QUIT and self._held and not reply.is_positive):
             raise ReplyError(f"not a reply to {phase.name}: {shown(str(reply))}")
         if phase is _QUIT:
             self._close(events, reply, "", is_clean=True)
@@ -278,8 +279,13 @@ class Session:
             self._on_path(phase, reply)
 
     def _step_back(self, phase: Phase, reply: Reply, events: list[Event]) -> None:
+        """503 to what stood behind a dot. The lone RSET must be accepted: a refusal there may be the last one of the
+        others, come late, and then the first of them was the dot's.
+        """
         self._awaited.popleft()
-        if self._stepping and not self._awaited and phase is _RSET and reply.code == 250:
+        if self._stepping and phase is _RSET:
+            if reply.code != 250 or self._awaited:
+                raise ReplyError(f"not a reply to a lone RSET: {shown(str(reply))}")
             self._stepping = False
             self._release(events)
             if self._current is not None:
@@ -380,14 +386,3 @@ class Session:
             awaited = next(phase for phase in (*self._awaited, _MAIL) if phase in _GROUP)
             unresolved.append((self._current, awaited))
         return tuple(unresolved)
-
-
-def _fits(phase: Phase, code: int) -> bool:
-    """The classes of RFC 5321 4.3.2. 220 and 221 belong to no transaction, whatever their class."""
-    if code >= 400:
-        return phase is not _RSET
-    if phase is _DATA:
-        return code == 354
-    if phase is _QUIT:
-        return code < 300
-    return 250 <= code < 260

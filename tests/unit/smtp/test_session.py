@@ -435,9 +435,16 @@ def test_a_lone_dot_for_a_refused_recipient_with_what_is_refused_behind_it() -> 
         TAKEN + REFUSED + b"250 ok\r\n",
         TAKEN + REFUSED + REFUSED,
         TAKEN + b"554 5.7.1 no\r\n",
+        TAKEN + b"503 5.5.1 no\r\n",
         b"250 stray\r\n" + TAKEN + REFUSED,
     ],
-    ids=["a reply too many", "a refusal too many", "another refusal", "a stray line before"],
+    ids=[
+        "a reply too many",
+        "a refusal too many",
+        "another refusal",
+        "a refusal without its reason",
+        "a stray line before",
+    ],
 )
 def test_what_does_not_fit_is_no_delivery(replies: bytes) -> None:
     session, first = at_dot()
@@ -466,3 +473,15 @@ def test_a_reset_that_is_refused_alone_ends_the_session() -> None:
     (closed,) = session.receive_data(b"450 no\r\n")
     assert isinstance(closed, Closed)
     assert [transaction for transaction, _ in closed.unresolved] == [first]
+
+
+def test_a_refusal_that_comes_late_is_not_taken_for_the_answer_to_the_lone_reset() -> None:
+    """A stray line was taken for the dot's reply, and the dot's 503 for MAIL's: the last refusal comes one too late."""
+    session, first = at_dot()
+    session.begin(transaction("b@x"))
+    written(session)
+    assert session.receive_data(b"250 stray\r\n" + REFUSED * 3) == []
+    assert written(session) == b"RSET\r\n"
+    (closed,) = session.receive_data(REFUSED)
+    assert isinstance(closed, Closed)
+    assert first in [transaction for transaction, _ in closed.unresolved]
