@@ -128,6 +128,15 @@ class Nameserver:
             return f"{self}: TCP: the response is to another question"
         return data
 
+    def retire(self) -> None:
+        """Asked no more: what was asked is still answered, and each socket ends with its last answer."""
+        for place, sock in enumerate(self._sockets):
+            if sock is not None and sock.waiting:
+                self._worn.add(sock)
+            elif sock is not None:
+                sock.transport.close()
+            self._sockets[place] = None
+
     def close(self) -> None:
         for sock in (*self._sockets, *self._worn):
             if sock is not None:

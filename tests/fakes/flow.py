@@ -430,7 +430,7 @@ class World:
             off, {}, _never, steering=steering, establish=lambda _sender, _why: None, file=FilePath("/nonexistent"),
             clock=self.clock,
         )  # fmt: skip
-        return Guards(guarding, fitness, None)  # type: ignore[arg-type]
+        return Guards(guarding, fitness, None, self.promote)  # type: ignore[arg-type]
 
     async def _newcomers(self, sender: str, identities: Sequence[bytes]) -> list[bool]:
         await asyncio.sleep(0.003)
