@@ -141,7 +141,9 @@ class Fitness:
     async def _wait(self, seconds: float) -> None:
         """Less when a reload has changed something."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), 3600.0 if self._settings.mode == "off" else seconds)
+            # Not wait_for: Python 3.11's forgets a cancellation that comes in the moment of the event.
+            async with asyncio.timeout(3600.0 if self._settings.mode == "off" else seconds):
+                await self._changed.wait()
 
     async def look(self, sender: str) -> Report:
         """Checks now and heeds it."""

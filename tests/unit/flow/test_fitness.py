@@ -234,3 +234,18 @@ def test_a_look_that_a_reload_overtook_does_not_count(tmp_path: Path) -> None:
         assert not gate.fitness.standings
 
     running(test)
+
+
+def test_a_stop_in_the_moment_of_a_reload_is_heeded(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("off"))
+        work = asyncio.create_task(gate.fitness.run())
+        await asyncio.sleep(0.01)
+        gate.fitness.adopt(PreflightSettings("off"), {"shop": "f2"})
+        await asyncio.sleep(0)
+        work.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(work, return_exceptions=True)
+        assert work.cancelled()
+
+    running(test)
