@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import Any
 
-from engine.cli.speaking import add_config
+from engine.cli.speaking import add_config, add_json, tell
 from engine.config import read_configuration
 from engine.page.token import TokenError, make_token, read_token
 
@@ -20,6 +20,7 @@ def register(commands: Any) -> None:
     parser = commands.add_parser("admin-token", help=what, description=what)
     add_config(parser)
     parser.add_argument("--renew", action="store_true", help="replace the token; the old one is refused from then on")
+    add_json(parser)
     parser.set_defaults(run=run_admin_token)
 
 
@@ -41,6 +42,6 @@ def run_admin_token(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"sokutatsu: {path}: {error.strerror}; run this as the engine's user", file=sys.stderr)
         return 2
-    print(token)
+    tell(options, {"token": token, "file": str(path), "new": is_new}, token)
     print(f"{'new, in' if is_new else 'from'} {path}; enter it on http://{settings.admin.listen}/", file=sys.stderr)
     return 0

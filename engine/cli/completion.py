@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.cli.speaking import add_json, tell
+
 PROGRAM = "sokutatsu"
 DESCRIPTION = """\
 Prints the completion of a shell, or writes the manual pages into a folder. Both
@@ -57,13 +59,15 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="FOLDER", help="of the manual pages (default: here)"
     )
+    add_json(parser, "the script, or the names of the pages, as JSON")
     parser.set_defaults(run=lambda args: run_completion(args, subparsers))
 
 
 def run_completion(args: argparse.Namespace, subparsers: argparse._SubParsersAction[Any]) -> int:
     commands = list(commands_of(subparsers))
     if args.what != "man":
-        print((bash if args.what == "bash" else zsh)(commands), end="")
+        script = (bash if args.what == "bash" else zsh)(commands)
+        tell(args, {"shell": args.what, "script": script}, script.removesuffix("\n"))
         return 0
     try:
         for name, text in manual(commands).items():
@@ -71,6 +75,8 @@ def run_completion(args: argparse.Namespace, subparsers: argparse._SubParsersAct
     except OSError as error:
         print(f"sokutatsu: {args.out}: {error.strerror}; name a folder that you may write to", file=sys.stderr)
         return 2
+    if args.json:
+        tell(args, {"written": [str(args.out / name) for name in manual(commands)]})
     return 0
 
 

@@ -32,7 +32,7 @@ from engine.cli.recipients import (
     read_recipients,
     seconds,
 )
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_json, add_socket, guarded, tell
 from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
 
 SHOWN_FAULTS = 20
@@ -76,16 +76,19 @@ def register(subparsers: Any) -> None:
     )
     cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
     add_socket(cancel, run_cancel)
+    add_json(cancel)
     cancel.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     cancel.add_argument("--mailing", required=True, help="as enqueue named it; nothing of it starts any more")
     cancel.add_argument("--address", help="only this recipient of the mailing")
     cancel.add_argument("--recipient", metavar="ID", help="only this one, by the id that journal and Message-ID show")
     restore = subparsers.add_parser("restore-address", help="lift a hard bounce that was wrong")
     add_socket(restore, run_restore_address)
+    add_json(restore)
     restore.add_argument("address", help="that was suppressed as unknown")
     restore.add_argument("--evidence", required=True, help="who says that the mailbox exists, and how it is known")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
     add_socket(suppress, run_suppress)
+    add_json(suppress)
     suppress.add_argument("address", help="of the person who refuses")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
@@ -95,6 +98,7 @@ def register(subparsers: Any) -> None:
         "import", help="from a CSV file", epilog=CONSENT, formatter_class=raw
     )
     add_socket(imported, run_consent_import)
+    add_json(imported)
     imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
     imported.add_argument("--sender", required=True, help="that the consents were given to")
     imported.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
@@ -102,6 +106,7 @@ def register(subparsers: Any) -> None:
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     add_socket(parser, run_enqueue)
+    add_json(parser)
     parser.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     parser.add_argument("--category", required=True, help="AD, AD_MO, TX_AD, OTHER_AD, FREE_AD, CONFIRM, TX or NP")
     parser.add_argument("--mailing", required=True, help="identifier, to cancel and to count by")
@@ -225,7 +230,9 @@ def _tell(report: _Report, args: argparse.Namespace, elapsed: float) -> None:
         print(f"... and {report.refused - len(report.first):,} more refused lines; {where}", file=sys.stderr)
     rate = (report.accepted - report.repeated) / max(elapsed, 0.001)
     already = f" ({report.repeated:,} of them already earlier)" if report.repeated else ""
-    print(f"{report.accepted:,} accepted{already}, {report.refused:,} refused, {elapsed:.1f} s, {rate:,.0f}/s")
+    text = f"{report.accepted:,} accepted{already}, {report.refused:,} refused, {elapsed:.1f} s, {rate:,.0f}/s"
+    counts = {name: getattr(report, name) for name in ("accepted", "repeated", "refused")}
+    tell(args, {**counts, "seconds": round(elapsed, 3)}, text)
 
 
 def _file_key(args: argparse.Namespace) -> str:
@@ -257,9 +264,11 @@ def run_cancel(args: argparse.Namespace) -> int:
             fields = {"sender": args.sender, "mailing": args.mailing, "address": args.address}
             told = client.call("cancel", {**fields, "recipient": args.recipient})
         if "batches" in told:
-            print(f"cancelled: {told['batches']} submits of {args.mailing} were open; later ones will not go either")
+            text = f"{told['batches']} submits of {args.mailing} were open; later ones will not go either"
+            tell(args, told, f"cancelled: {text}")
             return 0
-        print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}")
+        text = f"{told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}"
+        tell(args, told, f"cancelled: {text}")
         return 0 if told["found"] == told["cancelled"] else 1
 
     return guarded(args, cancel)
@@ -268,12 +277,11 @@ def run_cancel(args: argparse.Namespace) -> int:
 def run_suppress(args: argparse.Namespace) -> int:
     def suppress() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            client.suppress(args.address, args.sender, args.topic, args.channel)
+            told = client.suppress(args.address, args.sender, args.topic, args.channel)
         whose = f" of {args.sender}" if args.sender else ""
         what = f", topic {args.topic}" if args.topic else ""
-        print(
-            f"suppressed: {args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
-        )
+        text = f"{args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
+        tell(args, {"address": args.address, **told}, f"suppressed: {text}")
         return 0
 
     return guarded(args, suppress)
@@ -282,8 +290,9 @@ def run_suppress(args: argparse.Namespace) -> int:
 def run_restore_address(args: argparse.Namespace) -> int:
     def restore() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            client.call("restore_address", {"address": args.address, "evidence": args.evidence})
-        print(f"restored: {args.address} counts as reachable again; refusals and consents are as they were")
+            told = client.call("restore_address", {"address": args.address, "evidence": args.evidence})
+        text = f"{args.address} counts as reachable again; refusals and consents are as they were"
+        tell(args, {"address": args.address, **told}, f"restored: {text}")
         return 0
 
     return guarded(args, restore)
@@ -308,5 +317,6 @@ def _consent_import(args: argparse.Namespace) -> int:
             refused += len(faults)
             for number, reason in sorted(faults):
                 print(f"{args.file}:{number}: {reason}", file=sys.stderr)
-    print(f"{recorded:,} consents recorded, {refused:,} refused")
+    counts = {"recorded": recorded, "refused": refused}
+    tell(args, counts, f"{recorded:,} consents recorded, {refused:,} refused")
     return 1 if refused else 0

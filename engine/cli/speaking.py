@@ -7,10 +7,11 @@ does not run and a socket that this user may not open are one line each, with th
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.cli.recipients import FileError
@@ -19,6 +20,25 @@ from engine.client import SOCKET, EngineError, Unreachable
 VARIABLE = "SOKUTATSU_SOCKET"
 CONFIG = "/etc/sokutatsu/sokutatsu.toml"
 CONFIG_VARIABLE = "SOKUTATSU_CONFIG"
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "the answer as JSON, for programs") -> None:
+    """Every command has it: standard output is JSON and nothing else; what went wrong is on standard error."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def tell(args: argparse.Namespace, told: object, *lines: str) -> None:
+    """The lines to people, or with --json what they say as one value. An engine's answer goes without its envelope."""
+    if args.json:
+        if isinstance(told, Mapping):
+            told = {name: value for name, value in told.items() if name not in ("id", "ok")}
+        print(json.dumps(told, ensure_ascii=False, indent=2, default=_as_text))
+    else:
+        print(*lines, sep="\n")
+
+
+def _as_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import argparse
 import sys
 from typing import Any
 
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_json, add_socket, guarded, tell
 from engine.client import Client
 from engine.policy.duration import parse_duration
 
@@ -41,12 +41,14 @@ def register(subparsers: Any) -> None:
             parser.add_argument("--to", metavar="HOST:PORT", help="where to, instead of the route")
             parser.add_argument("--pool", metavar="NAME", help="pool to leave from, instead of the sender's")
         parser.set_defaults(verb=verb)
+        add_json(parser)
         add_socket(parser, run_steer, patience=PATIENCE)
     what = "end orders of suspend, bounce, reroute or automation"
     parser = subparsers.add_parser("resume", help=what, description=what)
     parser.add_argument("number", nargs="?", type=int, help="of the order; else those of exactly this scope")
     _add_scope(parser)
     parser.add_argument("--all", dest="everything", action="store_true", help="every order")
+    add_json(parser)
     add_socket(parser, run_resume, patience=PATIENCE)
 
 
@@ -79,7 +81,8 @@ def run_steer(args: argparse.Namespace) -> int:
 def _steer(args: argparse.Namespace, fields: dict[str, Any]) -> int:
     with Client(args.socket, patience=args.patience) as client:
         answer = client.call("steer", fields)
-    print(f"{args.verb}: order {answer['number']} is in force; `sokutatsu resume {answer['number']}` ends it")
+    number = answer["number"]
+    tell(args, answer, f"{args.verb}: order {number} is in force; `sokutatsu resume {number}` ends it")
     return 0
 
 
@@ -99,7 +102,9 @@ def _resume(args: argparse.Namespace, fields: dict[str, Any]) -> int:
     with Client(args.socket, patience=args.patience) as client:
         ended = client.call("resume", fields)["resumed"]
     if not ended:
+        if args.json:
+            tell(args, {"resumed": []})
         print("sokutatsu: no such order stands; `sokutatsu status` lists them", file=sys.stderr)
         return 1
-    print(f"resumed: {', '.join(map(str, ended))}")
+    tell(args, {"resumed": ended}, f"resumed: {', '.join(map(str, ended))}")
     return 0
