@@ -14,9 +14,9 @@ _sokutatsu() {
     "") words="admin-token backup bounce bounce-test cancel check classify completion consent consents dkim drain enqueue evidence forget form guard law lint mailings optouts order preflight reload reroute restore restore-address resume retention run sender status submission-user suppress suspend top trace unsubscribe-key why why-not" ;;
     "admin-token") words="--config --help --json --renew -h" ;;
     "backup") words="--help --json --name --patience --socket -h" ;;
-    "bounce") words="--domain --for --help --json --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
+    "bounce") words="--anyway --domain --for --help --json --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "bounce-test") words="--help --json --optout-address -h" ;;
-    "cancel") words="--address --help --json --mailing --patience --recipient --sender --socket -h" ;;
+    "cancel") words="--address --anyway --help --json --mailing --patience --recipient --sender --socket -h" ;;
     "check") words="--config --help --json -h" ;;
     "classify") words="--config --help --json --phase --provider --site -h" ;;
     "completion") words="--help --json --out -h" ;;
@@ -52,7 +52,7 @@ _sokutatsu() {
     "order release") words="--evidence --help --json --kind --officer --patience --sender --socket --topic -h" ;;
     "preflight") words="--config --help --json -h" ;;
     "reload") words="--help --json --patience --socket -h" ;;
-    "reroute") words="--domain --for --help --json --mailing --patience --pool --provider --reason --sender --site --socket --source --to -h" ;;
+    "reroute") words="--anyway --domain --for --help --json --mailing --patience --pool --provider --reason --sender --site --socket --source --to -h" ;;
     "restore") words="--config --help --json --lose-events --only -h" ;;
     "restore-address") words="--evidence --help --json --patience --socket -h" ;;
     "resume") words="--all --domain --help --json --mailing --patience --provider --sender --site --socket --source -h" ;;
@@ -66,7 +66,7 @@ _sokutatsu() {
     "status") words="--help --json --mailing --patience --sender --socket -h" ;;
     "submission-user") words="--help --json --sender -h" ;;
     "suppress") words="--channel --help --json --patience --sender --socket --topic -h" ;;
-    "suspend") words="--domain --for --help --json --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
+    "suspend") words="--anyway --domain --for --help --json --mailing --patience --provider --reason --sender --site --socket --source -h" ;;
     "top") words="--help --interval --json --once --patience --socket -h" ;;
     "trace") words="--help --json --next --patience --socket --timeout -h" ;;
     "unsubscribe-key") words="list rotate --help -h" ;;

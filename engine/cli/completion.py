@@ -200,8 +200,9 @@ def _overview(commands: list[Command]) -> str:
         lines += [".TP", f".B {' '.join(command.words)}", _roff(command.help)]
     lines += [
         ".SH EXIT STATUS",
-        "0 done, 1 done in part or not well, 2 an argument or a file is wrong, 3 the engine refused or did not answer,",
-        "130 broken off by Ctrl-C. Each command\\(aqs page says what that means for it.",
+        "0 done; 1 done in part, or what was asked about is not well; 2 an argument, a name or a file is wrong:",
+        "nothing was done, and the same again would be wrong again; 3 the engine cannot now or did not answer:",
+        "try again; 130 broken off by Ctrl\\-C; 141 nobody reads on. Each command\\(aqs page says what 1 means for it.",
         ".SH ENVIRONMENT", ".TP", ".B SOKUTATSU_SOCKET",
         "Path of the engine\\(aqs socket, where \\-\\-socket is not given.",
     ]  # fmt: skip

@@ -4,7 +4,7 @@ Import goes to a running engine over its socket, ten thousand lines a request an
 is durable and in force; with --offline, when the engine is stopped, straight into the ledger. A line that is refused
 is written to a report with its reason, and the others go. It may be run again: the same fact twice changes nothing.
 Export reads the ledger beside the engine. Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer.
+wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

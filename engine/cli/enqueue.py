@@ -2,7 +2,7 @@
 
 `sokutatsu enqueue` may be run again after any failure: its key comes from the message, the file and the mailing's
 name, so what the engine already has is answered and not mailed twice. Exit codes: 0 all taken, 1 some lines refused,
-2 a file or an argument is wrong, 3 the engine refused or did not answer.
+2 a file or an argument is wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Recipients, CSV with the names of the columns first, or JSON lines:
 
 It may be run again after any failure: nobody is mailed twice.
 Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer."""
+wrong, 3 the engine cannot now or did not answer."""
 CONSENT = """\
 CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
 "covers" (AD, MAIL_ORDER) and "topics" take several words, spaces between:
@@ -65,7 +65,7 @@ CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
   taro@example.jp,2026-04-01T10:15:00+09:00,web,newsletter,申込フォーム 12
 
 Exit codes: 0 all recorded, 1 some lines refused, 2 the file is wrong,
-3 the engine refused or did not answer."""
+3 the engine cannot now or did not answer."""
 
 
 def register(subparsers: Any) -> None:
@@ -79,6 +79,7 @@ def register(subparsers: Any) -> None:
     add_json(cancel)
     cancel.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     cancel.add_argument("--mailing", required=True, help="as enqueue named it; nothing of it starts any more")
+    cancel.add_argument("--anyway", action="store_true", help="also when no such mailing is known yet")
     cancel.add_argument("--address", help="only this recipient of the mailing")
     cancel.add_argument("--recipient", metavar="ID", help="only this one, by the id that journal and Message-ID show")
     restore = subparsers.add_parser("restore-address", help="lift a hard bounce that was wrong")
@@ -261,6 +262,9 @@ def _opened(path: Path, encoding: str) -> TextIO:
 def run_cancel(args: argparse.Namespace) -> int:
     def cancel() -> int:
         with Client(args.socket, patience=args.patience) as client:
+            if not (args.anyway or client.status(args.sender, args.mailing)["mailings"]):
+                text = "correct the name, or say --anyway to keep one from going that is still to come"
+                raise FileError(f"no mailing {args.mailing[:80]!a} of sender {args.sender[:80]!a} is known: {text}")
             fields = {"sender": args.sender, "mailing": args.mailing, "address": args.address}
             told = client.call("cancel", {**fields, "recipient": args.recipient})
         if "batches" in told:
@@ -269,6 +273,8 @@ def run_cancel(args: argparse.Namespace) -> int:
             return 0
         text = f"{told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}"
         tell(args, told, f"cancelled: {text}")
+        if not told["found"]:
+            raise FileError("nobody waits there by that name: never in this mailing, or mailed already")
         return 0 if told["found"] == told["cancelled"] else 1
 
     return guarded(args, cancel)

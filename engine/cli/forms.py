@@ -2,7 +2,7 @@
 
 施行規則4条1項2号: the standard text, kept beside the list of who answered it, is the record of all of them. Give the
 file exactly as it was shown. Exit codes as the other commands: 0 done, 1 no such form, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer.
+wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`sokutatsu reload`: the running engine reads its configuration again and takes all of it, or says every error.
 
 A refused reload has changed nothing. Exit codes: 0 in force, 2 the configuration is wrong or asks for what only a
-restart can change, 3 the engine refused or did not answer.
+restart can change, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ examples:
 exit codes:
   0  all of it is in force
   2  refused: every error is on a line of its own, the engine goes on as before
-  3  the engine refused or did not answer"""
+  3  the engine cannot now or did not answer"""
 
 
 def register(subparsers: Any) -> None:

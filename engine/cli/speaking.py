@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.cli.recipients import FileError
-from engine.client import SOCKET, EngineError, Unreachable
+from engine.client import AGAIN, SOCKET, EngineError, Unreachable
 
 VARIABLE = "SOKUTATSU_SOCKET"
 CONFIG = "/etc/sokutatsu/sokutatsu.toml"
 CONFIG_VARIABLE = "SOKUTATSU_CONFIG"
+UNABLE = {*AGAIN, "backup_failed", "busy", "forbidden", "frame_lost", "flood", "internal"}
+"""Codes of refusals that are the engine's state or the way to it; what gets any other is wrong itself."""
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "the answer as JSON, for programs") -> None:
@@ -66,7 +68,9 @@ def add_socket(
 
 
 def guarded(args: argparse.Namespace, command: Callable[[], int]) -> int:
-    """Exit codes beside the command's own: 2 a file is wrong, 3 the engine refused or did not answer."""
+    """Exit codes beside the command's own: 2 a file, a name or another argument is wrong, 3 the engine cannot do it
+    now, or did not answer.
+    """
     try:
         return command()
     except FileError as error:
@@ -76,7 +80,7 @@ def guarded(args: argparse.Namespace, command: Callable[[], int]) -> int:
         # most texts name the value already
         about = f" ({error.field} = {error.value})" if error.value and error.value not in error.text else ""
         print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
-        return 3
+        return 3 if error.code in UNABLE else 2
     except Unreachable as error:
         print(f"sokutatsu: {error}: {_remedy(args.socket)}", file=sys.stderr)
         return 3

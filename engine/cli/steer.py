@@ -2,7 +2,8 @@
 
 By domain, provider, site, source, sender or mailing; what is named must all agree. A suspension keeps mail in the spool
 and costs nothing; a bounce ends it, with a record of its own in the journal; a reroute sends it another way.
-Exit codes: 0 done, 1 there was nothing to resume, 2 wrong arguments, 3 the engine refused or did not answer.
+Exit codes: 0 done, 1 there was nothing to resume, 2 wrong arguments or a name that nothing is known of, 3 the engine
+cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ def register(subparsers: Any) -> None:
         if verb == "reroute":
             parser.add_argument("--to", metavar="HOST:PORT", help="where to, instead of the route")
             parser.add_argument("--pool", metavar="NAME", help="pool to leave from, instead of the sender's")
+        parser.add_argument(
+            "--anyway", action="store_true", help="also when domain, site or mailing are not known yet: for what comes"
+        )
         parser.set_defaults(verb=verb)
         add_json(parser)
         add_socket(parser, run_steer, patience=PATIENCE)
@@ -62,7 +66,7 @@ def _scope(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_steer(args: argparse.Namespace) -> int:
-    fields: dict[str, Any] = {"verb": args.verb, **_scope(args)}
+    fields: dict[str, Any] = {"verb": args.verb, "known": not args.anyway, **_scope(args)}
     if args.duration:
         try:
             fields["seconds"] = max(1, round(parse_duration(args.duration)))
@@ -104,7 +108,8 @@ def _resume(args: argparse.Namespace, fields: dict[str, Any]) -> int:
     if not ended:
         if args.json:
             tell(args, {"resumed": []})
-        print("sokutatsu: no such order stands; `sokutatsu status` lists them", file=sys.stderr)
-        return 1
+        which = "no such order stands" if args.number is None else f"no order {args.number} stands"
+        print(f"sokutatsu: {which}; `sokutatsu status` lists them", file=sys.stderr)
+        return 1 if args.number is None else 2
     tell(args, {"resumed": ended}, f"resumed: {', '.join(map(str, ended))}")
     return 0

@@ -2,7 +2,7 @@
 
 Rate, places, outcomes, the busiest sites with what binds them, mailings with bars, why recipients were suppressed, the
 last errors. What does not fit the terminal is left out from the bottom; --once prints one screen and ends. Exit codes:
-0 ended by its user, 3 the engine refused or did not answer.
+0 ended by its user, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ examples:
 exit codes:
   0  ended by its user
   2  wrong arguments
-  3  the engine refused or did not answer"""
+  3  the engine cannot now or did not answer"""
 
 
 def register(subparsers: Any) -> None:

@@ -161,6 +161,14 @@ class Ways:
 
     # -- another configuration -----------------------------------------------------------------------------
 
+    def knows_domain(self, domain: str) -> bool:
+        """By a route of its own or by what DNS said. The route for everything knows nobody."""
+        route = self._resolver.route(domain)
+        return isinstance(route, Route) and route is not self._resolver.route("*")
+
+    def knows_site(self, site: str) -> bool:
+        return site in self._provider_at or any(path.route.site == site for path in self.paths.values())
+
     def use(
         self, resolver: Resolver, shaping: Shaping, outlets: Outlets, routes: Iterable[Route], mx_port: int | None
     ) -> None:
