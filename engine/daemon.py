@@ -30,7 +30,7 @@ from engine.journal import JournalFailed
 from engine.live import live
 from engine.observe import observe, status
 from engine.signer.client import SignerFailed
-from engine.spool.database import SpoolUnusable
+from engine.spool.layout import SpoolUnusable
 from engine.spool.port import SpoolFailed
 from engine.supervisor import Supervisor
 from suppression import LedgerFailed, LedgerRefused, RulesError, SecretError

@@ -19,7 +19,8 @@ from engine.client import Client
 from engine.config import Settings
 from engine.flow.backup import BackupRefused
 from engine.flow.restore import Restored, restore
-from engine.spool.database import SpoolUnusable, lock_folder
+from engine.spool.database import lock_folder
+from engine.spool.layout import SpoolUnusable
 
 PATIENCE = 4 * 3600.0
 SHOWN = 20
