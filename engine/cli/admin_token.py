@@ -8,20 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-from engine.cli.speaking import add_config, add_json, tell
+from engine.cli.speaking import tell
 from engine.config import read_configuration
 from engine.page.token import TokenError, make_token, read_token
-
-
-def register(commands: Any) -> None:
-    what = "make or show the token for actions on the live page"
-    parser = commands.add_parser("admin-token", help=what, description=what)
-    add_config(parser)
-    parser.add_argument("--renew", action="store_true", help="replace the token; the old one is refused from then on")
-    add_json(parser)
-    parser.set_defaults(run=run_admin_token)
 
 
 def run_admin_token(options: argparse.Namespace) -> int:

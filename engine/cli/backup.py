@@ -10,11 +10,9 @@ import argparse
 import asyncio
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 from engine.cli.running import settings_of
-from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
+from engine.cli.speaking import guarded, tell
 from engine.client import Client
 from engine.config import Settings
 from engine.flow.backup import BackupRefused
@@ -22,26 +20,7 @@ from engine.flow.restore import Restored, restore
 from engine.spool.database import lock_folder
 from engine.spool.layout import SpoolUnusable
 
-PATIENCE = 4 * 3600.0
 SHOWN = 20
-
-
-def register(commands: Any) -> None:
-    what = "copy spool, ledger and secrets of the running engine into a folder of their own"
-    backup = commands.add_parser("backup", help=what, description=what)
-    backup.add_argument("--name", help="of the folder; default: the time")
-    add_json(backup)
-    add_socket(backup, run_backup, patience=PATIENCE)
-    what = "put a backup in place of the state of a stopped engine"
-    parser = commands.add_parser("restore", help=what, description=what)
-    parser.add_argument("folder", type=Path, help="as `backup` printed it")
-    add_config(parser)
-    parser.add_argument("--only", choices=("spool", "ledger"), default="", help="only this part")
-    parser.add_argument(
-        "--lose-events", action="store_true", help="also when the ledger in place knows more than the backup"
-    )
-    add_json(parser)
-    parser.set_defaults(run=run_restore)
 
 
 def run_backup(args: argparse.Namespace) -> int:

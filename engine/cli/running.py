@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
 
-from engine.cli.speaking import add_config, add_json, tell
+from engine.cli.speaking import tell
 from engine.config import (
     Settings,
     SubmissionTable,
@@ -24,22 +23,6 @@ from engine.daemon import STARTING_FAILS, run
 from engine.signer.keys import KeyFileError, algorithm_of, read_key
 from suppression.reasons import open_tables
 from suppression.rules import RulesError
-
-
-def register(commands: Any) -> None:
-    for name, what, function, told in (
-        ("run", "run the engine in the foreground", run_engine, "the log as JSON Lines, on standard output"),
-        (
-            "check",
-            "read the configuration and its key files, report every error, print what is in effect",
-            check,
-            "what is in effect, the errors and the cautions as JSON",
-        ),
-    ):
-        parser = commands.add_parser(name, help=what, description=what)
-        add_config(parser)
-        add_json(parser, told)
-        parser.set_defaults(run=function)
 
 
 def settings_of(options: argparse.Namespace) -> Settings | None:

@@ -10,29 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-from engine.cli.speaking import add_config, add_json, tell
+from engine.cli.speaking import tell
 from engine.config import read_configuration
 from engine.flow.tokens import MOST_KEYS, NoMoreKeys, file_name, key_numbers, open_ring, rotate
 from suppression.secret import SecretError
-
-
-def register(commands: Any) -> None:
-    what = "add or list the keys of unsubscribe links"
-    kinds = commands.add_parser("unsubscribe-key", help=what, description=what).add_subparsers(required=True)
-    for name, text, function in (
-        (
-            "rotate",
-            "add a key; it makes the links from the next start on, the old ones keep reading theirs",
-            run_rotate,
-        ),
-        ("list", "show the keys that there are", run_list),
-    ):
-        parser = kinds.add_parser(name, help=text, description=text)
-        add_config(parser)
-        add_json(parser)
-        parser.set_defaults(run=function)
 
 
 def run_rotate(options: argparse.Namespace) -> int:
