@@ -109,17 +109,7 @@ def _read_csv(lines: _Bounded, columns: Sequence[str], needed: Sequence[str]) ->
     others = [
         (place, name) for place, name in enumerate(head) if name in columns and place not in (at_address, at_time)
     ]
-    for row in _rows(rows, lines):
-        if isinstance(row, Fault):
-            yield row
-        elif len(row) != len(head):
-            yield Fault(lines.number, f"{len(row)} columns where the first line has {len(head)}")
-        else:
-            rest = tuple((name, row[place]) for place, name in others if row[place])
-            yield Line(lines.number, row[at_address].strip(), row[at_time].strip() if at_time >= 0 else "", rest)
-
-
-def _rows(rows: Iterator[list[str]], lines: _Bounded) -> Iterator[list[str] | Fault]:
+    width = len(head)
     while True:
         try:
             row = next(rows)
@@ -127,9 +117,12 @@ def _rows(rows: Iterator[list[str]], lines: _Bounded) -> Iterator[list[str] | Fa
             return
         except csv.Error as error:
             yield Fault(lines.number, f"not CSV: {error}; check the quotes")
-        else:
-            if row:
-                yield row
+            continue
+        if len(row) == width:
+            rest = tuple([(name, row[place]) for place, name in others if row[place]]) if others else ()
+            yield Line(lines.number, row[at_address].strip(), row[at_time].strip() if at_time >= 0 else "", rest)
+        elif row:
+            yield Fault(lines.number, f"{len(row)} columns where the first line has {width}")
 
 
 def _check_head(head: Sequence[str], columns: Sequence[str], needed: Sequence[str]) -> None:

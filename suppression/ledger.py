@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -219,13 +220,13 @@ class Ledger:
         same = (kind, sender, topic, detail, recorded, source, evidence)
         keys = array("q", b"".join(bulk.identities))
         exacts, wides = keys[0::2], keys[1::2]
-        ats, addresses = bulk.ats, bulk.addresses
+        columns: tuple[Sequence[Any], ...] = (wides, exacts, bulk.ats, bulk.addresses)
         order = sorted(range(len(wides)), key=wides.__getitem__)
         execute = self._database.execute
         for start in range(0, len(order), _ROWS_PER_STATEMENT):
             part = order[start : start + _ROWS_PER_STATEMENT]
-            own = (value for i in part for value in (wides[i], exacts[i], ats[i], addresses[i]))
-            execute(_bulk_statement(len(part)), (*same, *own))
+            own = zip(*(map(column.__getitem__, part) for column in columns), strict=True)
+            execute(_bulk_statement(len(part)), (*same, *chain.from_iterable(own)))
 
     def _row(self, entry: Entry, recorded: int) -> Row:
         kind, identity, sender, topic, at, detail, source, evidence, address = entry

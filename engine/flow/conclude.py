@@ -67,7 +67,7 @@ class Conclude:
         if now >= batch.expires:
             self.close_recipient(recipient, Outcome.EXPIRED, now)
             return False
-        if recipient.epoch != self._suppression.epoch:
+        if recipient.epoch != self._suppression.epoch_at(now):
             return self._still_allowed(recipient, now)
         return True
 

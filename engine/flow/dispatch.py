@@ -34,7 +34,7 @@ from engine.policy.automation import Automation
 from engine.policy.backoff import Ladder
 from engine.policy.classify import Rules
 from engine.policy.fingerprint import Unclassified
-from engine.policy.outcome import DELIVERED, Attempt, PathWord, Refusal, Ruling, rule, rule_connect
+from engine.policy.outcome import Attempt, PathWord, Refusal, Ruling, is_delivery, rule, rule_connect
 from engine.policy.provider import Share
 from engine.policy.shaping import Limits, Shaping
 from engine.policy.source import Source
@@ -191,13 +191,13 @@ class Dispatch:
             self.effect.finished(recipient, now)
         if reply is not None:
             self._counts.transaction.observe(now - letter.begun)
-        attempt = Attempt(phase, reply, error, *_ages(recipient), path.provider)
-        ruling = self._rule(attempt, now, self._ladder(path))
-        if ruling is DELIVERED:
+        if is_delivery(phase, reply, error):  # as rule() would say, without its facts: nearly all end here
             self._conclude.delivered(path, connection, letter, reply, now)
             if self.guard is not None:
                 self.guard.delivered(path, recipient)
             return
+        attempt = Attempt(phase, reply, error, *_ages(recipient), path.provider)
+        ruling = self._rule(attempt, now, self._ladder(path))
         self._heed(path, connection, ruling, now, session_lost=bool(error))
         if reply is not None:
             self.braking.observe(path, recipient, reply)

@@ -244,4 +244,5 @@ class Promote:
         self._dispatch.paths.used(path.name)
         ready = [recipient for recipient in recipients if recipient.batch.id not in unfit]
         # Only the loaded content tells whether there is a variant without the advertisement.
-        path.push([recipient for recipient in ready if self._dispatch.has_variant(recipient, self._clock())])
+        now, has_variant = self._clock(), self._dispatch.has_variant
+        path.push([recipient for recipient in ready if not recipient.strip or has_variant(recipient, now)])

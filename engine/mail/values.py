@@ -35,6 +35,15 @@ def markup(value: str) -> bytes:
     return html.escape(tidy(value)).encode("utf-8", "replace")
 
 
+PLAIN_ALIKE = frozenset({plain, markup})
+"""What gives the plain octets of a value that is_plain()."""
+
+
+def is_plain(text: str) -> bool:
+    """Nothing in it is to be escaped or tidied, nor in any part of it."""
+    return text.isprintable() and _SPECIAL.search(text) is None
+
+
 def link(url: str) -> bytes:
     """As plain(), for an opt-out link: printable ASCII by check_identity()."""
     return url.encode()

@@ -61,9 +61,7 @@ class Attempt:
 
     @property
     def delivered(self) -> bool:
-        """RFC 5321 4.2.5: with this reply the receiver took the responsibility."""
-        reply = self.reply
-        return reply is not None and self.phase is Phase.DOT and 200 <= reply.code < 300 and not self.error
+        return is_delivery(self.phase, self.reply, self.error)
 
 
 @dataclass(slots=True)
@@ -103,6 +101,8 @@ class Ruling:
     """Name of the rule that classified the reply, for the journal."""
 
 
+_DOT: Final = Phase.DOT
+"""Reading a member from the class costs more than the comparison."""
 DELIVERED: Final = Ruling(Kind.DELIVERED, path=PathWord.SUCCESS)
 """The ruling of every delivery: one object."""
 
@@ -128,6 +128,11 @@ _PUT_BACK: Final = 60.0
 _REACHED: Final = frozenset({Phase.RCPT, Phase.DATA, Phase.DOT})
 """Phases in which the server was dealing with this very recipient: a message that kills sessions must back off, one
 that merely stood behind it must not."""
+
+
+def is_delivery(phase: Phase, reply: Reply | None, error: str) -> bool:
+    """RFC 5321 4.2.5: with this reply the receiver took the responsibility."""
+    return phase is _DOT and reply is not None and 200 <= reply.code < 300 and not error
 
 
 def rule(attempt: Attempt, *, now: float, u: float, ladder: Ladder, rules: Rules) -> Ruling:

@@ -12,10 +12,11 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.signer.frames import BATCH_LIMIT, DIGEST_SIZE, request_head
 from engine.signer.process import Counts, Owed, SigningProcess, start_process
+from engine.signer.processor import faster
 from engine.signer.settings import BACKEND_VARIABLE, BACKENDS, KeyInfo, SignerSettings, key_infos
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class SignerClient:
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
         self._distrust = False
+        self._environment: Mapping[str, str] = {}
+        """What makes OpenSSL faster on this processor."""
 
     @property
     def backlog(self) -> int:
@@ -78,6 +81,7 @@ class SignerClient:
     async def start(self) -> None:
         """Returns when all workers have read their keys. Raises SignerFailed; then nothing is left behind."""
         self.failed = asyncio.get_running_loop().create_future()
+        self._environment = await asyncio.to_thread(faster)
         wanted = self.settings.workers or len(os.sched_getaffinity(0))
         results = await asyncio.gather(*(self._start_one() for _ in range(wanted)), return_exceptions=True)
         for result in results:
@@ -94,7 +98,7 @@ class SignerClient:
             "nice": self.settings.nice,
         }
         try:
-            worker = await start_process(told, self.counts, self._ended)
+            worker = await start_process(told, self.counts, self._ended, self._environment)
         except OSError as error:
             raise SignerFailed(f"no signing worker can be started: {error.strerror}; raise the limit on it") from None
         self._started = [known for known in self._started if known.process.returncode is None]

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 from engine.buckets import BATCH_BOUNDS, Buckets
 from engine.signer.frames import ANSWER, GREETING_LIMIT, LENGTH
+from engine.signer.processor import environment_of
 
 SIGNALS_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -167,14 +167,19 @@ class SigningProcess(asyncio.Protocol):
 
 
 async def start_process(
-    told: dict[str, object], counts: Counts, on_end: Callable[[SigningProcess], None]
+    told: dict[str, object],
+    counts: Counts,
+    on_end: Callable[[SigningProcess], None],
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> SigningProcess:
-    """Starts a worker and sends its greeting. Its own comes into `.greeting`."""
+    """Starts a worker, with this in its environment beside ours, and sends its greeting. Its own comes into
+    `.greeting`.
+    """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with theirs:
         try:
-            process = _spawn(theirs)
+            process = _spawn(theirs, environment)
         except OSError:
             ours.close()
             raise
@@ -192,9 +197,7 @@ async def start_process(
     return protocol
 
 
-def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+def _spawn(theirs: socket.socket, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # Blocked here, the signals stay blocked in the child from its first instruction on: no window in which a
     # Ctrl-C kills a worker that has not come to ignore it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_OF_THE_GROUP)
@@ -203,7 +206,7 @@ def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "engine.signer.worker", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment_of(environment),
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -159,6 +159,9 @@ class FakeSuppression:
         self.decisions: dict[str, Decision] = {}
         self.asked = 0
 
+    def epoch_at(self, _now: float) -> int:
+        return self.epoch
+
     def opt_out(self, address: str, decision: Decision = OPTED_OUT) -> None:
         self.decisions[address] = decision
         self.epoch += 1

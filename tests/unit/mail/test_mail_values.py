@@ -4,6 +4,8 @@ import html
 import quopri
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.mail import values
 
@@ -54,3 +56,16 @@ def test_links() -> None:
 def test_what_check_fields_refuses_is_harmless_all_the_same(place: values.Prepare) -> None:
     octets = quopri.decodestring(place("a\0\x1b\x7fb\ud800c"))
     assert octets == b"a   b?c"
+
+
+@given(st.lists(st.text(), max_size=4))
+def test_what_is_plain_together_is_plain_alone_and_the_same_everywhere(parts: list[str]) -> None:
+    if values.is_plain("".join(parts)):
+        for part in parts:
+            assert {prepare(part) for prepare in values.PLAIN_ALIKE} == {part.encode()}
+
+
+@pytest.mark.parametrize("text", ["a&b", "<", ">", '"', "'", "\n", "\x00", "\x7f", "\ud800", "\u3000"])
+def test_what_is_not_plain(text: str) -> None:
+    assert not values.is_plain("佐藤 " + text)
+    assert values.is_plain("佐藤 花子 123")
