@@ -17,10 +17,10 @@ from engine.cli.overview import HELP
 
 COMMANDS: Final = {
     "parsers": ("run", "check", "backup", "restore", "admin-token", "unsubscribe-key", "preflight"),
-    "enqueue": ("enqueue", "cancel", "restore-address", "suppress", "consent"),
+    "enqueue": ("enqueue", "cancel", "restore-address", "suppress"),
     "lint": ("lint",),
     "status": ("status",),
-    "consents": ("consents", "optouts"),
+    "consents": ("consents", "consent", "optouts"),
     "forms": ("form",),
     "evidence": ("evidence",),
     "why": ("why",),
@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "dkim": ("dkim",),
     "user": ("submission-user",),
     "retention": ("retention", "forget"),
+    "hold": ("hold",),
     "law": ("law",),
     "whynot": ("why-not", "order"),
     "guard": ("guard", "sender"),

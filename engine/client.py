@@ -31,7 +31,7 @@ AGAIN = frozenset({"no_credit", "draining", "spool_full", "unavailable", "too_ma
 """Refusals that pass: the same bytes are sent again, with backoff."""
 FIRST_DELAY, LAST_DELAY = 0.05, 5.0
 
-Recipient = str | tuple[str, Mapping[str, Any]]
+Recipient = str | tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, str]]  # {"region": "EU"}
 
 
 class EngineError(Exception):
@@ -85,12 +85,12 @@ class Terms:
     """{"subject", "text", "html", "headers"} or {"raw"}, or the SHA-256 that put_message returned."""
     topic: str = ""
     priority: str = "bulk"
-    not_before: int | None = None
-    """Unix seconds (UTC), as is expires."""
+    not_before: int | None = None  # Unix seconds (UTC), as is expires
     expires: int | None = None
+    override: str | None = None
 
     def fields(self, key: str, message: Mapping[str, Any] | bytes) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        given = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
         return {**given, "key": key, "message": message}
 
 
@@ -177,9 +177,9 @@ def _submitted(answer: dict[str, Any], offset: int, count: int) -> Submitted:
 
 
 def _pack(recipient: Recipient) -> bytes:
-    address, fields = (recipient, {}) if isinstance(recipient, str) else recipient
+    address, fields, *stated = (recipient, {}) if isinstance(recipient, str) else recipient
     texts = {name: "" if value is None else str(value) for name, value in fields.items()}
-    return msgpack.packb((address, texts))  # type: ignore[no-any-return]
+    return msgpack.packb((address, texts, *filter(None, stated)))  # type: ignore[no-any-return]
 
 
 def _cut(recipients: Iterable[Recipient]) -> Iterator[tuple[int, int, bytes]]:

@@ -24,6 +24,7 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
+from engine.flow.holds import Holds
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.letters import Letters
@@ -259,11 +260,11 @@ class Engine:
         self.settle.on_drained = self.promote.wake
         self._wire_doors(senders, ledger, ring)
         sending = (self.dispatch, self.promote, self.signer, self.network.dns)
-        self.guards = open_guards(settings, sending, ledger, self.suppression, self.sent, self.clock)
+        self.guards = open_guards(settings, sending, ledger, self.suppression, (self.sent, self.spool), self.clock)
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
-        reads = reading(senders)
+        reads = reading(senders, lambda: self.suppression.regions)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
         leads = self.dispatch.ways.leads
         self.tls_reports = make_tls_reports(settings, self.network, self.accept, leads, self.clock)
@@ -280,6 +281,7 @@ class Engine:
             **self.retention.answers(),
             **self.records.answers(),
             **make_law(settings, self.suppression, self.accept, self.clock).answers(),
+            **Holds(self.suppression, self.accept.check_sender, self.clock).answers(),
             **self.orders.answerers(),
             **control,
         }

@@ -20,12 +20,15 @@ from engine.flow.guarding import Guarding
 from engine.flow.lastsent import UNNOTED
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.promote import Promote
+from engine.mail.envelope import Batch
 from engine.net.dns import DnsClient
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.net.proof import Outlet
 from engine.policy.readiness import Report
+from engine.secret import secret_at
 from engine.signer.client import SignerClient
 from engine.signer.settings import KeyInfo
+from engine.spool.port import Spool
 from suppression import SenderState, Suppression
 from suppression.newcomers import newcomers
 from suppression.sent import SentStore
@@ -95,8 +98,11 @@ def fingerprint(subject: Subject) -> str:
 
 def open_guarding(
     settings: Settings, dispatch: Dispatch, promote: Promote, ledger: SuppressionLedger, sent: SentStore,
-    clock: Callable[[], float],
+    spool: Spool, clock: Callable[[], float],
 ) -> Guarding:  # fmt: skip
+    async def accepted(batch: Batch) -> int:
+        return sum(one.accepted for one in await spool.totals(batch.sender, batch.mailing))
+
     guarding = Guarding(
         settings.guard,
         dispatch.steering,
@@ -104,6 +110,8 @@ def open_guarding(
         file=settings.engine.state / "guards.json",
         provider_of=lambda domain: dispatch.ways.facts(domain).provider,
         put_back=dispatch.put_back,
+        accepted=accepted,
+        secret=secret_at(settings.engine.state / "verp.secret"),
         clock=clock,
     )
     dispatch.guard = guarding
@@ -144,8 +152,8 @@ def open_fitness(
 
 def open_guards(
     settings: Settings, sending: tuple[Dispatch, Promote, SignerClient, DnsClient], ledger: SuppressionLedger,
-    suppression: Suppression, sent: SentStore, clock: Callable[[], float],
+    suppression: Suppression, stores: tuple[SentStore, Spool], clock: Callable[[], float],
 ) -> Guards:  # fmt: skip
     dispatch, promote, signer, dns = sending
-    guarding = open_guarding(settings, dispatch, promote, ledger, sent, clock)
+    guarding = open_guarding(settings, dispatch, promote, ledger, *stores, clock)
     return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock), promote)

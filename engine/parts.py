@@ -30,6 +30,7 @@ from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane
 from engine.spool.sqlite import SqliteSpool
 from suppression import SenderState, Suppression
+from suppression.parties import Parties, Party
 from suppression.sent import SentStore
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,12 @@ def configured(settings: Settings, ring: TokenRing) -> dict[str, ConfiguredSende
     }
 
 
+def parties_of(settings: Settings) -> Parties:
+    return Parties({name: Party(sender.client, sender.agency) for name, sender in settings.senders.items()})
+
+
 def tell_senders(settings: Settings, suppression: Suppression) -> None:
+    suppression.parties = parties_of(settings)
     for name, sender in settings.senders.items():
         suppression.set_sender(name, SenderState(mail_order=sender.mail_order, regions=sender.regions))
 
@@ -103,6 +109,8 @@ def make_backups(settings: Settings, spool: SqliteSpool, node: str, clock: Clock
 
 def make_law(settings: Settings, suppression: Suppression, accept: Accept, clock: Clock) -> Law:
     tell_senders(settings, suppression)
+    if taken := suppression.take_over(suppression.parties):
+        log.warning("%d refusals hold for senders of the same client or agency too", taken)
     return Law(suppression, accept.check_sender, clock)
 
 

@@ -44,7 +44,7 @@ from engine.mail.message import MessageError
 from engine.net.negotiate import TlsContexts
 from engine.network import Network, load_contexts
 from engine.optout import displays
-from engine.parts import configured, sign_up_links, tell_policies, tell_senders
+from engine.parts import configured, parties_of, sign_up_links, tell_policies, tell_senders
 from engine.secret import secret_at
 from engine.signer.client import SignerClient, SignerFailed
 from engine.spool.sqlite import SqliteSpool
@@ -151,6 +151,7 @@ class Reload:
         await signer.start()
         try:
             await _prove(signer)
+            await asyncio.to_thread(engine.suppression.take_over, parties_of(new))
             changed = changed_senders(engine.settings, new)
             made = await self._compiled(new, changed)
         except BaseException:
@@ -158,6 +159,8 @@ class Reload:
             raise
         changes = [*live_changes(engine.settings, new), *_key_changes(engine.signer, signer)]
         self._swap(new, opened, signer, changed, made)
+        # And what was refused between the first look and now.
+        await asyncio.to_thread(engine.suppression.take_over, engine.suppression.parties)
         return [], changes
 
     async def _compiled(self, new: Settings, changed: frozenset[str]) -> dict[Name, Compiled]:

@@ -42,6 +42,24 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return {name: part for name, part in given.items() if part is not None}
 
 
+class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of one recipient beside merge fields."""
+
+    region: Annotated[str, Meta(max_length=64)] = ""
+    """Whose law applies to them, as the decision tables name it: EU, US, ..."""
+
+
+NOTHING_STATED = Stated()
+
+
+class Recipient(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """[address, {field: text}] or [address, {field: text}, {"region": text}]"""
+
+    address: str
+    fields: dict[str, str]
+    stated: Stated = NOTHING_STATED
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     id: Id
 
@@ -63,10 +81,12 @@ class Submit(Request, frozen=True, kw_only=True, tag="submit"):
     message: Raw
     """The SHA-256 that put_message answered, or a message map."""
     recipients: Raw
-    """[[address, {field: text}], ...]"""
+    """Of Recipient, each decoded by itself."""
     not_before: Seconds | None = None
     expires: Seconds | None = None
     priority: Literal["transactional", "bulk"] = "bulk"
+    override: Literal["", "UNKNOWN_USER", "FICT_SUSPECT"] = ""
+    """TX only: the state of a mailbox in spite of which it is to go."""
 
 
 class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
@@ -85,6 +105,8 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
 class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
     address: Address
     sender: Name | None = None
+    agency: Name | None = None
+    """Refused without a word about whose mail: all clients of this one."""
     topic: Name | None = None
     channel: Name = "client"
     evidence: Evidence = ""
@@ -95,10 +117,11 @@ class Suppress(Request, frozen=True, kw_only=True, tag="suppress"):
 
 
 class OptOutRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One refusal of a list: an address, or the SHA-256 of one."""
+    """One refusal of a list: an address, or the SHA-256 or HMAC-SHA256 of one."""
 
     address: Address | None = None
     sha256: Digest | None = None
+    hmac_sha256: Digest | None = None
     at: Seconds | None = None
     """When the person said so; without it, now."""
     topic: Name | None = None
@@ -113,6 +136,8 @@ class SuppressMany(Request, frozen=True, kw_only=True, tag="suppress_many"):
     channel: Name = "import"
     match: bool = True
     """Whether hashes are compared with the consents that there are: once, in the last request of a long list."""
+    hmac_key: Annotated[bytes, Meta(min_length=16, max_length=4096)] | None = None
+    """Of the records' hmac_sha256: the secret of whoever made the list."""
     records: Annotated[list[OptOutRecord], Meta(min_length=1, max_length=CONSENTS_LIMIT)]
 
 
@@ -237,6 +262,19 @@ class WhyNot(Request, frozen=True, kw_only=True, tag="why_not"):
     """Of the recipient, such as EU; empty: what the sender is set to."""
 
 
+class Hold(Request, frozen=True, kw_only=True, tag="hold"):
+    """A legal hold on the evidence of a sender, a person, or a person towards a sender: placed, released, listed."""
+
+    action: Literal["add", "release", "list"]
+    matter: OptionalName = ""
+    """The proceeding; needed but for a list."""
+    sender: OptionalName = ""
+    address: Annotated[str, Meta(max_length=320)] = ""
+    officer: OptionalName = ""
+    """Who answers for it; needed but for a list."""
+    evidence: Evidence = ""
+
+
 class Order(Request, frozen=True, kw_only=True, tag="order"):
     """An order of the authorities against a sender: received, released by an officer, or all of them listed."""
 
@@ -325,6 +363,7 @@ AnyRequest = (
     | Purge
     | Forget
     | WhyNot
+    | Hold
     | Order
     | Steer
     | Resume

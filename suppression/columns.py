@@ -21,8 +21,8 @@ from suppression.policy import HOME, Circumstances, Finding
 from suppression.standing import EVERY, Standing
 from suppression.tables import Rules, Table, in_force
 
-Asked = tuple[str, str, str, str, str]
-"""Sender, topic, category, display, region."""
+Asked = tuple[str, str, str, str, str, str]
+"""Sender, topic, category, display, region, override."""
 
 _CATEGORIES: Final = frozenset(Category)
 _NOBODY: Final = -1
@@ -82,7 +82,7 @@ class Columns:
         ready = self.ready
         column = ready.get(asked)
         if column is None:
-            sender, topic, category, _, _ = asked
+            sender, topic, category, *_ = asked
             number = self._senders.get(sender, _NOBODY)
             column = Column(number, self._topics.get(topic, EVERY), category, self.circumstances(asked))
             if len(ready) >= _MAX_READY:
@@ -97,12 +97,12 @@ class Columns:
         return column.decisions
 
     def circumstances(self, asked: Asked) -> Circumstances:
-        sender, topic, _, display, region = asked
+        sender, topic, _, display, region, override = asked
         state = self._states.get(sender, _UNSAID)
         rows = self._orders.get(sender)
         orders = order_state(rows, topic) if rows else NO_ORDER
         regions = (*state.regions, region) if region and region not in state.regions else state.regions
-        return Circumstances(self.day, orders, state.identity, display, state.mail_order, regions)
+        return Circumstances(self.day, orders, state.identity, display, state.mail_order, regions, override)
 
     def explain(self, asked: Asked, number: int) -> Finding:
         """The decision for one standing with the row that gave it."""

@@ -17,7 +17,7 @@ import apsw
 
 OLDEST_SQLITE: Final = (3, 51, 3)
 """Older ones can lose commits in WAL mode when it is reset."""
-SCHEMAS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+SCHEMAS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
 """Step by step; how many of them are done stands in user_version."""
 
 _APPLICATION: Final = 0x534B_5453

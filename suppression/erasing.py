@@ -14,27 +14,38 @@ from typing import Any, Final
 
 import apsw
 
+from suppression.hold import held_now
 from suppression.keeping import is_frozen, orders_of
 from suppression.recording import Entry, Writing
 
 _EVENTS_AT_ONCE: Final = 200_000
 """Of a look at all events: some 50 ms."""
+_BESIDE: Final = (("signup", "address = NULL, record = ''"), ("hold_event", "address = NULL, evidence = ''"))
+"""What else names a person, and what is left of it."""
 
 
 class Erasure:
     """An act for the ledger. `erased` is set when it is done."""
 
     def __init__(
-        self, kind: str, recorded: int, events: Sequence[tuple[int, int, int]], *, last_event: int, signups: int = 0
+        self,
+        kind: str,
+        recorded: int,
+        events: Sequence[tuple[int, int, int]],
+        *,
+        last_event: int,
+        signups: int = 0,
+        spared: frozenset[int] = frozenset(),
     ) -> None:
         """`events`: (id, wide key, sender's number). `last_event`: of the ledger when this was decided; a person with a
-        later one is left alone. `signups`: the wide key whose sign-ups go too, 0: none.
+        later one is left alone. `signups`: the wide key whose sign-ups go too, 0: none; but not those of `spared`.
         """
         self._kind = kind
         self._recorded = recorded
         self._events = events
         self._last_event = last_event
         self._signups = signups
+        self._spared = spared
         self.erased = 0
 
     @property
@@ -53,8 +64,8 @@ class Erasure:
         )
         database.execute("UPDATE event SET address = NULL, evidence = ? WHERE id IN carray(?)", (nothing, ids))
         self.erased = len(going)
-        if self._signups and _has(database, "signup"):
-            database.execute("UPDATE signup SET address = NULL, record = '' WHERE wide = ?", (self._signups,))
+        if self._signups:
+            self._forget_beside(database)
         if going:
             database.execute(
                 "INSERT INTO erasure (kind, at, events) VALUES (?, ?, ?)", (self._kind, self._recorded, len(going))
@@ -62,14 +73,25 @@ class Erasure:
         writing.forget_texts()
         return ()
 
+    def _forget_beside(self, database: apsw.Connection) -> None:
+        """Sign-ups, and holds that were released, of the person; nothing of a sender that is frozen or on hold."""
+        orders, held, wide = orders_of(database), held_now(database), self._signups
+        for table, columns in _BESIDE:
+            query = f"SELECT DISTINCT sender FROM {table} WHERE wide = ?"  # noqa: S608 - two names
+            senders: list[Any] = database.execute(query, (wide,)).fetchall()
+            for (sender,) in senders:
+                held_back = sender in self._spared or held.holds(sender, wide)
+                if not held_back and not is_frozen(orders.get(sender, ())):
+                    database.execute(f"UPDATE {table} SET {columns} WHERE wide = ? AND sender = ?", (wide, sender))  # noqa: S608 - two names
+
     def _still(self, database: apsw.Connection) -> Iterator[int]:
-        orders = orders_of(database)
+        orders, held = orders_of(database), held_now(database)
         changed: dict[int, bool] = {}
         for event, wide, sender in self._events:
             if wide not in changed:
                 query = "SELECT count(*) FROM event WHERE wide = ? AND id > ?"
                 changed[wide] = bool(database.execute(query, (wide, self._last_event)).get)
-            if not changed[wide] and not is_frozen(orders.get(sender, ())):
+            if not changed[wide] and not held.holds(sender, wide) and not is_frozen(orders.get(sender, ())):
                 yield event
 
 
@@ -126,10 +148,6 @@ def _references(database: apsw.Connection) -> list[tuple[str, str, list[tuple[in
     last = database.execute("SELECT coalesce(max(id), 0) FROM event").get
     portions = [(start, start + _EVENTS_AT_ONCE) for start in range(0, last, _EVENTS_AT_ONCE)]
     return [(table, column, portions if table == "event" else [(0, 0)]) for table, column in found]
-
-
-def _has(database: apsw.Connection, table: str) -> bool:
-    return bool(database.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (table,)).get)
 
 
 def _carray(numbers: Iterable[int]) -> Any:

@@ -32,7 +32,8 @@ EXPORTED: Final = frozenset(
 _TIMES: Final = frozenset({"at", "doi_sent_at", "doi_clicked_at"})
 _WORDS: Final = frozenset({"covers", "topics"})
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_DIGEST: Final = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_DIGEST: Final = re.compile(r"(hmac-)?sha256:([0-9a-fA-F]{64})")
+_HASHED: Final = ("sha256:", "hmac-sha256:")
 
 
 class FileRefused(ValueError):  # noqa: N818 - the file, not a line of it
@@ -219,10 +220,21 @@ def _form_of(_: str, value: str) -> bytes:
     return found
 
 
-def digest_of(address: str) -> bytes | None:
-    """Of sha256:HEX in the place of an address."""
+class Hash(NamedTuple):
+    digest: bytes
+    is_keyed: bool
+    """HMAC-SHA256."""
+
+
+def hash_of(address: str) -> Hash | None:
+    """Of sha256:HEX or hmac-sha256:HEX in the place of an address. Raises ValueError for what only begins so."""
+    if not address.startswith(_HASHED):
+        return None
     found = _DIGEST.fullmatch(address)
-    return bytes.fromhex(found[1]) if found else None
+    if found is None:
+        kind = address.partition(":")[0]
+        raise ValueError(f"{address[:80]!a} is no hash: 64 hexadecimal digits follow {kind}:")
+    return Hash(bytes.fromhex(found[2]), bool(found[1]))
 
 
 def write_csv(into: TextIO, columns: Sequence[str], rows: Iterator[Mapping[str, Any]]) -> int:

@@ -22,14 +22,17 @@ from suppression.columns import Columns, SenderState
 from suppression.day import begins, day_of, day_of_microseconds, within
 from suppression.decision import Decision
 from suppression.events import Event, EventError, check
+from suppression.hashed import MatchHashed
 from suppression.history import History
 from suppression.ledger import Ledger, Written
 from suppression.opening import check_clock, fold_again, open_index, open_keyring, save_index
 from suppression.order import OrderEvent, check_order, row_of
 from suppression.orders import OrderAct, read_orders
+from suppression.parties import ALONE, Parties
 from suppression.policy import Finding
 from suppression.reasons import open_tables
 from suppression.recording import Act, Batch, Bulk, Entry, entries_of, microseconds
+from suppression.spreading import TakeOver
 from suppression.standing import Fact, ages
 from suppression.tables import Table
 
@@ -84,6 +87,8 @@ class Suppression:
     def __init__(self, settings: SuppressionSettings, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.tables = open_tables(settings.rules)
+        self.parties = ALONE
+        """Who speaks for whom: from the next event on. See take_over."""
         self._snapshot = settings.folder / "index.snapshot"
         self._ledger = Ledger(settings.folder, self._installed)
         try:
@@ -128,6 +133,12 @@ class Suppression:
         """Keys in the index."""
         return len(self._index)
 
+    @property
+    def regions(self) -> frozenset[str]:
+        """Those that the tables in force know; none when no tables are."""
+        rules = self._columns.rules
+        return frozenset() if rules is None else frozenset(rules.regions)
+
     def identify(self, addresses: Iterable[str]) -> list[bytes]:
         """Opaque, for decide_identities; empty for what cannot be an address, which is always blocked."""
         return self._keyring.identities(addresses)
@@ -143,25 +154,34 @@ class Suppression:
         identities: Sequence[bytes],
         display: str = "",
         region: str = "",
+        override: str = "",
     ) -> list[Decision]:
         """Fast for some hundred and more at once. Identities as identify made them. `display`: what the message lacks
-        (DISPLAY_...), empty for nothing. `region`: of the recipients, such as EU, if it is known.
+        (DISPLAY_...), empty for nothing. `region`: of the recipients, such as EU, if it is known. `override`: the state
+        of a mailbox that the submit expressly sets aside, such as UNKNOWN_USER.
         """
         joined = b"".join(identities)
         if len(joined) != IDENTITY_BYTES * len(identities):
             one = self.decide_one
-            return [one(sender, topic, category, identity, display, region) for identity in identities]
+            return [one(sender, topic, category, identity, display, region, override) for identity in identities]
         if self._ledger.failure is not None:
             return [policy.UNAVAILABLE] * len(identities)
         if self._clock() >= self._midnight:
             self._turn()
-        column = self._columns.column((sender, topic, category, display, region))
+        column = self._columns.column((sender, topic, category, display, region, override))
         numbers = self._index.find_many(column.sender, joined)
         decisions = self._columns.decisions(column)
         return [decisions[number] for number in numbers.tolist()]
 
     def decide_one(
-        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+        self,
+        sender: str,
+        topic: str,
+        category: str,
+        identity: bytes,
+        display: str = "",
+        region: str = "",
+        override: str = "",
     ) -> Decision:
         if self._ledger.failure is not None:
             return policy.UNAVAILABLE
@@ -169,7 +189,7 @@ class Suppression:
             return policy.ADDR_SYNTAX
         if self._clock() >= self._midnight:
             self._turn()
-        columns, asked = self._columns, (sender, topic, category, display, region)
+        columns, asked = self._columns, (sender, topic, category, display, region, override)
         column = columns.ready.get(asked) or columns.column(asked)
         exact, wide = _PAIR.unpack(identity)
         number = self._index.find(column.sender, exact, wide)
@@ -185,13 +205,26 @@ class Suppression:
         decision = self.decide_one(sender, topic, category, identity, display, region)
         if decision in (policy.UNAVAILABLE, policy.ADDR_SYNTAX):
             return Finding(decision)
-        asked = (sender, topic, category, display, region)
+        asked = (sender, topic, category, display, region, "")
         exact, wide = _PAIR.unpack(identity)
         return self._columns.explain(asked, self._index.find(self._columns.column(asked).sender, exact, wide))
 
     def set_sender(self, name: str, state: SenderState) -> None:
         """In force for the next question; the epoch moves if it is another state than before."""
         self._columns.set_sender(name, state)
+
+    def take_over(self, parties: Parties) -> int:
+        """Brings in what was refused before these parties were known; how many events. Blocks. Raises LedgerFailed."""
+        taken = 0
+        for sender, origins in parties.origins().items():
+            act, over = TakeOver(sender, origins, self._clock()), False
+            while not over:
+                self._ledger.put(act).result()
+                taken, over = taken + act.taken, act.is_over
+            matching = MatchHashed(0, self._clock())
+            while act.hashed and matching.after is not None:
+                self._ledger.put(matching).result()
+        return taken
 
     def use_tables(self, tables: Sequence[Table]) -> None:
         """Other decision tables, from the next question on; the epoch moves if they differ."""
@@ -262,14 +295,16 @@ class Suppression:
             identity = self._keyring.identity(event.address)
             if not identity:
                 raise EventError(f"address: {event.address[:80]!a} cannot be an address; correct it")
-            made.extend(entries_of(event, identity, recorded))
+            for one in self.parties.spread(event):
+                made.extend(entries_of(one, identity, recorded))
         return Batch(made, recorded)
 
     def _bulk(self, event: Event, rows: Iterator[tuple[int, tuple[str, float]]], imported: Imported) -> Bulk:
         """Takes as many rows as make one transaction; empty at their end."""
         now = self._clock()
         recorded = microseconds(now)
-        template = list(entries_of(replace(event, at=0.0), bytes(IDENTITY_BYTES), recorded))
+        all_of_them = self.parties.spread(replace(event, at=0.0))
+        template = [entry for one in all_of_them for entry in entries_of(one, bytes(IDENTITY_BYTES), recorded)]
         bulk = Bulk(template, recorded, [], [], [])
         identity_of = self._keyring.identity
         for number, (address, at) in rows:

@@ -79,11 +79,16 @@ class Forget:
         going = [
             (event, wide, sender)
             for event, sender, is_there in rows
-            # Nothing of a sender that is frozen or on hold, its refusals included.
-            if is_there and event not in kept and not keeping.held(sender)
+            # Nothing that is frozen or on hold, refusals included.
+            if is_there and event not in kept and not keeping.held(sender, wide)
         ]
         erasure = Erasure(
-            "forget", microseconds(self._clock()), going, last_event=last_event, signups=0 if needed else wide
+            "forget",
+            microseconds(self._clock()),
+            going,
+            last_event=last_event,
+            signups=0 if needed else wide,
+            spared=keeping.spared,
         )
         self._suppression.perform_now(erasure)
         return Forgotten(len(rows), erasure.erased, tuple(map(self._remaining, needed)))

@@ -17,6 +17,7 @@ import apsw
 
 from suppression.events import Covers
 from suppression.recording import Entry, Writing, microseconds
+from suppression.shown import kind_of
 
 MAX_CONTENT: Final = 1 << 20
 MAX_STATEMENT: Final = 4096
@@ -64,6 +65,10 @@ def check_form(form: Form, now: float) -> None:
     """Raises FormError."""
     if not 0 < len(form.content) <= MAX_CONTENT:
         raise FormError(f"content: {len(form.content)} bytes, 1 to {MAX_CONTENT}; store the text, not its pictures")
+    try:
+        kind_of(form.content)
+    except ValueError as error:
+        raise FormError(f"content: {error}") from None
     for name, text, limit in (("displayed_sender", form.displayed_sender, 200), ("language", form.language, 35)):
         if not text.strip() or not text.isprintable() or len(text) > limit:
             raise FormError(f"{name}: {_cut(text)} must be printable, 1 to {limit} characters")

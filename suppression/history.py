@@ -17,6 +17,7 @@ import apsw
 
 from suppression.day import date_of
 from suppression.events import AddressState, Basis, Covers
+from suppression.hold import HoldRow, read_holds
 from suppression.order import OrderRow
 from suppression.orders import read_orders
 from suppression.standing import Kind
@@ -73,6 +74,10 @@ class History:
     def orders(self) -> list[OrderRow]:
         with self._opened() as database:
             return read_orders(database)
+
+    def holds(self) -> list[HoldRow]:
+        with self._opened() as database:
+            return read_holds(database)
 
     @contextmanager
     def _opened(self) -> Iterator[apsw.Connection]:

@@ -18,6 +18,7 @@ import apsw
 
 from suppression.day import date_of, day_of_microseconds
 from suppression.events import Covers
+from suppression.hold import held_now
 from suppression.pages import Last, last, presumed
 from suppression.retention import MARGIN_DAYS, OPEN, Facts, keep_until
 from suppression.sent import SentStore
@@ -77,6 +78,7 @@ class Keeping:
         self.senders.update(self.database.execute("SELECT id, name FROM sender"))
         self.last_event = int(self.database.execute("SELECT coalesce(max(id), 0) FROM event").get)
         self.orders = orders_of(self.database)
+        self._held = held_now(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +86,17 @@ class Keeping:
     def __exit__(self, *_: object) -> None:
         self.database.close()
 
-    def held(self, sender: int) -> bool:
-        """By an order that stands, or by the operator's word."""
-        return is_frozen(self.orders.get(sender, ())) or self.senders.get(sender) in self._settings.hold
+    def held(self, sender: int, wide: int) -> bool:
+        """By an order that stands, or by a legal hold."""
+        return is_frozen(self.orders.get(sender, ())) or self._on_hold(sender, wide)
+
+    @property
+    def spared(self) -> frozenset[int]:
+        """Senders on hold by the settings."""
+        return frozenset(number for number, name in self.senders.items() if name in self._settings.hold)
+
+    def _on_hold(self, sender: int, wide: int) -> bool:
+        return self.senders.get(sender) in self._settings.hold or self._held.holds(sender, wide)
 
     def records(self, wides: Iterable[int]) -> list[Kept]:
         """Without a look at the queue, which is not here: see `queued`."""
@@ -126,7 +136,7 @@ class Keeping:
             decided=_day(max(ends)) if ends and not is_relied else None,
             orders=[date_of(order.day) for order in orders if order.kind == ORDER7 and not order.is_release],
             is_frozen=is_frozen(orders),
-            hold=OPEN if name in self._settings.hold else None,
+            hold=OPEN if self._on_hold(sender, own[0][2]) else None,
         )
         addresses = frozenset(row[8] for row in own if row[8] is not None)
         covers_mail_order = any(row[7] >> 8 & Covers.MAIL_ORDER for row in own)

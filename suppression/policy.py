@@ -15,7 +15,7 @@ from suppression.decision import Category, Decision, Verdict
 from suppression.events import AddressState, Basis
 from suppression.order import NO_ORDER, OrderKind, OrderState
 from suppression.standing import Ground, Refusal, Stand
-from suppression.tables import Cell, Row, Rules
+from suppression.tables import OVERRIDABLE, Cell, Row, Rules
 
 CAT_UNKNOWN: Final = Decision(Verdict.BLOCK, "CAT_UNKNOWN", "")
 ADDR_SYNTAX: Final = Decision(Verdict.BLOCK, "ADDR_SYNTAX", "")
@@ -41,6 +41,8 @@ class Circumstances:
     """Whether an incidental advertisement may be for mail order. Not known counts as yes."""
     regions: tuple[str, ...] = (HOME,)
     """Whose law applies to the recipient; every one of them must allow."""
+    override: str = ""
+    """The state of a mailbox (row of the precedence) that the submit expressly sets aside; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def explain(rules: Rules, category: str, address: AddressState, stand: Stand, no
     except ValueError:
         return Finding(CAT_UNKNOWN, rules.precedence[0].key, rules.precedence[0].article)
     stripped: Finding | None = None
+    overridden: Finding | None = None
     allowed = Finding(CAT_UNKNOWN)  # replaced at OPTOUT or CONSENT, or nothing of the kind happens
     decided = False
     for row in rules.precedence:
@@ -92,9 +95,12 @@ def explain(rules: Rules, category: str, address: AddressState, stand: Stand, no
             decided = True
         if found.decision.verdict is Verdict.STRIP:
             stripped = stripped or found
+        elif row.key in OVERRIDABLE:
+            overridden = found
         else:
             allowed = found
-    return stripped or allowed
+    found = stripped or allowed
+    return overridden if overridden and found.decision.verdict is Verdict.SEND else found
 
 
 _FINAL: Final = frozenset({Verdict.BLOCK, Verdict.HOLD})
@@ -120,7 +126,17 @@ def _held(kind: OrderKind) -> _Step:
 
 
 def _state(state: AddressState) -> _Step:
-    return _if(lambda question: question.address is state)
+    """What is sent in spite of it is still asked all the rest, and sent on the basis of the override."""
+
+    def step(question: _Question, row: Row, _: Finding) -> Finding | None:
+        if question.address is not state:
+            return None
+        cell = row.cells[question.category]
+        if cell.override is not None and question.now.override == row.key:
+            return Finding(cell.override, row.key, cell.article)
+        return _cell(question, row)
+
+    return step
 
 
 def _cell(question: _Question, row: Row) -> Finding | None:

@@ -21,6 +21,7 @@ from suppression.tables import (
     CONSENT,
     NAMES,
     OPTOUT,
+    OVERRIDABLE,
     PRECEDENCE,
     REGIONS,
     TEXTS,
@@ -62,7 +63,7 @@ _ROWS: Final = {
 }
 _LISTS: Final = {CONSENT: ("row", "cover", "age"), OPTOUT: ("row",), PRECEDENCE: ("row",), REGIONS: ("region",)}
 _ROW_KEYS: Final = frozenset({"key", "ja", "en", "article", "mark", *Category})
-_CELL_KEYS: Final = frozenset({"decision", "mail_order", "later", "article", "mark"})
+_CELL_KEYS: Final = frozenset({"decision", "mail_order", "later", "override", "article", "mark"})
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _MOST: Final = 1_000
 """Entries of one list."""
@@ -121,7 +122,8 @@ def _of(tables: Sequence[Table], name: str) -> list[Table]:
 
 def _decisions(table: Table) -> list[Decision]:
     cells = [cell for row in table.rows for cell in row.cells.values()]
-    found = [decision for cell in cells for decision in (cell.decision, cell.mail_order, cell.later) if decision]
+    told = ((cell.decision, cell.mail_order, cell.later, cell.override) for cell in cells)
+    found = [decision for some in told for decision in some if decision]
     found += [cover.otherwise for cover in table.covers.values()]
     found += [_made(Verdict.BLOCK, age.reason) for age in table.ages.values()]
     return found + [decision for region in table.regions for decision in region.refuses.values()]
@@ -195,6 +197,8 @@ class _Reader:
             for category in Category:
                 where = f"{place} ({key}).{category}"
                 cells[category] = self._cell(where, raw.get(category), article, mark, passing=name == PRECEDENCE)
+                if cells[category].override is not None and key not in OVERRIDABLE:
+                    self.wrong(where, key, f"cannot be overridden; only {' and '.join(sorted(OVERRIDABLE))} can")
         return Row(key, ja, en, article, mark, cells)
 
     def _cell(self, place: str, raw: object, article: str, mark: Mark, *, passing: bool) -> Cell:
@@ -206,9 +210,16 @@ class _Reader:
             mail_order = self._decision(f"{place}.mail_order", given["mail_order"], passing=passing)
         if "later" in given:
             later = self._decision(f"{place}.later", given["later"], passing=False)
+        override = self._override(f"{place}.override", given["override"]) if "override" in given else None
         article = self._words(place, given, "article") if "article" in given else article
         mark = self._mark(place, given["mark"]) if "mark" in given else mark
-        return Cell(decision, mail_order, later, article, mark)
+        return Cell(decision, mail_order, later, article, mark, override)
+
+    def _override(self, place: str, raw: object) -> Decision | None:
+        decision = self._decision(place, raw)
+        if decision is not None and decision.verdict is not Verdict.SEND:
+            self.wrong(place, raw, "does not send; an override only can")
+        return decision
 
     def _decision(self, place: str, raw: object, *, passing: bool = False) -> Decision | None:
         if passing and raw == "-":

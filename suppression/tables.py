@@ -37,6 +37,8 @@ class Cell:
     """Opt-outs: if the holder gave the address again afterwards."""
     article: str
     mark: Mark
+    override: Decision | None = None
+    """States of a mailbox: if the submit says expressly that it is to go all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ PRECEDENCE: Final = "precedence"
 REGIONS: Final = "regions"
 TEXTS: Final = "texts"
 NAMES: Final = (PRECEDENCE, CONSENT, OPTOUT, REGIONS, TEXTS)
+OVERRIDABLE: Final = frozenset({"FICT_SUSPECT", "UNKNOWN_USER"})
+"""Rows of the precedence that a submit may set aside where their cell says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,11 @@ PURE = (
     "suppression.events",
     "suppression.index",
     "suppression.order",
+    "suppression.parties",
     "suppression.policy",
     "suppression.retention",
     "suppression.rules",
+    "suppression.shown",
     "suppression.standing",
     "suppression.tables",
     "suppression.unsubscribe",
@@ -92,7 +94,7 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "datetime.now", "datetime.ut
 
 # Replacing a library means changing one place.
 HOMES = {
-    "aiohttp": ("engine.admin", "engine.page", "engine.web", "engine.net.stsfetch"),
+    "aiohttp": ("engine.admin", "engine.page", "engine.web", "engine.net.fetch"),
     "aiosmtpd": ("engine.flow",),
     "aiosmtplib": ("engine.net", "bench.peers"),
     "apsw": ("engine.spool", "suppression"),

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import build_parser, main
-from engine.cli.recipients import Consent, Line, read_consents, read_recipients
+from engine.cli.recipients import Columns, Line, read_recipients
 from engine.config import Settings, read_configuration
 from engine.mail.message import decode_message, use_of
+from suppression.exchange import CONSENT_COLUMNS, read_lines
+from suppression.exchange import Line as Consent
 
 ROOT = Path(__file__).parent.parent
 README, RUNBOOK = ROOT / "README.md", ROOT / "deploy" / "README.md"
@@ -32,7 +34,7 @@ def commands() -> list[str]:
 
 def test_the_commands_are_found() -> None:
     assert {command.split()[0] for command in commands()} >= {
-        "dkim", "check", "run", "status", "consent", "suppress", "enqueue", "cancel", "submission-user",
+        "dkim", "check", "run", "status", "consents", "suppress", "enqueue", "cancel", "submission-user",
         "unsubscribe-key", "bounce-test",
     }  # fmt: skip
 
@@ -52,12 +54,14 @@ def test_the_first_configuration_is_in_order(tmp_path: Path) -> None:
 def test_the_first_mailing_can_be_read_and_fits_together() -> None:
     consents, members = blocks(README, "csv")
     message = use_of(decode_message(tomllib.loads(blocks(README, "toml")[1]))).names
-    consented = list(read_consents(Path("c.csv"), io.StringIO(consents)))
-    recipients = list(read_recipients(Path("m.csv"), io.StringIO(members), sorted(message), None))
+    consented = list(
+        read_lines(io.StringIO(consents), json_lines=False, columns=CONSENT_COLUMNS, needed=("address", "at"))
+    )
+    recipients = list(read_recipients(Path("m.csv"), io.StringIO(members), sorted(message), Columns()))
     assert [type(one) for one in consented] == [Consent, Consent]
     assert [type(one) for one in recipients] == [Line, Line, Line]
     addresses = {one.address for one in recipients if isinstance(one, Line)}
-    assert {one.record["address"] for one in consented if isinstance(one, Consent)} < addresses
+    assert {one.address for one in consented if isinstance(one, Consent)} < addresses
 
 
 def test_the_first_mailing_displays_what_it_has_to(tmp_path: Path) -> None:

@@ -81,9 +81,11 @@ def run_completion(args: argparse.Namespace, subparsers: argparse._SubParsersAct
 
 
 def commands_of(subparsers: argparse._SubParsersAction[Any], under: tuple[str, ...] = ()) -> Iterator[Command]:
-    """All, each before those below it, in alphabetical order."""
+    """All that are shown, each before those below it, in alphabetical order."""
     helps = {one.dest: one.help or "" for one in subparsers._choices_actions}  # noqa: SLF001
     for name, parser in sorted(subparsers.choices.items()):
+        if name not in helps:
+            continue  # an old name, for scripts
         yield Command((*under, name), parser, helps.get(name) or parser.description or "")
         for below in _below(parser):
             yield from commands_of(below, (*under, name))

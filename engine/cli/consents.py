@@ -23,10 +23,12 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from engine.cli.listscore import notes_of, refuse_low, scored
 from engine.cli.offline import import_offline, ledger_of, viewed
 from engine.cli.recipients import FileError
 from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
 from engine.client import Client
+from engine.policy.listscore import LOWEST
 from suppression.exchange import (
     CONSENT_COLUMNS,
     OPT_OUT_COLUMNS,
@@ -34,13 +36,16 @@ from suppression.exchange import (
     FileRefused,
     Line,
     consent_fields,
-    digest_of,
+    hash_of,
     read_lines,
     seconds,
     write_csv,
     write_json,
 )
+from suppression.hashed import key_fault
 from suppression.view import Told, hashed
+
+Run = Callable[[argparse.Namespace], int]
 
 BATCH = 10_000
 SHOWN_FAULTS = 20
@@ -58,7 +63,8 @@ OPT_OUTS = """\
 CSV with the columns in its first line, or JSON Lines (.jsonl). Columns:
   address at topic channel message_id evidence
 Only address is needed; without "at" the refusal counts from now. In the place
-of an address may stand sha256:HEX, of the address in lower case.
+of an address may stand sha256:HEX or, with --key-file, hmac-sha256:HEX, of the
+address in lower case: as `optouts export --hash` writes them.
 Say whose mail is refused: --sender NAME, or --global for every sender."""
 
 
@@ -67,14 +73,32 @@ def register(subparsers: Any) -> None:
     consents = subparsers.add_parser("consents", help="import and export consents").add_subparsers(
         required=True, metavar="import|export"
     )
-    imported = consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw)
-    _register_import(imported, _import_consents)
+    _register_consents(consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw))
+    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
+    # Its name of before, in scripts of people: not shown, and it says what it is called now.
+    before = subparsers.add_parser("consent").add_subparsers(required=True, metavar="import").add_parser("import")
+    _register_consents(before, _import_by_old_name)
+    _register_opt_outs(subparsers)
+
+
+def _register_consents(imported: argparse.ArgumentParser, run: Run | None = None) -> None:
+    _register_import(imported, run or _import_consents)
     imported.add_argument("--sender", required=True, help="that the consents were given to")
     imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
     imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
     imported.add_argument("--offline", action="store_true", help="the engine is stopped: into the ledger of --config")
+    imported.add_argument(
+        "--min-score",
+        type=int,
+        default=LOWEST,
+        metavar="N",
+        help=f"lists that score less are refused (default: {LOWEST})",
+    )
     add_config(imported)
-    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
+
+
+def _register_opt_outs(subparsers: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
     optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
         required=True, metavar="import|export"
     )
@@ -84,6 +108,9 @@ def register(subparsers: Any) -> None:
     whose.add_argument("--sender", help="whose mail is refused")
     whose.add_argument("--global", action="store_true", dest="everywhere", help="mail of every sender is refused")
     imported.add_argument("--topic", help="only this topic of the sender, where the line names none")
+    imported.add_argument(
+        "--key-file", type=Path, metavar="FILE", help="the secret of hmac-sha256 lines, which both know"
+    )
     imported.add_argument("--channel", default="import", help="where they came from, where the line does not say")
     exported = optouts.add_parser("export", help="refusals and complaints, as the ledger has them")
     _register_export(exported, _export_opt_outs)
@@ -214,10 +241,19 @@ def consent_record(line: Line, shared: tuple[tuple[str, str], ...]) -> dict[str,
     return {**fields, "address": line.address, "at": at}
 
 
+def _import_by_old_name(args: argparse.Namespace) -> int:
+    print("sokutatsu: `consent import` is called `consents import` now; the old name will go", file=sys.stderr)
+    return _import_consents(args)
+
+
 def _import_consents(args: argparse.Namespace) -> int:
     shared, began = shared_fields(args), time.monotonic()
     needed = ("address",) if "at" in dict(shared) else ("address", "at")
     with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
+        whose = (args.config, args.sender)
+        found = scored(args.file, args.encoding, CONSENT_COLUMNS, dict(shared).get("at", ""), whose)
+        refuse_low(found, args.min_score)
+        report.notes += notes_of(found)
         lines = _lines(args, stream, CONSENT_COLUMNS, needed)
         if args.offline:
             import_offline(args, lines, shared, report, show)
@@ -258,9 +294,12 @@ def _import_opt_outs(args: argparse.Namespace) -> int:
     began = time.monotonic()
     if args.topic and args.everywhere:
         raise FileError("--topic belongs to --sender: a topic is one of a sender's")
+    key = _key_of(args.key_file) if args.key_file else b""
     with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
         lines = _lines(args, stream, OPT_OUT_COLUMNS, ("address",))
-        fields = {"channel": args.channel, "match": False} | ({"sender": args.sender} if args.sender else {})
+        fields: dict[str, Any] = {"channel": args.channel, "match": False}
+        fields |= {"sender": args.sender} if args.sender else {}
+        fields |= {"hmac_key": key} if key else {}
         hashes: list[dict[str, Any]] = []
         with Client(args.socket, patience=args.patience) as client:
             how = (lambda line: _opt_out_record(line, args, hashes), show)
@@ -284,11 +323,31 @@ def _opt_out_record(line: Line, args: argparse.Namespace, hashes: list[dict[str,
             record["at"] = seconds(line.at)
         except ValueError as error:
             return Fault(line.number, f"at: {error}", line.address)
-    digest = digest_of(line.address)
-    if digest is None:
+    try:
+        found = hash_of(line.address)
+    except ValueError as error:
+        return Fault(line.number, str(error), line.address)
+    if found is None:
         return {**record, "address": line.address}
-    hashes[:] = hashes or [{**record, "sha256": digest}]
-    return {**record, "sha256": digest}
+    if found.is_keyed and args.key_file is None:
+        return Fault(
+            line.number, "an HMAC needs its key: --key-file FILE, the secret that both sides know", line.address
+        )
+    record["hmac_sha256" if found.is_keyed else "sha256"] = found.digest
+    hashes[:] = hashes or [record]
+    return record
+
+
+def _key_of(path: Path) -> bytes:
+    """Raises FileError."""
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    fault = key_fault(key)
+    if fault is not None:
+        raise FileError(f"{path}: {fault}")
+    return key
 
 
 def _export_consents(args: argparse.Namespace) -> int:
@@ -300,7 +359,7 @@ def _export_consents(args: argparse.Namespace) -> int:
 def _export_opt_outs(args: argparse.Namespace) -> int:
     if args.hash == "hmac" and args.key_file is None:
         raise FileError("--hash hmac needs --key-file FILE, the secret that both sides know")
-    key = args.key_file.read_bytes().strip() if args.hash == "hmac" else None
+    key = _key_of(args.key_file) if args.hash == "hmac" else None
     with viewed(args) as view:
         told = view.opt_outs(args.sender, in_force=args.in_force or args.hash is not None)
         rows = (_refusal(one, args.hash is not None, key) for one in told if one["address"] is not None)

@@ -1,4 +1,4 @@
-"""The commands that speak to a running engine over its socket: enqueue, cancel, suppress, consent import.
+"""The commands that speak to a running engine over its socket: enqueue, cancel, suppress, restore-address.
 
 `sokutatsu enqueue` may be run again after any failure: its key comes from the message, the file and the mailing's
 name, so what the engine already has is answered and not mailed twice. Exit codes: 0 all taken, 1 some lines refused,
@@ -16,7 +16,6 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,15 +24,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from engine.cli.recipients import (
     ADDRESS_COLUMNS,
+    Columns,
     Fault,
     FileError,
-    read_consents,
     read_message,
     read_recipients,
     seconds,
 )
 from engine.cli.speaking import add_json, add_socket, guarded, tell
-from engine.client import RECIPIENTS_LIMIT, Client, Submitted, Terms
+from engine.client import Client, Recipient, Submitted, Terms
 
 SHOWN_FAULTS = 20
 ENQUEUE = """\
@@ -57,15 +56,6 @@ Recipients, CSV with the names of the columns first, or JSON lines:
 It may be run again after any failure: nobody is mailed twice.
 Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
 wrong, 3 the engine cannot now or did not answer."""
-CONSENT = """\
-CSV with the names of the columns first. "at" is ISO 8601 or Unix seconds;
-"covers" (AD, MAIL_ORDER) and "topics" take several words, spaces between:
-
-  address,at,source,topics,evidence
-  taro@example.jp,2026-04-01T10:15:00+09:00,web,newsletter,申込フォーム 12
-
-Exit codes: 0 all recorded, 1 some lines refused, 2 the file is wrong,
-3 the engine cannot now or did not answer."""
 
 
 def register(subparsers: Any) -> None:
@@ -93,16 +83,10 @@ def register(subparsers: Any) -> None:
     suppress.add_argument("address", help="of the person who refuses")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
-    suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
-    consent = subparsers.add_parser("consent", help="record consents")
-    imported = consent.add_subparsers(required=True, metavar="import").add_parser(
-        "import", help="from a CSV file", epilog=CONSENT, formatter_class=raw
+    suppress.add_argument(
+        "--agency", metavar="NAME", help="refused of this agency, whose mail was not said: all clients"
     )
-    add_socket(imported, run_consent_import)
-    add_json(imported)
-    imported.add_argument("file", type=Path, help="columns address, at, source [, basis, covers, topics, evidence]")
-    imported.add_argument("--sender", required=True, help="that the consents were given to")
-    imported.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
+    suppress.add_argument("--channel", default="manual", help="where it came from (default: manual)")
 
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
@@ -115,11 +99,17 @@ def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--priority", choices=("bulk", "transactional"), default="bulk", help="transactional overtakes bulk everywhere"
     )
+    parser.add_argument(
+        "--override", choices=("UNKNOWN_USER", "FICT_SUSPECT"), help="TX only: goes although the mailbox stands so"
+    )
     parser.add_argument("--not-before", type=seconds, metavar="TIME", help="ISO 8601 or Unix seconds")
     parser.add_argument("--expires", type=seconds, metavar="TIME", help="default: what the configuration says")
     parser.add_argument("--message", required=True, type=Path, metavar="FILE", help=".json, .toml or .eml")
     parser.add_argument("--recipients", required=True, type=Path, metavar="FILE", help=".csv or .jsonl")
     parser.add_argument("--address-column", metavar="NAME", help=f"default: {', '.join(ADDRESS_COLUMNS)}")
+    parser.add_argument(
+        "--region-column", metavar="NAME", help="with each recipient's region, such as EU (empty: none)"
+    )
     parser.add_argument("--encoding", default="utf-8-sig", help="of the recipients, such as cp932 (default: UTF-8)")
     parser.add_argument("--key", help="up to 48 characters; default: from message, recipients and mailing")
     parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
@@ -171,8 +161,10 @@ def _enqueue(args: argparse.Namespace) -> int:
             priority=args.priority,
             not_before=args.not_before,
             expires=args.expires,
+            override=args.override,
         )
-        lines = read_recipients(args.recipients, stream, stored.fields, args.address_column)
+        columns = Columns(args.address_column, args.region_column)
+        lines = read_recipients(args.recipients, stream, stored.fields, columns)
         with _refused_file(args.refused) as report:
             numbers = array("Q")  # line number of each recipient, to name the refused ones by
             submits = client.submit_many(_good(lines, numbers, report), terms, key=key)
@@ -188,13 +180,13 @@ def _submit_all(submits: Iterator[Submitted], numbers: array[int], report: _Repo
             progress.update(bar, completed=stream.buffer.tell(), taken=report.accepted, refused=report.refused)
 
 
-def _good(lines: Iterator[Any], numbers: array[int], report: _Report) -> Iterator[tuple[str, dict[str, str]]]:
+def _good(lines: Iterator[Any], numbers: array[int], report: _Report) -> Iterator[Recipient]:
     for line in lines:
         if isinstance(line, Fault):
             report.refuse(line.number, "bad_line", line.reason)
         else:
             numbers.append(line.number)
-            yield line.address, line.fields
+            yield line.address, line.fields, {"region": line.region} if line.region else {}
 
 
 def _count(submitted: Submitted, numbers: array[int], report: _Report) -> None:
@@ -241,6 +233,8 @@ def _file_key(args: argparse.Namespace) -> str:
     whole = hashlib.sha256()
     for name in (args.sender, args.category, args.topic, args.mailing, args.priority, args.not_before, args.expires):
         whole.update(f"{name}\0".encode())
+    for name in filter(None, (args.region_column, args.override)):
+        whole.update(f"and {name}\0".encode())
     whole.update(hashlib.sha256(args.message.read_bytes()).digest())
     try:
         with args.recipients.open("rb") as content:
@@ -283,8 +277,10 @@ def run_cancel(args: argparse.Namespace) -> int:
 def run_suppress(args: argparse.Namespace) -> int:
     def suppress() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            told = client.suppress(args.address, args.sender, args.topic, args.channel)
-        whose = f" of {args.sender}" if args.sender else ""
+            names = ("address", "sender", "agency", "topic", "channel")
+            given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+            told = client.call("suppress", given)
+        whose = f" of {args.sender}" if args.sender else f" of any client of {args.agency}" if args.agency else ""
         what = f", topic {args.topic}" if args.topic else ""
         text = f"{args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
         tell(args, {"address": args.address, **told}, f"suppressed: {text}")
@@ -302,27 +298,3 @@ def run_restore_address(args: argparse.Namespace) -> int:
         return 0
 
     return guarded(args, restore)
-
-
-def run_consent_import(args: argparse.Namespace) -> int:
-    return guarded(args, lambda: _consent_import(args))
-
-
-def _consent_import(args: argparse.Namespace) -> int:
-    recorded = refused = 0
-    with _opened(args.file, args.encoding) as stream, Client(args.socket, patience=args.patience) as client:
-        records = read_consents(args.file, stream)
-        while batch := list(islice(records, RECIPIENTS_LIMIT)):
-            good = [line for line in batch if not isinstance(line, Fault)]
-            told: dict[str, Any] = {"recorded": 0, "refused": []}
-            if good:
-                told = client.consent(args.sender, [line.record for line in good])
-            faults = [(line.number, line.reason) for line in batch if isinstance(line, Fault)]
-            faults += [(good[index].number, f"{code}: {text}") for index, code, text in told["refused"]]
-            recorded += told["recorded"]
-            refused += len(faults)
-            for number, reason in sorted(faults):
-                print(f"{args.file}:{number}: {reason}", file=sys.stderr)
-    counts = {"recorded": recorded, "refused": refused}
-    tell(args, counts, f"{recorded:,} consents recorded, {refused:,} refused")
-    return 1 if refused else 0

@@ -26,6 +26,7 @@ from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
 from engine.client import Client
 from suppression.exchange import seconds
 from suppression.forms import MAX_CONTENT, Form
+from suppression.shown import kind_of
 from suppression.view import cover_names, instant
 
 
@@ -60,7 +61,9 @@ def _reading(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 def _register_add(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     add_socket(parser, lambda args: guarded(args, lambda: _add(args)))
-    parser.add_argument("file", type=Path, help="exactly what was shown: HTML, text, PDF")
+    parser.add_argument(
+        "file", type=Path, help="exactly what was shown: HTML, text or mail, PDF, a picture; up to 1 MiB"
+    )
     parser.add_argument("--sender", required=True, help="that the consent is given to")
     parser.add_argument("--kind", required=True, choices=("paper", "mail", "web"), help="fax is paper")
     parser.add_argument(
@@ -87,11 +90,17 @@ def _time(text: str) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     try:
-        content = args.file.read_bytes()
+        with args.file.open("rb") as stream:
+            content = stream.read(MAX_CONTENT + 1)
     except OSError as error:
         raise FileError(f"{args.file}: {error.strerror}") from None
     if not 0 < len(content) <= MAX_CONTENT:
-        raise FileError(f"{args.file}: {len(content)} bytes, 1 to {MAX_CONTENT}; store the text, not its pictures")
+        size = f"more than {MAX_CONTENT}" if content else "no"
+        raise FileError(f"{args.file}: {size} bytes, 1 to {MAX_CONTENT}; store the text, not its pictures")
+    try:
+        kind_of(content)
+    except ValueError as error:
+        raise FileError(f"{args.file}: {error}") from None
     names = ("sender", "kind", "displayed_sender", "statement", "shown_to", "language", "acquired_url")
     fields = {name: getattr(args, name) for name in (*names, "privacy_policy_url", "covers", "auto_compiled")}
     fields["shown_from"] = int(time.time()) if args.shown_from is None else args.shown_from

@@ -156,6 +156,8 @@ def _decisions(cell: Cell) -> Text:
     lines = [_decision(cell.mail_order)]
     if cell.mail_order != cell.decision:
         lines.append(Text("通販でなければ not mail order: ", style="dim") + _decision(cell.decision))
+    if cell.override:
+        lines.append(Text("投入時に明示された場合 if the submit says so: ", style="dim") + _decision(cell.override))
     if cell.later:
         lines.append(Text("拒否後に本人が再登録 signed up later: ", style="dim") + _decision(cell.later))
     return Text("\n").join(lines)
@@ -233,6 +235,7 @@ def _row_json(row: Row) -> Mapping[str, object]:
             "decision": _plain(cell.decision),
             "mail_order": _plain(cell.mail_order),
             **({"later": _plain(cell.later)} if cell.later else {}),
+            **({"override": _plain(cell.override)} if cell.override else {}),
             "article": cell.article,
             "mark": cell.mark,
         }

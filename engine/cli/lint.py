@@ -7,6 +7,7 @@ Needs the configuration (for the sender's profile), not a running engine. Exit c
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -16,13 +17,19 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from engine.cli.preflight_words import WORDS
 from engine.cli.recipients import FileError, read_message
 from engine.cli.speaking import add_config
-from engine.config import SenderSettings, read_configuration
+from engine.config import SenderSettings, Settings, read_configuration
 from engine.flow.display import is_enforced
-from engine.lint import Finding, Severity, check, rule_texts
+from engine.lint import Finding, Severity, check, opt_out_links, rule_texts
+from engine.lint.finding import block, warn
 from engine.mail.message import MessageError, decode_message
 from engine.mail.template import compile_message
+from engine.net.dns import DnsClient
+from engine.net.fetch import Fetch
+from engine.net.landing import landing
+from engine.policy.readiness import Level
 from suppression.decision import Category
 
 EPILOG = """\
@@ -35,6 +42,7 @@ of the part as readers get it, and where that line is in the file.
 Exit codes: 0 nothing blocks, 1 warnings and --strict, 2 it would be refused,
 or a file or an argument is wrong."""
 _COLOURS = {Severity.BLOCK: "bold red", Severity.WARN: "yellow"}
+MOST_PLACES = 10
 _ENOUGH = 40
 """Characters of an excerpt that find its line in the file."""
 
@@ -54,6 +62,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--region", action="append", choices=("US", "CA"), default=[], help="recipients there; may be repeated"
     )
+    parser.add_argument("--network", action="store_true", help="ask where the opt-out leads, as a reader who clicks it")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when there are warnings")
     parser.add_argument("--json", action="store_true", help="for programs: one object")
     parser.set_defaults(run=run)
@@ -61,8 +70,9 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     try:
-        sender = _sender(options)
-        findings = _findings(options, sender)
+        settings = _settings(options)
+        sender = _sender(options, settings)
+        findings = _findings(options, sender, settings)
     except FileError as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 2
@@ -76,10 +86,14 @@ def run(options: argparse.Namespace) -> int:
     return 2 if blocking else 1 if findings and options.strict else 0
 
 
-def _sender(options: argparse.Namespace) -> SenderSettings:
+def _settings(options: argparse.Namespace) -> Settings:
     settings = read_configuration(options.config)
     if isinstance(settings, list):
         raise FileError("\n".join(settings))
+    return settings
+
+
+def _sender(options: argparse.Namespace, settings: Settings) -> SenderSettings:
     sender = settings.senders.get(options.sender)
     if sender is None:
         known = ", ".join(sorted(settings.senders))
@@ -87,7 +101,7 @@ def _sender(options: argparse.Namespace) -> SenderSettings:
     return sender
 
 
-def _findings(options: argparse.Namespace, sender: SenderSettings) -> list[Finding]:
+def _findings(options: argparse.Namespace, sender: SenderSettings, settings: Settings) -> list[Finding]:
     try:
         spec = decode_message(read_message(options.message))
         mail_order = options.category == Category.AD_MO
@@ -95,7 +109,33 @@ def _findings(options: argparse.Namespace, sender: SenderSettings) -> list[Findi
     except MessageError as error:
         raise FileError(f"{options.message}: {error}") from None
     is_raw = spec.raw is not None
-    return check(compiled, sender.identity, options.category, is_raw=is_raw, regions=options.region or sender.regions)
+    regions = options.region or sender.regions
+    found = check(compiled, sender.identity, options.category, is_raw=is_raw, regions=regions)
+    if options.network:
+        links = opt_out_links(compiled, sender.identity, options.category, is_raw=is_raw)
+        found += asyncio.run(_landings(settings, links))
+        found.sort(key=lambda finding: (finding.severity is not Severity.BLOCK, finding.rule))
+    return found
+
+
+async def _landings(settings: Settings, links: Sequence[tuple[str, int, str]]) -> list[Finding]:
+    """D02, as far as only the network can tell. Each place is asked once."""
+    places = {target: (part, line) for part, line, target in reversed(links)}
+    dns = DnsClient(settings.resolver.dns)
+    get = Fetch(dns)
+    try:
+        found = await asyncio.gather(*(landing(dns, get, target) for target in list(places)[:MOST_PLACES]))
+    finally:
+        dns.close()
+    told = []
+    for one, (target, place) in zip(found, list(places.items())[:MOST_PLACES], strict=True):
+        ja, en = WORDS[one.code]
+        words = (f"{ja}（{one.found}）。" if one.found else f"{ja}。", f"{en}: {one.found}" if one.found else en)
+        if one.level is not Level.OK:
+            # What cannot be reached now, a reader cannot use now.
+            is_doubt = one.level is Level.UNKNOWN or one.code in ("optout.moved", "optout.unknown_token")
+            told.append((warn if is_doubt else block)("D02", *place, words, target))
+    return told
 
 
 def _report(options: argparse.Namespace, sender: SenderSettings, findings: Sequence[Finding], blocking: int) -> None:

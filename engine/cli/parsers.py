@@ -105,5 +105,8 @@ def _preflight(subparsers: Any) -> None:
     parser = subparsers.add_parser("preflight", help=what, description=what)
     parser.add_argument("sender", metavar="SENDER", help="name in [senders]")
     add_config(parser)
+    parser.add_argument(
+        "--network", action="store_true", help="ask for the opt-out page too, as a reader would who clicks the link"
+    )
     add_json(parser, "every finding as JSON")
     parser.set_defaults(run=later("preflight", "run_preflight"))

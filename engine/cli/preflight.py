@@ -24,6 +24,7 @@ from engine.cli.running import settings_of
 from engine.config import Settings
 from engine.guards import subject_of
 from engine.net.dns import DnsClient
+from engine.net.fetch import Fetch
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.policy.readiness import Finding, Level, Report
 from engine.signer.backend import OpensslBackend
@@ -60,7 +61,8 @@ def run_preflight(args: argparse.Namespace) -> int:
     except KeyFileError as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 2
-    report = asyncio.run(_checked(settings, subject_of(settings, args.sender, keys), backend))
+    subject = subject_of(settings, args.sender, keys)
+    report = asyncio.run(_checked(settings, subject, backend, is_wide=args.network))
     if args.json:
         print(json.dumps(as_json(report), ensure_ascii=False, indent=2))
     else:
@@ -79,14 +81,15 @@ def own_keys(settings: Settings, domain: str) -> tuple[tuple[KeyInfo, ...], Open
     return infos, OpensslBackend(keys)
 
 
-async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend) -> Report:
+async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend, *, is_wide: bool) -> Report:
     dns = DnsClient(settings.resolver.dns)
 
     async def sign(key: KeyInfo, digest: bytes) -> bytes:
         return await asyncio.to_thread(backend.sign_one, key.index, digest)
 
     try:
-        return await preflight(subject, dns, sign, time.time(), greet_https)
+        get = Fetch(dns) if is_wide else None
+        return await preflight(subject, dns, sign, time.time(), greet_https, get)
     finally:
         dns.close()
 

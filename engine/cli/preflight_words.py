@@ -135,6 +135,47 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "解除ページの TLS 証明書の期限が近づいています",
         "The certificate of the unsubscribe host is about to expire",
     ),
+    "optout.page": ("受信拒否のページが開きます", "The opt-out page opens"),
+    "optout.mail": (
+        "受信拒否のメールアドレスのドメインはメールを受け取ります",
+        "The opt-out address's domain takes mail",
+    ),
+    "optout.login": (
+        "受信拒否のページがログインを求めています。ログインなしで手続きできるようにしてください",
+        "The opt-out page wants a login; let people opt out without one",
+    ),
+    "optout.moved": (
+        "受信拒否のURLが別の場所へ転送されます。転送のないURLを unsubscribe_url にしてください（RFC 8058 3.1）",
+        "The opt-out URL redirects; name a URL that does not (RFC 8058 3.1)",
+    ),
+    "optout.unknown_token": (
+        "受信拒否のページが、架空のトークンに対してエラーを返しました。実際のリンクでもご確認ください",
+        "The opt-out page answered a made-up token with an error; try a real link too",
+    ),
+    "optout.error": (
+        "受信拒否のページが開きません。サーバーを直してください",
+        "The opt-out page does not open; mend its server",
+    ),
+    "optout.unreachable": (
+        "受信拒否のページに接続できません",
+        "The opt-out page cannot be reached",
+    ),
+    "optout.certificate": (
+        "受信拒否のページの TLS 証明書を検証できません",
+        "The certificate of the opt-out page does not verify",
+    ),
+    "optout.no_host": (
+        "受信拒否のURLのホスト名が DNS にありません",
+        "DNS does not know the host of the opt-out URL",
+    ),
+    "optout.private": (
+        "受信拒否のURLのホストは外部から接続できないアドレスです",
+        "The host of the opt-out URL has an address that nobody outside can reach",
+    ),
+    "optout.mail_dead": (
+        "受信拒否のメールアドレスのドメインはメールを受け取りません",
+        "The domain of the opt-out address takes no mail",
+    ),
     "dns.failed": (
         "DNS から回答がありません。時間をおいて再度実行してください",
         "DNS did not answer; run it again later",

@@ -1,4 +1,4 @@
-"""Files that a command line is given: messages, recipients, consents. Read as a stream, a line at a time.
+"""Files that a command line is given: messages, recipients. Read as a stream, a line at a time.
 
 A line that cannot be read is a value (a Fault with its number and the reason), so that one bad line among a million
 is reported and the others go. A file that cannot be read at all raises FileError with the remedy.
@@ -10,22 +10,13 @@ import csv
 import datetime as dt
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 ADDRESS_COLUMNS = ("address", "email", "mail", "メールアドレス")
 LINE_LIMIT = 1 << 20
-
-
-CONSENT_COLUMNS: dict[str, Callable[[str], object]] = {
-    "basis": str,
-    "covers": str.split,
-    "topics": str.split,
-    "evidence": str,
-}
-"""The optional ones; covers and topics hold several words, with spaces between."""
 
 
 class FileError(Exception):
@@ -37,12 +28,17 @@ class Line:
     number: int
     address: str
     fields: dict[str, str]
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
-    number: int
-    record: dict[str, Any]
+class Columns:
+    """Where a file of recipients has what is no merge field."""
+
+    address: str | None = None
+    """None: the first there is of ADDRESS_COLUMNS, in JSON lines `address`."""
+    region: str | None = None
+    """None: nothing is stated of anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +69,11 @@ def read_message(path: Path) -> dict[str, Any]:
     return message
 
 
-def read_recipients(path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
-    """Of each line the address and the merge fields named. Raises FileError."""
+def read_recipients(path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
+    """Of each line the address, the merge fields named, and the region. Raises FileError."""
     reading = _read_jsonl if path.suffix.lower() in {".jsonl", ".ndjson"} else _read_csv
     try:
-        yield from reading(path, stream, fields, column)
+        yield from reading(path, stream, fields, columns)
     except UnicodeDecodeError as error:
         raise _not_encoded(path, error) from None
 
@@ -86,12 +82,13 @@ def _not_encoded(path: Path, error: UnicodeDecodeError) -> FileError:
     return FileError(f"{path} is not {error.encoding}: say --encoding, for example cp932")
 
 
-def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
+def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
     rows = csv.reader(stream, strict=True)
     head = _csv_row(path, rows)
     if head is None:
         raise FileError(f"{path} is empty: the first line names the columns")
-    at = _address_column(path, head, column)
+    at = _address_column(path, head, columns.address)
+    where = _region_column(path, head, columns.region)
     missing = [field for field in fields if field not in head]
     if missing:
         raise FileError(f"{path} has no column {missing[0]!r}, which the message merges: columns are {', '.join(head)}")
@@ -102,7 +99,8 @@ def _read_csv(path: Path, stream: TextIO, fields: Sequence[str], column: str | N
         if len(row) != len(head):
             yield Fault(rows.line_num, f"{len(row)} columns where the first line has {len(head)}")
         else:
-            yield Line(rows.line_num, row[at].strip(), {field: row[place] for field, place in places})
+            region = "" if where is None else row[where].strip()
+            yield Line(rows.line_num, row[at].strip(), {field: row[place] for field, place in places}, region)
 
 
 def _csv_row(path: Path, rows: Any) -> list[str] | None:
@@ -120,18 +118,25 @@ def _address_column(path: Path, head: list[str], column: str | None) -> int:
     raise FileError(f"{path} has no column {' or '.join(wanted)}: name it with --address-column")
 
 
-def _read_jsonl(_path: Path, stream: TextIO, fields: Sequence[str], column: str | None) -> Iterator[Line | Fault]:
-    number, name = 0, column or "address"
+def _region_column(path: Path, head: list[str], column: str | None) -> int | None:
+    if column is not None and column not in head:
+        raise FileError(f"{path} has no column {column!r}, which --region-column names: columns are {', '.join(head)}")
+    return None if column is None else head.index(column)
+
+
+def _read_jsonl(_path: Path, stream: TextIO, fields: Sequence[str], columns: Columns) -> Iterator[Line | Fault]:
+    number = 0
     while line := stream.readline(LINE_LIMIT):
         number += 1
         if len(line) == LINE_LIMIT and not line.endswith("\n"):
             yield Fault(number, f"longer than {LINE_LIMIT} characters; the rest of the file is not read")
             return
         if line.strip():
-            yield _json_line(number, line, fields, name)
+            yield _json_line(number, line, fields, columns)
 
 
-def _json_line(number: int, line: str, fields: Sequence[str], name: str) -> Line | Fault:
+def _json_line(number: int, line: str, fields: Sequence[str], columns: Columns) -> Line | Fault:
+    name = columns.address or "address"
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -140,36 +145,10 @@ def _json_line(number: int, line: str, fields: Sequence[str], name: str) -> Line
         return Fault(number, f"not a map with the text {name!r}")
     values = found["fields"] if isinstance(found.get("fields"), dict) else found
     # what is missing is left out: the engine says which field the message wants
-    return Line(number, found[name], {field: str(values[field]) for field in fields if field in values})
-
-
-def read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
-    """Columns address, at, source, and optionally basis, covers, topics and evidence. Raises FileError."""
-    try:
-        yield from _read_consents(path, stream)
-    except UnicodeDecodeError as error:
-        raise _not_encoded(path, error) from None
-
-
-def _read_consents(path: Path, stream: TextIO) -> Iterator[Consent | Fault]:
-    rows = csv.reader(stream, strict=True)
-    head = _csv_row(path, rows) or []
-    for name in ("address", "at", "source"):
-        if name not in head:
-            raise FileError(f"{path} has no column {name}: consents have address, at, source (and basis, covers, ...)")
-    while (row := _csv_row(path, rows)) is not None:
-        if not row:
-            continue
-        values = dict(zip(head, row, strict=False))
-        try:
-            record = {"address": values["address"].strip(), "at": seconds(values["at"]), "source": values["source"]}
-        except KeyError as error:
-            yield Fault(rows.line_num, f"no value for {error.args[0]}")
-        except ValueError:
-            yield Fault(rows.line_num, f"at is {values['at'][:40]!r}: write 2026-04-01T10:15:00+09:00 or Unix seconds")
-        else:
-            more = {name: read(values[name]) for name, read in CONSENT_COLUMNS.items() if values.get(name)}
-            yield Consent(rows.line_num, record | more)
+    region = found.get(columns.region, "") if columns.region else ""
+    if not isinstance(region, str):
+        return Fault(number, f"{columns.region!r} is no text: write the region as EU, or leave it out")
+    return Line(number, found[name], {field: str(values[field]) for field in fields if field in values}, region)
 
 
 def seconds(text: str) -> int:

@@ -43,7 +43,10 @@ REASONS = {
     "IN_FORCE": ("同意が有効: 期限なし", "the consent is in force: no end"),
     "QUEUED": ("送信待ちのメールがある: 期限なし", "a message is waiting in the queue: no end"),
     "FROZEN": ("命令・指示が解除されるまで凍結", "frozen until the order against the sender is released"),
-    "HOLD": ("係争等のための保全（設定 retention.hold）", "legal hold, by retention.hold of the configuration"),
+    "HOLD": (
+        "係争等のための保全（`sokutatsu hold` または設定 retention.hold）",
+        "legal hold, by `sokutatsu hold` or by retention.hold of the configuration",
+    ),
 }
 ORDERS = {
     "ORDER7": "特定電子メール法7条 措置命令",

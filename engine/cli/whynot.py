@@ -138,7 +138,7 @@ def show_why_not(console: Console, asked: Mapping[str, str], answer: Mapping[str
 
 
 def _events(events: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table(
+    table = plain_table(
         "台帳の記録(新しい順) / Recorded events, the latest first", "日時 time", "内容 what", "範囲 scope", "経路・証跡"
     )
     for event in events:
@@ -182,7 +182,7 @@ def show_orders(console: Console, answer: Mapping[str, Any]) -> None:
         console.print("命令等の記録なし / no orders are recorded", highlight=False)
         return
     console.print(_orders(answer["orders"]))
-    table = _table("現在の状態 / In force", "送信者 sender", "範囲 topic", "種類 kind", "状態 state")
+    table = plain_table("現在の状態 / In force", "送信者 sender", "範囲 topic", "種類 kind", "状態 state")
     for state in answer["in_force"]:
         held = state["state"] == "held"
         words = Text("停止中 held", style="bold red") if held else Text("解除済 released", style="green")
@@ -192,7 +192,7 @@ def show_orders(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def _orders(orders: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("命令・指示 / Orders", "日時 time", "内容 what", "範囲 scope", "責任者・証跡")
+    table = plain_table("命令・指示 / Orders", "日時 time", "内容 what", "範囲 scope", "責任者・証跡")
     for order in orders:
         what = "解除 released" if order["what"] == "released" else f"受領 received, 命令日 dated {order['day']}"
         cells = (
@@ -205,7 +205,7 @@ def _orders(orders: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def plain_table(title: str, *columns: str) -> Table:
     table = Table(title=f"\n{title}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
     for name in columns:
         table.add_column(name, overflow="fold")

@@ -61,6 +61,9 @@ def _sender(
         problems.add(f"{where}.legal_name", "is empty; write the sender's registered name (送信者の氏名又は名称)")
     for wrong in text_faults(table.legal_name):
         problems.add(f"{where}.legal_name", f"{shown(table.legal_name)}: {wrong}")
+    for field, party in (("client", table.client), ("agency", table.agency)):
+        if party and not _NAME.fullmatch(party):
+            problems.add(f"{where}.{field}", f"{shown(party)}: letters, digits and ._- only, 64 at most")
     if not table.categories:
         problems.add(f"{where}.categories", "is empty; nothing could be sent: name some, or leave it out for all")
     display, address = parseaddr(table.address)
@@ -99,6 +102,8 @@ def _sender(
         table.regions,
         table.lint,
         *pools,
+        table.client,
+        table.agency,
     )
 
 

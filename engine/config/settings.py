@@ -127,6 +127,10 @@ class SenderTable:
     """Whether advertisements inside its other mail may be for mail order."""
     regions: tuple[str, ...] = ("JP",)
     """Whose law applies to its recipients (suppression/rules/regions.toml)."""
+    client: str = ""
+    """The 委託者 whose business it advertises, if several senders mail for one."""
+    agency: str = ""
+    """The 送信者 that mails for it: an agency refused without a word about whom is refused for all its clients."""
     lint: LintMode = LintMode.AUTO
     """What becomes of a message whose display is wrong."""
     pool: str = "default"
@@ -232,6 +236,8 @@ class SenderSettings:
     lint: LintMode = LintMode.AUTO
     pool: str = "default"
     pool_transactional: str = "default"
+    client: str = ""
+    agency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

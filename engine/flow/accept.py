@@ -17,9 +17,10 @@ from typing import Protocol, TypeVar
 from msgspec import Raw
 
 from engine import wire
-from engine.flow.validate import Reading, check_names, read_recipients, read_window, spool_key
+from engine.flow.validate import Reading, check_names, check_override, read_recipients, read_window, spool_key
 from engine.mail.envelope import Priority, Recipient
 from engine.mail.slots import FieldUse
+from engine.mail.stated import region_of
 from engine.spool.port import KeyReused, Lane, NewRecipient, Receipt, Spool, SpoolFailed, SpoolFull, Submission
 from engine.wire import Refusal
 
@@ -115,8 +116,8 @@ class Accept:
         self._fields: dict[bytes, FieldUse] = {}
         self._carried: dict[bytes, bytes] = {}
         """Digest of a message as it stood in a submit -> SHA-256 of its canonical content."""
-        self._suited: dict[tuple[bytes, str, str], Warnings] = {}
-        """Messages known to suit a sender in a category, with what is doubtful about them."""
+        self._suited: dict[tuple[bytes, str, str, str], Warnings] = {}
+        """Messages known to suit a sender in a category and region, with what is doubtful about them."""
         self._pending = 0
         self._gate = asyncio.Lock()
         self.carry: Carry | None = None
@@ -168,12 +169,15 @@ class Accept:
         check_names(request)
         dates = read_window(request, now, self._settings.max_age, self._settings.horizon)
         raws = wire.split_recipients(request.recipients)
+        check_override(request.override, request.category, len(raws))
         self._check_open(request)
         self._pending += len(raws)
         try:
             message, needed = await self._message(request.message)
             warnings = await self._check_suits(message, request.sender, request.category)
-            recipients, refused = await self._read(raws, needed)
+            recipients, refused = await self._read(raws, needed, request.override)
+            recipients, abroad = await self._check_abroad(message, request, recipients)
+            refused = sorted([*refused, *abroad]) if abroad else refused
             if self.carry is not None and request.category == "CONFIRM" and recipients:
                 recipients, without = await self.carry(request.sender, key, recipients)
                 refused = sorted([*refused, *without])
@@ -195,11 +199,13 @@ class Accept:
             self._engine.on_accepted(receipt, submission)
         return receipt, warnings
 
-    async def _read(self, raws: Sequence[Raw], needed: FieldUse) -> tuple[list[NewRecipient], list[wire.Refused]]:
+    async def _read(
+        self, raws: Sequence[Raw], needed: FieldUse, override: str
+    ) -> tuple[list[NewRecipient], list[wire.Refused]]:
         if len(raws) <= GATED_RECIPIENTS:
-            return await read_recipients(raws, needed, self._reading)
+            return await read_recipients(raws, needed, self._reading, override)
         async with self._gate:
-            return await read_recipients(raws, needed, self._reading)
+            return await read_recipients(raws, needed, self._reading, override)
 
     async def _commit(self, request: wire.Submit, submission: Submission) -> Receipt:
         try:
@@ -252,9 +258,24 @@ class Accept:
             _remember(self._fields, given, self._reading.stored(await self._spool.content(number)))
         return given, self._fields[given]
 
-    async def _check_suits(self, message: bytes, sender: str, category: str) -> Warnings:
+    async def _check_abroad(
+        self, message: bytes, request: wire.Submit, recipients: list[NewRecipient]
+    ) -> tuple[list[NewRecipient], list[wire.Refused]]:
+        """Some regions want more of the display (D15): who lives there is refused where it lacks that, by its index."""
+        faults: dict[str, str] = {}
+        for region in sorted({region_of(recipient.fields) for recipient in recipients} - {""}):
+            try:
+                await self._check_suits(message, request.sender, request.category, region)
+            except Refusal as refusal:
+                faults[region] = refusal.text
+        if not faults:
+            return recipients, []
+        out = [(one.index, "display", faults[to]) for one in recipients if (to := region_of(one.fields)) in faults]
+        return [one for one in recipients if region_of(one.fields) not in faults], out
+
+    async def _check_suits(self, message: bytes, sender: str, category: str, region: str = "") -> Warnings:
         """Compiles it for the sender, once: what cannot be sent is refused here and not found out in the queue."""
-        key = (message, sender, category)
+        key = (message, sender, category, region)
         if key in self._suited:
             return self._suited[key]
         number = await self._spool.message_number(message)
@@ -262,9 +283,9 @@ class Accept:
             return ()  # tidied away meanwhile: the commit finds out and knows what to do
         content = await self._spool.content(number)
         if len(content) < LARGE_MESSAGE:
-            warnings = self._reading.suits(content, sender, category)
+            warnings = self._reading.suits(content, sender, category, region)
         else:
-            warnings = await asyncio.to_thread(self._reading.suits, content, sender, category)
+            warnings = await asyncio.to_thread(self._reading.suits, content, sender, category, region)
         _remember(self._suited, key, warnings)
         return warnings
 

@@ -18,6 +18,7 @@ from engine.flow.report import NO_WIRE, Wire, end_of, record_of, response_of, wi
 from engine.flow.settle import RECORD_TYPES, Settle
 from engine.mail.compose import Compiled
 from engine.mail.envelope import Recipient
+from engine.mail.stated import asked
 from engine.net.connection import Connection
 from engine.policy.outcome import Kind, Ruling
 from engine.smtp.reply import Reply
@@ -74,7 +75,9 @@ class Conclude:
     def _still_allowed(self, recipient: Recipient, now: float) -> bool:
         batch = recipient.batch
         epoch = self._suppression.epoch
-        decision = self._suppression.decide_one(batch.sender, batch.topic, batch.category, recipient.who)
+        decision = self._suppression.decide_one(
+            batch.sender, batch.topic, batch.category, recipient.who, *asked(recipient.fields)
+        )
         self._counts.rechecked += 1
         if decision.verdict is Verdict.SEND or decision.verdict is Verdict.STRIP:
             # A letter that was made for another answer is made again: see Path.next_transaction.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from engine.lint import Finding, Severity, check
-from engine.lint.facts import ADVERTISING
+from engine.lint.facts import FULL
 from engine.mail.compose import Compiled
 from engine.mail.identity import SenderIdentity
 from engine.wire import Refusal
@@ -26,7 +26,7 @@ MOST_WARNINGS = 20
 
 class LintMode(StrEnum):
     AUTO = "auto"
-    """Enforced for AD and AD_MO, told for all others."""
+    """Enforced for what owes the whole display (AD, AD_MO, CONFIRM), told for all others."""
     ENFORCE = "enforce"
     WARN = "warn"
     OFF = "off"
@@ -36,7 +36,7 @@ Warnings = Sequence[Mapping[str, object]]
 
 
 def is_enforced(mode: LintMode, category: str) -> bool:
-    return mode is LintMode.ENFORCE or (mode is LintMode.AUTO and category in ADVERTISING)
+    return mode is LintMode.ENFORCE or (mode is LintMode.AUTO and category in FULL)
 
 
 def check_display(

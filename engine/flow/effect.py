@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from engine.buckets import Buckets
 from engine.mail.envelope import Recipient
+from engine.mail.stated import asked
 from suppression import Suppression
 from suppression.decision import Verdict
 
@@ -103,7 +104,9 @@ class OptOutEffect:
 
     def _is_forbidden(self, recipient: Recipient) -> bool:
         batch = recipient.batch
-        decision = self._suppression.decide_one(batch.sender, batch.topic, batch.category, recipient.who)
+        decision = self._suppression.decide_one(
+            batch.sender, batch.topic, batch.category, recipient.who, *asked(recipient.fields)
+        )
         return decision.verdict is not Verdict.SEND
 
 

@@ -30,6 +30,8 @@ class KeptCanary(msgspec.Struct, forbid_unknown_fields=True):
     replies: Annotated[int, Meta(ge=0)]
     unknown: Annotated[int, Meta(ge=0)]
     began: float
+    share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Of an older file: whoever came first was the sample."""
 
 
 class KeptWatch(msgspec.Struct, forbid_unknown_fields=True):

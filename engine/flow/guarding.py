@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 
 from engine.flow.canary import Canary, Newcomers, Screen
@@ -33,6 +33,7 @@ from engine.policy.guard import (
     judge_complaints,
     judge_unknown,
 )
+from engine.policy.lot import Lots
 from engine.policy.outcome import Kind, Ruling
 from engine.smtp.event import Phase
 from engine.spool.port import Lane
@@ -47,6 +48,8 @@ SLOW_SECONDS = 3600.0
 """How long half the connections hold; another unknown user after that halves again."""
 LIVE_SECONDS = 86_400.0
 """A mailing that has had replies within this time counts as under way."""
+DRAW_SECONDS = 0.5
+"""Between two looks at canaries of which too few are drawn."""
 _SLOWER = Action(ActionKind.SCALE, "connection_limit", 0.5)
 _RULE = AutomationRule(GUARD, "default", "", (), (_SLOWER,), 1, 1.0, SLOW_SECONDS, None)
 
@@ -61,9 +64,13 @@ class Guarding:
         file: FilePath | None,
         provider_of: Callable[[str], str],
         put_back: Callable[[Recipient, int], None],
+        accepted: Callable[[Batch], Awaitable[int]],
+        secret: bytes,
         clock: Callable[[], float],
     ) -> None:
-        """`provider_of`: a domain's provider; empty: none that we know."""
+        """`provider_of`: a domain's provider; empty: none that we know. `accepted`: recipients of the batch's mailing.
+        `secret`: by which canaries are drawn.
+        """
         self.trips: Counter[str] = Counter()
         self._settings = settings
         self._steering = steering
@@ -73,9 +80,15 @@ class Guarding:
         self.known = Watches(read_kept(file) if settings.enabled else Kept(), clock, enabled=settings.enabled)
         self._waves: dict[str, Wave] = {}
         self._releases: asyncio.Queue[Watch] = asyncio.Queue()
-        """Whose canary has passed, with people who wait for that."""
+        """Whose canary has passed, with people who wait for that, or has begun."""
+        self._drawing: set[Watch] = set()
+        """Whose canary is open."""
         self._put_back = put_back
-        self.screen = Screen(settings, newcomers, canary_of=self._canary_of, place_of=self._place_of, put_back=put_back)
+        self._lots = Lots(secret)
+        self.screen = Screen(
+            settings, newcomers, canary_of=self._canary_of, accepted=accepted, lots=self._lots,
+            place_of=self._place_of, put_back=put_back,
+        )  # fmt: skip
 
     @property
     def has_canary(self) -> bool:
@@ -253,6 +266,9 @@ class Guarding:
             canary = watch.canary = Canary(now)
         elif canary.passing is Passing.BAD and self._standing(self._scope(watch)) is None:
             canary.passing = Passing.GOOD  # resumed by an operator, who has looked
+        if canary.passing is Passing.OPEN and watch not in self._drawing:
+            self._drawing.add(watch)
+            self._releases.put_nowait(watch)
         return canary
 
     # -- running -------------------------------------------------------------------------------------------
@@ -260,24 +276,47 @@ class Guarding:
     async def run(self) -> None:
         due = self._clock() + KEEP_SECONDS
         while True:
+            wait = due - self._clock()
             try:
-                async with asyncio.timeout(max(0.0, due - self._clock())):
+                async with asyncio.timeout(max(0.0, min(wait, DRAW_SECONDS) if self._drawing else wait)):
                     watch = await self._releases.get()
             except TimeoutError:
-                await self.tick()
-                due = self._clock() + KEEP_SECONDS
+                await self._draw()
+                if self._clock() >= due:
+                    await self.tick()
+                    due = self._clock() + KEEP_SECONDS
                 continue
-            await self._release(watch)
+            if watch.canary is not None and watch.canary.passing is Passing.GOOD:
+                await self._release(watch, 1.0)
 
-    async def _release(self, watch: Watch) -> None:
-        """Who waited for the canary is due now. Who was tried before waits for its own time."""
+    async def _draw(self) -> None:
+        """Of canaries that nobody comes to any more, more are drawn until they are full."""
+        now, size = self._clock(), self._settings.canary
+        for watch in list(self._drawing):
+            canary = watch.canary
+            if canary is None or canary.passing is not Passing.OPEN or not self.known.has(watch):
+                self._drawing.discard(watch)
+            elif canary.falls_short(size, now):
+                canary.widen(size, now)
+                self.known.is_changed = True
+                await self._release(watch, canary.share)
+
+    async def _release(self, watch: Watch, share: float) -> None:
+        """Of those who wait for the canary, who has a lot below the share is due now; below 1 all are. Who was tried
+        before waits for its own time.
+        """
         walker, canary = self._steering.walker, watch.canary
         if walker is None or canary is None or not canary.held:
             return
-        held, canary.held, now = canary.held, set(), int(self._clock())
+        held, now = set(canary.held), int(self._clock())
+        if share >= 1.0:
+            canary.held = set()
+        lot = self._lots.lot
 
         def waits(lane: Lane, recipient: Recipient) -> bool:
-            return not recipient.attempts and self._place_of(lane.domain) == watch.place
+            if recipient.attempts or self._place_of(lane.domain) != watch.place:
+                return False
+            return share >= 1.0 or lot(recipient.id) < share
 
         await walker.over(watch.sender, watch.mailing, waits, lambda one: self._put_back(one, now), held)
 

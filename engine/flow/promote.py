@@ -22,6 +22,7 @@ from engine.flow.settle import Settle
 from engine.flow.ways import PULL, Gate
 from engine.mail.envelope import Batch, Priority, Recipient
 from engine.mail.message import MessageError
+from engine.mail.stated import asked, stated
 from engine.net.resolver import NO_ROUTE, ResolveFailure
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane, Spool
@@ -201,12 +202,12 @@ class Promote:
 
     def _checked(self, recipients: Sequence[Recipient], now: float) -> list[Recipient]:
         """Those that may go, in their order; the others are settled or held."""
-        groups: defaultdict[int, list[Recipient]] = defaultdict(list)
+        groups: defaultdict[tuple[int, str], list[Recipient]] = defaultdict(list)
         for recipient in recipients:
             if recipient.batch.closed is not None or now >= recipient.batch.expires:
                 self._dispatch.may_leave(recipient, now)
             else:
-                groups[recipient.batch.id].append(recipient)
+                groups[recipient.batch.id, stated(recipient.fields)].append(recipient)
         allowed: list[Recipient] = []
         for group in groups.values():
             allowed += self._decided(group[0].batch, group, now)
@@ -216,7 +217,8 @@ class Promote:
         suppression = self._suppression
         epoch = suppression.epoch
         identities = suppression.identify([recipient.address for recipient in group])
-        decisions = suppression.decide_identities(batch.sender, batch.topic, batch.category, identities)
+        terms = asked(group[0].fields)
+        decisions = suppression.decide_identities(batch.sender, batch.topic, batch.category, identities, *terms)
         allowed = []
         for recipient, identity, decision in zip(group, identities, decisions, strict=True):
             recipient.who, recipient.epoch, recipient.basis = identity, epoch, decision.basis

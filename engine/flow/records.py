@@ -184,7 +184,13 @@ class Records:
             if index and not index % CHUNK:
                 await asyncio.sleep(0)
             try:
-                _sort_opt_out(_opt_out(request, record, desk.reading, now), record, events, hashed, now)
+                event = _opt_out(request, record, desk.reading, now)
+                check(event, now)
+                digest = record.sha256 or record.hmac_sha256
+                if digest is None:
+                    events.append(event)
+                else:
+                    hashed.append(_hashed(event, digest))
             except Refusal as refusal:
                 refused.append((index, refusal.code, refusal.text))
             except EventError as error:
@@ -193,7 +199,12 @@ class Records:
         for event in events:
             self.on_opt_out(event.address, desk.clock())
         if hashed:
-            epoch = await _perform(desk.suppression, RecordHashed(hashed, now))
+            reached = desk.suppression.parties.reached(request.sender) if request.sender else ("",)
+            everywhere = [replace(one, sender=name) for one in hashed for name in reached]
+            listed = RecordHashed(everywhere, now, request.hmac_key or b"")
+            epoch = await _perform(desk.suppression, listed)
+            if listed.fault:
+                raise _bad_request(EventError(listed.fault))
         if hashed and request.match:
             epoch = await self._match(now)
         return {"recorded": len(events) + len(hashed), "refused": refused, "epoch": epoch}
@@ -302,8 +313,10 @@ def _covers(names: Sequence[str]) -> Covers:
 
 def _opt_out(request: wire.SuppressMany, record: wire.OptOutRecord, reading: Reading, now: float) -> OptOut:
     """Raises Refusal. The address of a hash is empty."""
-    if (record.address is None) == (record.sha256 is None):
-        raise Refusal("bad_record", "address", "", "give either address or sha256")
+    if sum(given is not None for given in (record.address, record.sha256, record.hmac_sha256)) != 1:
+        raise Refusal("bad_record", "address", "", "give one of address, sha256 and hmac_sha256")
+    if record.hmac_sha256 is not None and request.hmac_key is None:
+        raise Refusal("bad_record", "hmac_sha256", "", "hmac_sha256: the request has no hmac_key to compare it by")
     address = "" if record.address is None else read_address(record.address, reading)
     at = now if record.at is None else float(record.at)
     evidence = encode_record(Record(evidence=record.evidence, message_id=record.message_id))
@@ -314,15 +327,8 @@ def _opt_out(request: wire.SuppressMany, record: wire.OptOutRecord, reading: Rea
     return OptOut(address, at, channel, scope, request.sender or "", record.topic or "", evidence)
 
 
-def _sort_opt_out(
-    event: OptOut, record: wire.OptOutRecord, events: list[OptOut], hashed: list[HashedOptOut], now: float
-) -> None:
-    """Raises EventError."""
-    check(event, now)
-    if record.sha256 is None:
-        events.append(event)
-        return
-    hashed.append(HashedOptOut(record.sha256, event.at, event.source, event.sender, event.topic, event.evidence))
+def _hashed(event: OptOut, digest: bytes) -> HashedOptOut:
+    return HashedOptOut(digest, event.at, event.source, event.sender, event.topic, event.evidence)
 
 
 async def _perform(suppression: Suppression, act: Act) -> int:

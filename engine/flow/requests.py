@@ -17,6 +17,7 @@ from engine.flow.accept import Accept, Engine
 from engine.flow.validate import Reading, read_address
 from engine.spool.port import Spool, SpoolFailed, SpoolFull
 from engine.wire import Refusal
+from suppression.parties import AGENCY
 
 MAILINGS_IN_STATUS = 1000
 
@@ -134,7 +135,10 @@ class Requests:
         }
 
     async def _suppress(self, request: wire.Suppress) -> Mapping[str, object]:
-        if request.sender is not None:
+        sender = request.sender
+        if request.agency is not None:
+            sender = _agency(request)
+        elif request.sender is not None:
             # a misspelt sender would make an opt-out that stops nothing
             self._accept.check_sender(request.sender, None)
         elif request.topic is not None:
@@ -143,7 +147,7 @@ class Requests:
         address = read_address(request.address, self._reading)
         epoch = await self._ledger.opt_out(
             address,
-            sender=request.sender,
+            sender=sender,
             topic=request.topic,
             channel=request.channel,
             now=self._clock(),
@@ -161,10 +165,18 @@ class Requests:
         return {"recorded": recorded, "refused": refused, "epoch": epoch}
 
 
+def _agency(request: wire.Suppress) -> str:
+    """The name in place of a sender's."""
+    if request.sender is not None or request.topic is not None:
+        text = "a refusal told to an agency names no sender and no topic: leave them out, or leave the agency out"
+        raise Refusal("bad_request", "agency", wire.shown(request.agency), text)
+    return f"{AGENCY}{request.agency}"
+
+
 def _last_day(request: wire.Suppress) -> date | None:
     if not request.until:
         return None
-    if request.sender is None:
+    if request.sender is None and request.agency is None:
         text = "a period belongs to a sender: name the sender, or leave the period out"
         raise Refusal("bad_request", "until", wire.shown(request.until), text)
     try:

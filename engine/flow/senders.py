@@ -40,10 +40,10 @@ def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
     return lambda sender, token: urls.get(sender, "").replace(TOKEN, token)
 
 
-def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
-    """How accept reads addresses and messages."""
+def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], frozenset[str]] = frozenset) -> Reading:
+    """How accept reads addresses and messages. `regions`: those of the decision tables."""
 
-    def suits(content: bytes, sender: str, category: str) -> Warnings:
+    def suits(content: bytes, sender: str, category: str, region: str = "") -> Warnings:
         spec, configured = decode(content), senders.get(sender)
         if configured is None:
             text = "is not configured since the last reload: put it back, or use one that is there"
@@ -53,11 +53,10 @@ def reading(senders: Mapping[str, ConfiguredSender]) -> Reading:
         except MessageError as error:
             raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
         is_raw = spec.raw is not None
-        return check_display(
-            compiled, configured.identity, configured.lint, category, is_raw=is_raw, regions=configured.regions
-        )
+        where = (*configured.regions, region) if region else configured.regions
+        return check_display(compiled, configured.identity, configured.lint, category, is_raw=is_raw, regions=where)
 
-    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits)
+    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions)
 
 
 def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:

@@ -16,7 +16,9 @@ from engine.flow.users import Entry
 from engine.wire import Refusal
 
 PREFIX = "x-sokutatsu-"
-WORDS = frozenset({"sender", "category", "topic", "mailing", "priority", "not-before", "expires", "key"})
+WORDS = frozenset(
+    {"sender", "category", "topic", "mailing", "priority", "not-before", "expires", "key", "region", "override"}
+)
 TRANSACTIONAL = frozenset({"TX", "CONFIRM"})
 """Categories that overtake bulk unless the mail says otherwise."""
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r(?!\n)|\r\n[ \t])*)\r\n")
@@ -35,6 +37,7 @@ def read_submit(user: Entry, recipients: list[str], content: bytes) -> wire.Subm
         text = f"this login may send as {', '.join(sorted(user.senders))}: use one of these"
         raise Refusal("forbidden", "sender", wire.shown(sender), text)
     ordinary = "transactional" if words["category"] in TRANSACTIONAL else "bulk"
+    stated = wire.Stated(region=words.get("region", ""))
     return wire.submit(
         {
             "key": words.get("key") or _key(user, recipients, content, names),
@@ -43,10 +46,11 @@ def read_submit(user: Entry, recipients: list[str], content: bytes) -> wire.Subm
             "topic": words.get("topic", ""),
             "mailing": words.get("mailing") or "smtp",
             "priority": words.get("priority", ordinary),
+            "override": words.get("override", ""),
             "not_before": _seconds(words, "not-before"),
             "expires": _seconds(words, "expires"),
             "message": wire.encode_message(wire.Message(raw=kept)),
-            "recipients": wire.encode_recipients([(address, {}) for address in recipients]),
+            "recipients": wire.encode_recipients([wire.Recipient(address, {}, stated) for address in recipients]),
         }
     )
 

@@ -18,8 +18,10 @@ from msgspec import Raw
 
 from engine import wire
 from engine.mail.slots import FieldUse
+from engine.mail.stated import region_fault, with_stated
 from engine.spool.port import NewRecipient
 from engine.wire import Refusal, Refused
+from suppression.decision import Category
 
 CHUNK = 1000
 """Recipients between two turns of the event loop: about 4 ms."""
@@ -50,10 +52,12 @@ class Reading:
     """The merge fields of content that was stored earlier."""
     check_fields: Callable[[Any, Mapping[str, str]], str | None]
     """None, or why these fields do not fit the message, the field named."""
-    suits: Callable[[bytes, str, str], Sequence[Mapping[str, object]]] = lambda _content, _sender, _category: ()
-    """Whether stored content can be sent by this sender in this category (its link, its From, its display); what is
-    doubtful about it. Raises Refusal. Some milliseconds, more for long messages.
+    suits: Callable[[bytes, str, str, str], Sequence[Mapping[str, object]]] = lambda _what, _sender, _category, _to: ()
+    """Whether stored content can be sent by this sender in this category (its link, its From, its display) to people of
+    a region (empty: not stated); what is doubtful about it. Raises Refusal. Some milliseconds, more for long messages.
     """
+    regions: Callable[[], frozenset[str]] = frozenset
+    """Those that the decision tables in force know."""
 
 
 def read_address(text: str, reading: Reading) -> str:
@@ -94,26 +98,42 @@ def read_window(request: wire.Submit, now: float, max_age: int, horizon: int) ->
     return begin, expires
 
 
+def check_override(override: str, category: str, count: int) -> None:
+    """An express word for one kind of mail, never a way round the state of mailboxes. Raises Refusal."""
+    if override and category != Category.TX:
+        text = "only mail of category TX may go to a mailbox in spite of its state: leave it out"
+        raise Refusal("bad_request", "override", override, text)
+    if override == "FICT_SUSPECT" and count > 1:
+        text = f"{count} recipients: an address that waits for review may be mailed as a single known customer only"
+        raise Refusal("bad_request", "override", override, text)
+
+
 async def read_recipients(
-    raws: Sequence[Raw], needed: FieldUse, reading: Reading
+    raws: Sequence[Raw], needed: FieldUse, reading: Reading, override: str = ""
 ) -> tuple[list[NewRecipient], list[Refused]]:
     accepted: list[NewRecipient] = []
     refused: list[Refused] = []
     decode, parse, check = wire.decode_recipient, reading.address, reading.check_fields
+    regions = reading.regions()
     for index, raw in enumerate(raws):
         if index and not index % CHUNK:
             await asyncio.sleep(0)
         try:
-            text, fields = decode(raw)
-            address = parse(text)
+            given = decode(raw)
+            address = parse(given.address)
+            fields, region = given.fields, given.stated.region
             misfit = check(needed, fields)
+            fault = region_fault(region, regions) if region else None
         except Refusal as refusal:
             refused.append((index, refusal.code, refusal.text))
         except ValueError as error:
             refused.append((index, "bad_address", str(error)))
         else:
-            if misfit is None:
-                accepted.append(NewRecipient(index, address.wire, address.domain, fields))
-            else:
+            if misfit is not None:
                 refused.append((index, "bad_field", misfit))
+            elif fault is not None:
+                refused.append((index, "bad_region", fault))
+            else:
+                fields = with_stated(fields, region, override) if region or override else fields
+                accepted.append(NewRecipient(index, address.wire, address.domain, fields))
     return accepted, refused

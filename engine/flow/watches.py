@@ -81,6 +81,9 @@ class Watches:
             watch = self.watches[key] = Watch(*key, daily, Tally(), self._now)
         return watch
 
+    def has(self, watch: Watch) -> bool:
+        return self.watches.get((watch.sender, watch.mailing, watch.place)) is watch
+
     def _forget_oldest(self) -> None:
         oldest = sorted(self.watches.values(), key=lambda watch: watch.touched)[: MOST_WATCHED // 10]
         for watch in oldest:
@@ -118,13 +121,18 @@ class Watches:
             watch = Watch(found.sender, found.mailing, found.place, daily, tally, found.touched)
             if found.canary is not None:
                 passing = Passing(found.canary.passing)
-                watch.canary = Canary(found.canary.began, passing, found.canary.replies, found.canary.unknown)
+                kept_canary = found.canary
+                watch.canary = Canary(
+                    kept_canary.began, passing, kept_canary.replies, kept_canary.unknown, kept_canary.share
+                )
             self.watches[found.sender, found.mailing, found.place] = watch
 
 
 def _kept(watch: Watch) -> KeptWatch:
     tally, found = watch.tally, watch.canary
-    canary = None if found is None else KeptCanary(int(found.passing), found.replies, found.unknown, found.began)
+    canary = None
+    if found is not None:
+        canary = KeptCanary(int(found.passing), found.replies, found.unknown, found.began, found.share)
     return KeptWatch(
         watch.sender,
         watch.mailing,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from engine.lint.display import display_findings
-from engine.lint.facts import Facts
+from engine.lint.facts import Facts, opt_outs
 from engine.lint.finding import MOST_FINDINGS, RULES, Finding, Severity
 from engine.lint.form import form_findings, header_findings, left_findings, selling_findings
 from engine.lint.parts import take_apart
@@ -38,12 +38,25 @@ def check(
     return found[:MOST_FINDINGS]
 
 
+def opt_out_links(
+    compiled: Compiled, identity: SenderIdentity, category: str, *, is_raw: bool = False
+) -> list[tuple[str, int, str]]:
+    """Part, line and target of the links of a sample that serve to opt out: for whoever asks where they lead."""
+    facts = _facts(compiled, identity, category, is_raw, frozenset())
+    return [
+        (screen.part, link.number, link.target) for screen in facts.sample.screens for link in opt_outs(screen, facts)
+    ]
+
+
 def _checked(
     compiled: Compiled, identity: SenderIdentity, category: str, is_raw: bool, regions: frozenset[str]
 ) -> list[Finding]:
+    return list(_findings(_facts(compiled, identity, category, is_raw, regions)))
+
+
+def _facts(compiled: Compiled, identity: SenderIdentity, category: str, is_raw: bool, regions: frozenset[str]) -> Facts:
     taken = take_apart(sample(compiled, identity))
-    facts = Facts(taken, identity, category, sample_link(identity), is_raw, regions)
-    return list(_findings(facts))
+    return Facts(taken, identity, category, sample_link(identity), is_raw, regions)
 
 
 def _findings(facts: Facts) -> Iterator[Finding]:

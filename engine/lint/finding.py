@@ -40,7 +40,11 @@ RULES = {
     "D11": Rule("", "差し込みの残り", "unresolved merge fields"),
     "D12": Rule("RFC 8058", "List-Unsubscribe", "List-Unsubscribe"),
     "D13": Rule("特定電子メール法5条", "件名と差出人名", "subject and display name"),
-    "D14": Rule("特定電子メール法2条2号・3条1項", "区分 TX の広告らしい内容", "TX that reads like advertising"),
+    "D14": Rule(
+        "特定電子メール法2条2号・3条1項",
+        "区分 TX・CONFIRM の広告らしい内容",
+        "TX or CONFIRM that reads like advertising",
+    ),
     "D15": Rule("15 U.S.C. 7704(a)(5), CASL", "米国・カナダ宛の住所の表示", "postal address for the US and Canada"),
     "D16": Rule("RFC 5322 2.1.1・3.6", "メールの形式", "form of the message"),
 }

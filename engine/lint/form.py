@@ -75,8 +75,8 @@ def _one_click(facts: Facts) -> Iterator[Finding]:
 
 
 def selling_findings(facts: Facts) -> Iterator[Finding]:
-    """D14."""
-    if facts.category != "TX":
+    """D14: what a TX would sell is advertising, and the mail that asks for consent may not have any."""
+    if facts.category not in ("TX", "CONFIRM"):
         return
     subject = narrowed(facts.sample.value("subject"))
     found: dict[str, tuple[str, int, str]] = {}
@@ -91,7 +91,7 @@ def selling_findings(facts: Facts) -> Iterator[Finding]:
         return
     part, number, text = next(iter(found.values()))
     shown = "、".join(list(found)[:5])
-    words = say("selling", shown, ", ".join(list(found)[:5]))
+    words = say("selling" if facts.category == "TX" else "confirm_sells", shown, ", ".join(list(found)[:5]))
     yield block("D14", part, number, words, text)
 
 

@@ -102,6 +102,10 @@ _SENTENCES: Final = {
         "広告と読める言葉があります（{0}）。広告なら区分を AD か TX_AD とし、そうでなければ言葉を取ってください。",
         "this reads like advertising ({1}): send it as AD or TX_AD, or take it out",
     ),
+    "confirm_sells": (
+        "同意を求めるメール（CONFIRM）に広告は書けません（{0}）。同意のお願いだけにしてください。",
+        "the mail that asks for consent may not advertise ({1}): let it ask, and nothing else",
+    ),
     "unreadable": (
         "メールの形式を読めません（{0}）。",
         "cannot be read: {0}",

@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.mail.identity import SenderIdentity
+from engine.mail.identity import SenderIdentity, cancel_url
 from engine.net.dns import Asker, Kind
+from engine.net.landing import Get, landing
 from engine.net.proof import Outlet, Sign, dkim_findings, dmarc_findings, spf_findings
 from engine.policy.readiness import Finding, Level, Report, foreign, is_generic, shown
 from engine.signer.settings import KeyInfo
@@ -24,6 +25,8 @@ MOST_OUTLETS: Final = 64
 MOST_REVERSE: Final = 10
 TLS_SECONDS: Final = 10.0
 EXPIRES_SOON: Final = 14 * 86400.0
+NOBODY: Final = "0" * 64
+"""In place of a token."""
 
 Greet = Callable[[str, int], Awaitable[float]]
 """Host, port -> Unix time when its certificate, which verified, expires. Raises OSError."""
@@ -44,8 +47,10 @@ class Subject:
         return self.identity.from_address.rpartition("@")[2].lower()
 
 
-async def preflight(subject: Subject, asker: Asker, sign: Sign, now: float, greet: Greet | None = None) -> Report:
-    """Raises what `sign` raises."""
+async def preflight(
+    subject: Subject, asker: Asker, sign: Sign, now: float, greet: Greet | None = None, get: Get | None = None
+) -> Report:
+    """`get`: the opt-out page is asked for too, with a link that is nobody's. Raises what `sign` raises."""
     identity = subject.identity
     envelope, outlets = identity.return_path_domain.lower(), subject.outlets[:MOST_OUTLETS]
     checks: list[Awaitable[Sequence[Finding]]] = [
@@ -61,8 +66,20 @@ async def preflight(subject: Subject, asker: Asker, sign: Sign, now: float, gree
     checks += [_outlet(asker, outlet) for outlet in outlets]
     if subject.host is not None and greet is not None:
         checks.append(_tls(greet, *subject.host, now))
+    if get is not None:
+        checks += [_landing(asker, get, url) for url in opt_outs_of(identity)]
     found = [*_said(subject), *(one for those in await asyncio.gather(*checks) for one in those)]
     return Report(identity.name, now, tuple(dict.fromkeys(found)))
+
+
+def opt_outs_of(identity: SenderIdentity) -> list[str]:
+    """Where its mails say that one opts out, with a token of nobody's."""
+    mailbox = f"mailto:{identity.unsubscribe_mailto}" if identity.unsubscribe_mailto else ""
+    return [url for url in (cancel_url(identity, NOBODY), mailbox) if url]
+
+
+async def _landing(asker: Asker, get: Get, url: str) -> list[Finding]:
+    return [await landing(asker, get, url)]
 
 
 def _said(subject: Subject) -> list[Finding]:

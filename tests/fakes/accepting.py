@@ -16,6 +16,7 @@ from typing import Any
 from engine import wire
 from engine.flow.accept import Accept
 from engine.flow.door import Door, DoorSettings
+from engine.flow.holds import Holds
 from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.records import Desk, Records
@@ -241,7 +242,21 @@ def _check_fields(use: Use, fields: Mapping[str, str]) -> str | None:
     return f"merge field {odd[0]!r} is missing or unknown" if odd else None
 
 
-READING = Reading(address=_parse, message=_message, stored=_fields, check_fields=_check_fields)  # type: ignore[arg-type]
+def _suits(_content: bytes, _sender: str, _category: str, region: str) -> list[dict[str, object]]:
+    if region == "US":
+        raise Refusal("display", "text", "", "D15: the postal address is missing")
+    return []
+
+
+REGIONS = frozenset({"JP", "EU", "US"})
+READING = Reading(
+    address=_parse,
+    message=_message,  # type: ignore[arg-type]
+    stored=_fields,  # type: ignore[arg-type]
+    check_fields=_check_fields,
+    suits=_suits,
+    regions=lambda: REGIONS,
+)
 
 
 @dataclass
@@ -343,6 +358,7 @@ def served(
     records = None
     others = {**OTHERS, **PLAYED, **Law(asked, accept.check_sender, lambda: NOW).answers()}
     if suppression is not None:
+        others |= Holds(suppression, accept.check_sender, lambda: NOW).answers()
         records = recording(suppression, accept.check_sender)
         accept.carry = records.carry
         others = {**others, **records.answers()}

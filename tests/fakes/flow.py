@@ -39,9 +39,10 @@ from engine.flow.sweep import Sweep
 from engine.flow.walk import Walk
 from engine.guards import Guards
 from engine.journal import Record
-from engine.mail.envelope import Priority, Recipient, recipient_text
+from engine.mail.envelope import Batch, Priority, Recipient, recipient_text
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode_message, encode
+from engine.mail.stated import with_stated
 from engine.net.connection import Connection, Timeouts
 from engine.net.negotiate import Refused
 from engine.net.resolver import NO_ROUTE, ResolveFailure, Route, TlsMode
@@ -157,6 +158,8 @@ class FakeSuppression:
         self.epoch = 1
         self.failure: str | None = None
         self.decisions: dict[str, Decision] = {}
+        self.abroad: dict[tuple[str, str], Decision] = {}
+        """Address and region, or override -> what holds then."""
         self.asked = 0
 
     def epoch_at(self, _now: float) -> int:
@@ -169,12 +172,26 @@ class FakeSuppression:
     def identify(self, addresses: Sequence[str]) -> list[bytes]:
         return [address.encode() for address in addresses]
 
-    def decide_identities(self, sender: str, topic: str, category: str, identities: Sequence[bytes]) -> list[Decision]:
-        return [self.decide_one(sender, topic, category, identity) for identity in identities]
+    def decide_identities(
+        self, sender: str, topic: str, category: str, identities: Sequence[bytes], *more: str
+    ) -> list[Decision]:
+        return [self.decide_one(sender, topic, category, identity, *more) for identity in identities]
 
-    def decide_one(self, _sender: str, _topic: str, _category: str, identity: bytes) -> Decision:
+    def decide_one(
+        self,
+        _sender: str,
+        _topic: str,
+        _category: str,
+        identity: bytes,
+        _display: str = "",
+        region: str = "",
+        override: str = "",
+    ) -> Decision:
         self.asked += 1
-        return self.decisions.get(identity.decode(), SEND)
+        address = identity.decode()
+        if override and (address, override) in self.abroad:
+            return self.abroad[address, override]
+        return self.abroad.get((address, region)) or self.decisions.get(address, SEND)
 
 
 class FakeSent:
@@ -422,7 +439,7 @@ class World:
         guarding = Guarding(
             setting.guard, self.dispatch.steering, self._newcomers, file=setting.guard_file,
             provider_of=lambda domain: self.dispatch.ways.facts(domain).provider, put_back=self.dispatch.put_back,
-            clock=self.clock,
+            accepted=self._accepted, secret=b"s" * 32, clock=self.clock,
         )  # fmt: skip
         self.dispatch.guard = guarding
         if setting.guard.enabled and setting.guard.canary:
@@ -434,6 +451,9 @@ class World:
             clock=self.clock,
         )  # fmt: skip
         return Guards(guarding, fitness, None, self.promote)  # type: ignore[arg-type]
+
+    async def _accepted(self, batch: Batch) -> int:
+        return sum(one.accepted for one in await self.spool.totals(batch.sender, batch.mailing))
 
     async def _newcomers(self, sender: str, identities: Sequence[bytes]) -> list[bool]:
         await asyncio.sleep(0.003)
@@ -490,7 +510,8 @@ class World:
     async def submit(
         self, addresses: Sequence[str], *, mailing: str = "m", priority: Priority = Priority.BULK,
         expires: float = 5 * 86400, not_before: float = 0.0, sender: str = "shop", category: str = "TX",
-        message: object = CONTENT,
+        message: object = CONTENT, region: str = "",
+        override: str = "",
     ) -> int:  # fmt: skip
         """`expires` and `not_before` in seconds from now. The first recipient's id."""
         self._submits += 1
@@ -501,7 +522,9 @@ class World:
             key=b"%d/%d" % (id(self), self._submits), digest=b"", sender=sender, category=category, topic="",
             mailing=mailing, message=sha256(content).digest(), priority=priority, not_before=now + int(not_before),
             expires=now + int(expires), refused=b"",
-            recipients=[NewRecipient(n, a, a.rpartition("@")[2], {}) for n, a in enumerate(addresses)],
+            recipients=[
+                NewRecipient(n, a, a.rpartition("@")[2], with_stated({}, region, override)) for n, a in enumerate(addresses)
+            ],
         )  # fmt: skip
         receipt = await self.spool.submit(submission)
         self.accept.counts.recipients += receipt.accepted

@@ -41,15 +41,7 @@ def sokutatsu(tmp_path: Path) -> Callable[..., int]:
     register(parser.add_subparsers(required=True))
 
     def run(*words: str) -> int:
-        args = parser.parse_args(
-            [
-                words[0],
-                *([words[1]] if words[0] == "consent" else []),
-                "--socket",
-                str(tmp_path / "s.sock"),
-                *words[1 + (words[0] == "consent") :],
-            ]
-        )
+        args = parser.parse_args([words[0], "--socket", str(tmp_path / "s.sock"), *words[1:]])
         return args.run(args)
 
     return run
@@ -108,10 +100,23 @@ def test_shift_jis_is_read_when_it_is_named_and_explained_when_not(behind, sokut
     assert behind.spool.accepted() == 1
 
 
+def test_a_column_says_in_which_region_a_recipient_lives(behind, sokutatsu, tmp_path, capsys) -> None:
+    rows = "address,name,地域\na@x.example,A,EU\nb@x.example,B,\nc@x.example,C,Mars\n"
+    assert enqueue(sokutatsu, tmp_path, "r.csv", rows, "--region-column", "地域") == 1
+    assert "r.csv:4: bad_region: region 'Mars' is no region" in capsys.readouterr().err
+    lines = '{"address": "a@x.example", "name": "A", "to": "EU"}\n{"address": "b@x.example", "name": "B", "to": 7}\n'
+    assert enqueue(sokutatsu, tmp_path, "r.jsonl", lines, "--region-column", "to") == 1
+    assert "'to' is no text: write the region as EU" in capsys.readouterr().err
+    csv, jsonl = behind.spool.submissions.values()
+    assert [one.fields.get("@stated") for one in csv.recipients] == ["EU", None]
+    assert [one.fields.get("@stated") for one in jsonl.recipients] == ["EU"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         ("", (), "is empty"),
+        ("address,name\n", ("--region-column", "to"), "has no column 'to', which --region-column names"),
         ("a,b\n", (), "no column address or email"),
         ("address\na@x.example\n", (), "has no column 'name', which the message merges"),
         ('address,name\na@x.example,"A\n', (), "unexpected end of data: check the quotes"),
@@ -154,29 +159,9 @@ def test_what_the_engine_refuses_ends_with_2_and_its_words_and_no_answer_with_3(
     assert "start the engine" in capsys.readouterr().err
 
 
-def test_cancel_suppress_and_consent(behind, sokutatsu, tmp_path, capsys) -> None:
+def test_cancel_and_suppress(behind, sokutatsu, tmp_path, capsys) -> None:
     assert enqueue(sokutatsu, tmp_path, "r.csv", "address,name\na@x.example,A\n") == 0
     assert sokutatsu("cancel", "--sender", "shop", "--mailing", "m1", "--address", "a@x.example") == 0
     assert sokutatsu("cancel", "--sender", "shop", "--mailing", "m1") == 0
     assert sokutatsu("suppress", "a@x.example", "--sender", "shop") == 0
     assert behind.ledger.opt_outs[0][:4] == ("a@x.example", "shop", None, "manual")
-    (tmp_path / "c.csv").write_text(
-        "address,at,source,topics\na@x.example,2026-01-02T03:04:05+09:00,web,news sale\nnobody,1,web,\nb@x.example,soon,web,\n"
-    )
-    assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 1
-    (recorded,) = behind.ledger.consents
-    assert (recorded[0], recorded[1].address, recorded[1].at, recorded[1].topics) == (
-        "shop",
-        "a@x.example",
-        1767290645,
-        ["news", "sale"],
-    )
-    out, err = capsys.readouterr()
-    assert "1 consents recorded, 2 refused" in out
-    assert "c.csv:3: bad_address: " in err
-    assert "c.csv:4: at is 'soon': write " in err
-    (tmp_path / "c.csv").write_bytes("address,at,source\na@x.example,1,店頭\n".encode("cp932"))
-    assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2
-    assert "is not utf-8: say --encoding" in capsys.readouterr().err
-    (tmp_path / "c.csv").write_text("address,at\n")
-    assert sokutatsu("consent", "import", str(tmp_path / "c.csv"), "--sender", "shop") == 2

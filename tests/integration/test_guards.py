@@ -146,3 +146,26 @@ def test_a_sender_that_dns_does_not_vouch_for_is_refused_until_it_does(tmp_path:
             with running.client() as client:
                 client.submit(["reader@d.example"], terms())
             running.until(lambda: running.status()["delivered"] == 1, "delivered")
+
+
+def test_the_network_is_asked_where_an_opt_out_leads_when_that_is_wanted(tmp_path: Path) -> None:
+    """D02: a page that nobody outside can reach blocks, in lint and in the preflight; without the option nobody asks."""
+    with engine(tmp_path, {"*": "127.0.0.1:9"}, start=False) as running:
+        whole = in_order(running)
+        message = tmp_path / "m.toml"
+        message.write_text('subject = "s"\ntext = """\nhello\n%footer%\n"""\n', "utf-8")
+        config = str(running.folder / "sokutatsu.toml")
+        line = [sys.executable, "-m", "engine", "lint", str(message), "--sender", "shop", "--config", config]
+
+        def lint(*more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([*line, *more], capture_output=True, text=True, timeout=60, check=False)
+
+        with asked(running, whole | {"shop.example": whole["shop.example"] | {"A": ["127.0.0.1"]}}):
+            assert lint().returncode == 0
+            found = lint("--network", "--json")
+            (finding,) = json.loads(found.stdout)["findings"]
+            assert (found.returncode, finding["rule"], finding["severity"]) == (2, "D02", "block"), found
+            assert "127.0.0.1" in finding["en"]
+            assert "optout" not in preflight(running, "--json").stdout
+            told = json.loads(preflight(running, "--network", "--json").stdout)
+            assert "optout.private" in {one["code"] for one in told["findings"]}

@@ -93,3 +93,65 @@ def test_why_not_in_one_screen(tmp_path: Path) -> None:
             2,
             True,
         )
+
+
+def test_who_refuses_an_agency_is_mailed_by_none_of_its_clients_also_of_those_that_come_by_a_reload(
+    tmp_path: Path,
+) -> None:
+    """A6: the agency's client by another road, and a client that is configured after the refusal."""
+    with engine(tmp_path, {"*": "127.0.0.1:9"}, start=False) as running:
+        path = running.folder / "sokutatsu.toml"
+        text = path.read_text("utf-8").replace('legal_name = "株', 'agency = "koukoku"\nlegal_name = "株')
+
+        def sender(name: str, more: str) -> str:
+            start = text.index("[senders.shop]")
+            table = text[start : text.index("[routes]")].replace("senders.shop", f"senders.{name}")
+            return table.replace('agency = "koukoku"', more)
+
+        direct = sender("direct", 'client = "shop"')
+        path.write_text(text.replace("[routes]", f"{direct}[routes]"), "utf-8")
+        running.start()
+        said = command(running, "suppress", "taro@d.example", "--agency", "koukoku")
+        assert (said.returncode, "of any client of koukoku" in said.stdout) == (0, True), said.stderr
+        wrong = command(running, "suppress", "taro@d.example", "--agency", "kokoku")
+        assert (wrong.returncode, "configured are koukoku" in wrong.stderr) == (3, True)
+
+        def reason(name: str) -> str:
+            with running.client() as client:
+                client.consent(
+                    name, [{"address": "taro@d.example", "at": 1_700_000_000, "source": "web", "evidence": "f"}]
+                )
+                asked = {"address": "taro@d.example", "sender": name, "category": "AD"}
+                return str(client.call("why_not", asked)["reason"])
+
+        assert [reason(name) for name in ("shop", "direct")] == ["OPTOUT_ALL", "OPTOUT_ALL"]
+        late = sender("late", 'agency = "koukoku"') + sender("free", "")
+        path.write_text(text.replace("[routes]", f"{direct}{late}[routes]"), "utf-8")
+        with running.client() as client:
+            assert client.call("reload", {})["errors"] == []
+        assert [reason(name) for name in ("late", "free")] == ["OPTOUT_ALL", ""]
+        running.stop()
+        running.start()
+        assert [reason(name) for name in ("late", "free")] == ["OPTOUT_ALL", ""]
+
+
+def test_a_legal_hold_from_the_command_line(tmp_path: Path) -> None:
+    """What it covers is not erased when the person asks to be forgotten, and is after its release."""
+    with engine(tmp_path, {"*": "127.0.0.1:9"}) as running:
+        consents(running, "taro@d.example")
+        with running.client() as client:
+            client.suppress("taro@d.example", "shop")
+        what = ("--matter", "case \x1b[2J 12", "--address", "Taro@d.example")
+        refused = command(running, "hold", "add", *what)
+        assert (refused.returncode, "matter" in refused.stderr) == (3, True), refused.stderr
+        what = ("--matter", "令和8年(ワ)第12号", "--address", "Taro@d.example")
+        placed = command(running, "hold", "add", *what, "--officer", "山田", "--evidence", "file 9")
+        assert (placed.returncode, placed.stderr) == (0, "")
+        assert all(words in placed.stdout for words in ("令和8年(ワ)第12号", "Taro@d.example", "山田", "In force"))
+        forgotten = command(running, "forget", "taro@d.example", "--confirm", "--withdraw", "--json")
+        assert '"erased": 0' in forgotten.stdout, forgotten.stdout
+        shown = command(running, "retention", "show", "taro@d.example", "--sender", "shop")
+        assert "sokutatsu hold" in shown.stdout
+        assert command(running, "hold", "release", *what).returncode == 0
+        assert "none is in force" in command(running, "hold", "list").stdout
+        assert '"what": "released"' in command(running, "hold", "list", "--json").stdout

@@ -15,8 +15,10 @@ import pytest
 import uvloop
 
 from engine.__main__ import main
+from engine.cli import listscore
 from engine.journal import Journal, JournalSettings, Record, Response
-from suppression import Suppression, SuppressionSettings
+from suppression import HardBounce, OptOut, Scope, Suppression, SuppressionSettings
+from suppression.view import hashed
 from tests.fakes.accepting import NOW, open_door, served
 from tests.integration.running import configuration, make_key
 
@@ -160,7 +162,17 @@ def test_offline_is_as_online(house, capsys, tmp_path) -> None:
         f"late@x.example,1795000000,{form},\r\nearly@x.example,1,{form},\r\nx@x.example,1795000000,{'0' * 64},\r\n"
         "ip@x.example,1795000000,,here\r\nfuture@x.example,99999999999,,\r\n"
     )
-    words = ("consents", "import", house.file("c.csv", text), "--sender", "shop", "--set", "source=web")
+    words = (
+        "consents",
+        "import",
+        house.file("c.csv", text),
+        "--sender",
+        "shop",
+        "--set",
+        "source=web",
+        "--min-score",
+        "0",
+    )
     assert house.run(*words, "--set", "evidence=list 7", "--offline", online=False) == 1
     out, err = capsys.readouterr()
     assert out.startswith("601 consents recorded, 5 refused")
@@ -229,6 +241,99 @@ def test_opt_outs_in_and_out(house, capsys, tmp_path) -> None:
     assert found["c@x.example"]["at"] == "2026-11-30T00:53:20Z"
 
 
+def test_a_file_that_nobody_can_read_again_is_no_form(house, capsys, tmp_path) -> None:
+    house.open()
+    more = ("--sender", "shop", "--kind", "paper", "--displayed-sender", "x", "--statement", "広告宣伝メール")
+    for name, content, why in (
+        ("form.docx", b"PK\x03\x04", "is a ZIP archive, or a document of a word processor"),
+        ("form.txt", "広告".encode("cp932"), "is not UTF-8 (octet 0) and declares no charset"),
+        ("empty.html", b"", "no bytes, 1 to 1048576"),
+        ("large.html", b"x" * ((1 << 20) + 1), "more than 1048576 bytes"),
+        ("half.pdf", b"%PDF-1.4 x", "does not end as one"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert house.run("form", "add", str(tmp_path / name), *more) == 2
+        err = capsys.readouterr().err
+        assert f"{name}: " in err
+        assert why in err
+    (tmp_path / "scan.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    assert house.run("form", "add", str(tmp_path / "scan.png"), *more) == 0
+    assert len(capsys.readouterr().out.strip()) == 64
+
+
+def test_the_old_name_of_the_import_does_the_same_and_says_so(house, capsys) -> None:
+    house.open()
+    text = "address,at,source,topics,evidence\na@x.example,2026-01-02T03:04:05+09:00,web,news sale,f\nnobody,1,web,,f\n"
+    assert house.run("consent", "import", house.file("c.csv", text), "--sender", "shop") == 1
+    out, err = capsys.readouterr()
+    assert "1 consents recorded, 1 refused" in out
+    assert err.startswith("sokutatsu: `consent import` is called `consents import` now")
+    assert "c.csv:3: bad_address" in err
+    assert house.reason("a@x.example", "sale") == "C1_OPTIN"
+
+
+def test_a_list_that_looks_made_up_is_refused_before_anything_of_it_is_recorded(house, capsys, monkeypatch) -> None:
+    house.open()
+    made_up = "address,at,source,evidence\n" + "".join(
+        f"user{number:04}@x.example,1795000000,web,form 12\n" for number in range(400)
+    )
+    words = ("consents", "import", house.file("m.csv", made_up), "--sender", "shop")
+    assert house.run(*words) == 2
+    err = capsys.readouterr().err
+    assert "list score: 40 / 100" in err
+    assert "numbered addresses" in err
+    assert "--min-score 40 imports it all the same" in err
+    assert house.reason("user0001@x.example") == "NO_CONSENT"
+    assert house.run(*words, "--min-score", "40") == 0
+    out, err = capsys.readouterr()
+    assert "400 consents recorded" in out
+    assert "リストの評価 / list score: 40 / 100" in err
+    assert house.reason("user0001@x.example") == "C1_OPTIN"
+    monkeypatch.setattr(listscore, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(listscore, "STRETCH_BYTES", 2000)
+    assert house.run(*words) == 2, "a sample of it tells the same"
+    assert "list score: 40 / 100" in capsys.readouterr().err
+
+
+def test_the_ledger_is_asked_what_it_knows_of_a_list(house, capsys) -> None:
+    house.open()
+    names = [f"{first}{second}.{third}@x.example" for first in "abcdefgh" for second in "klmnop" for third in "qrstuv"]
+    house.suppression.apply_now([HardBounce(name, 1_796_000_000.0, "smtp") for name in names[:60]])
+    house.suppression.apply_now([OptOut(name, 1_796_000_000.0, "web", Scope.GLOBAL) for name in names[60:160]])
+    listed = "address,at,source,evidence\n" + "".join(f"{name},1795000000,web,f\n" for name in names)
+    words = ("consents", "import", house.file("n.csv", listed), "--sender", "shop", "--config", str(house.config))
+    assert house.run(*words, "--min-score", "0") == 0
+    err = capsys.readouterr().err
+    assert "addresses that bounced before" in err
+    assert "addresses that refused before" in err
+
+
+def test_keyed_lists_come_in_and_bad_lines_are_named(house, capsys, tmp_path) -> None:
+    """Another house's refusals, known by key alone: of who has consented, and of who consents later."""
+    house.open()
+    key, other = tmp_path / "key", tmp_path / "other"
+    key.write_bytes(b"a shared secret of two\n")
+    other.write_bytes(b"another secret of others\n")
+    old, late = (hashed(address, b"a shared secret of two") for address in ("old@x.example", "late@x.example"))
+    more = ("--sender", "shop", "--set", "source=web", "--set", "evidence=x", "--set", "at=1795000000")
+    assert house.run("consents", "import", house.file("c.csv", "address\nold@x.example\n"), *more) == 0
+    listed = f"address,at\n{old},1796000000\n{late},1796000000\nhmac-sha256:12,\nsha256:zz,\n"
+    words = ("optouts", "import", house.file("h.csv", listed), "--sender", "shop")
+    assert house.run(*words) == 1
+    assert "h.csv:2: an HMAC needs its key: --key-file FILE" in capsys.readouterr().err
+    assert house.run(*words, "--key-file", str(other)) == 1
+    assert house.reason("old@x.example") == "C1_OPTIN", "under another key it means nobody"
+    capsys.readouterr()
+    assert house.run(*words, "--key-file", str(key), "--refused", str(tmp_path / "no.csv")) == 1
+    told, err = capsys.readouterr()
+    assert "2 opt-outs recorded, 2 refused" in told
+    assert "h.csv:4: 'hmac-sha256:12' is no hash: 64 hexadecimal digits follow hmac-sha256:" in err
+    assert [line["line"] for line in lines(tmp_path / "no.csv")] == ["4", "5"]
+    assert house.reason("old@x.example") == "OPTOUT_ALL"
+    assert house.run("consents", "import", house.file("d.csv", "address\nLate@x.example\n"), *more) == 0
+    assert house.reason("late@x.example") == "OPTOUT_ALL"
+
+
 def test_hashed_lists_out(house, capsys, tmp_path) -> None:
     house.open()
     text = "address,at\nA@x.example,1796000000\nback@x.example,1796000000\n"
@@ -239,7 +344,10 @@ def test_hashed_lists_out(house, capsys, tmp_path) -> None:
     assert house.run(*words, "--hash", "sha256", online=False) == 0
     (line,) = lines(tmp_path / "h.csv")
     assert line["address"] == f"sha256:{hashlib.sha256(b'a@x.example').hexdigest()}"
-    (tmp_path / "key").write_bytes(b"shared secret\n")
+    (tmp_path / "key").write_bytes(b"short\n")
+    assert house.run(*words, "--hash", "hmac", "--key-file", str(tmp_path / "key"), online=False) == 2
+    assert "5 octets, a key has 16 to 4096" in capsys.readouterr().err
+    (tmp_path / "key").write_bytes(b"a shared secret of two\n")
     assert house.run(*words, "--hash", "hmac", "--key-file", str(tmp_path / "key"), online=False) == 0
     assert lines(tmp_path / "h.csv")[0]["address"].startswith("hmac-sha256:")
     assert house.run(*words, "--hash", "hmac", online=False) == 2

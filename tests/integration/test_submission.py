@@ -99,6 +99,21 @@ def test_the_fields_become_a_submit_and_250_names_the_recipients(users, run) -> 
     run(scenario())
 
 
+def test_a_field_says_the_region_of_all_its_recipients(users, run) -> None:
+    async def scenario() -> None:
+        behind = served()
+        async with listening(behind, users) as listener:
+            here = mail(X_Sokutatsu_Category="TX", X_Sokutatsu_Region="EU")
+            assert (await asyncio.to_thread(data, listener.port, here))[0] == 250
+            there = mail(X_Sokutatsu_Category="TX", X_Sokutatsu_Region="Mars")
+            code, text = await asyncio.to_thread(data, listener.port, there)
+        assert (code // 100, b"Mars" in text) == (5, True)
+        (submission,) = behind.spool.submissions.values()
+        assert [one.fields for one in submission.recipients] == [{"@stated": "EU"}]
+
+    run(scenario())
+
+
 def test_250_comes_only_after_the_commit(users, run) -> None:
     async def scenario() -> None:
         behind = served()

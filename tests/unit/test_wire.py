@@ -156,7 +156,7 @@ def test_a_submit_has_one_to_ten_thousand_recipients(given, value) -> None:
 @pytest.mark.parametrize("count", [1, 15, 16, 10_000])
 def test_recipients_are_split_one_by_one(count) -> None:
     raws = wire.split_recipients(submit(recipients=[["a@example.jp", {"n": "あ"}]] * count).recipients)
-    assert [wire.decode_recipient(raw) for raw in raws] == [("a@example.jp", {"n": "あ"})] * count
+    assert [wire.decode_recipient(raw) for raw in raws] == [wire.Recipient("a@example.jp", {"n": "あ"})] * count
 
 
 def test_recipients_that_end_too_early_are_refused() -> None:
@@ -168,7 +168,11 @@ def test_recipients_that_end_too_early_are_refused() -> None:
     ("given", "text"),
     [
         (["a", {"n": 5}], "Expected `str`, got `int`"),
-        (["a"], "Expected `array` of length 2"),
+        (["a"], "Expected `array` of at least length 2"),
+        (["a", {}, {"region": 5}], "Expected `str`, got `int`"),
+        (["a", {}, {"regoin": "EU"}], "unknown field `regoin`"),
+        (["a", {}, {"region": "E" * 65}], "length <= 64"),
+        (["a", {}, {}, {}], "at most length 3"),
         (["a", {str(n): "" for n in range(101)}], "at most 100"),
         (["a", {"n": "x" * 65536}], "at most 65536"),
         (["a", {"n": {"deeper": {}}}], "Expected `str`, got `object`"),

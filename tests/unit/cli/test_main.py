@@ -32,7 +32,7 @@ def test_every_command_is_listed_with_a_word_about_it(capsys) -> None:
         "enqueue",
         "cancel",
         "suppress",
-        "consent",
+        "consents",
         "status",
         "dkim",
         "submission-user",

@@ -83,6 +83,13 @@ def test_dates_that_are_not_given_are_now_and_five_days_on() -> None:
         ({"message": b"x" * 31}, "bad_request", "message", "the 32 bytes"),
         ({"message": {"subject": "x"}}, "bad_message", "message.text", "needs text"),
         ({"recipients": []}, "bad_request", "recipients", "1 to 10000"),
+        ({"override": "UNKNOWN_USER"}, "bad_request", "override", "only mail of category TX"),
+        (
+            {"category": "TX", "override": "FICT_SUSPECT", "recipients": [["a@example.jp", {}], ["b@example.jp", {}]]},
+            "bad_request",
+            "override",
+            "2 recipients: an address that waits for review",
+        ),
     ],
 )
 def test_what_all_share_is_refused_with_field_and_remedy_and_leaves_nothing(changes, code, field, text) -> None:
@@ -120,6 +127,52 @@ def test_bad_recipients_are_refused_one_by_one_and_the_rest_accepted() -> None:
         (0, "a@example.jp", "example.jp"),
         (4, "d@example.jp", "example.jp"),
     ]
+
+
+def test_the_region_of_a_recipient_is_kept_beside_the_merge_fields_and_an_unknown_one_refuses_that_recipient() -> None:
+    behind = served()
+    told = submitted(
+        behind,
+        message=MESSAGE,
+        recipients=[
+            ["a@example.jp", {"name": "A"}, {"region": "EU"}],
+            ["b@example.jp", {"name": "B"}, {}],
+            ["c@example.jp", {"name": "C"}, {"region": "XX"}],
+            ["d@example.jp", {"name": "D"}, {"region": "eu\n"}],
+            ["e@example.jp", {"name": "E", "@stated": "EU"}],
+        ],
+    )
+    assert [(index, code) for index, code, _ in told["refused"]] == [
+        (2, "bad_region"),
+        (3, "bad_region"),
+        (4, "bad_field"),
+    ]
+    assert told["refused"][0][2].startswith("region 'XX' is not known; the decision tables have EU, JP, US")
+    assert told["refused"][1][2].startswith("region 'eu\\n' is no region: two capital letters")
+    (submission,) = behind.spool.submissions.values()
+    assert [one.fields for one in submission.recipients] == [{"name": "A", "@stated": "EU"}, {"name": "B"}]
+
+
+def test_an_override_is_kept_with_every_recipient_and_is_part_of_what_the_key_stands_for() -> None:
+    behind = served()
+    two = [["a@example.jp", {}], ["b@example.jp", {}, {"region": "EU"}]]
+    assert submitted(behind, category="TX", override="UNKNOWN_USER", recipients=two)["accepted"] == 2
+    (submission,) = behind.spool.submissions.values()
+    assert [one.fields for one in submission.recipients] == [
+        {"@stated": " UNKNOWN_USER"},
+        {"@stated": "EU UNKNOWN_USER"},
+    ]
+    assert submitted(behind, category="TX", recipients=two).code == "key_reused"
+    assert submitted(behind, category="TX", override="NULL_MX", key="n").code == "bad_request"
+    assert submitted(behind, key="s", category="TX", override="FICT_SUSPECT", recipients=two[:1])["accepted"] == 1
+
+
+def test_whom_the_message_lacks_something_for_is_refused_and_the_others_go() -> None:
+    behind = served()
+    everybody = [["a@example.jp", {}, {"region": "US"}], ["b@example.jp", {}], ["c@example.jp", {}, {"region": "EU"}]]
+    told = submitted(behind, recipients=everybody)
+    assert told["refused"] == [(0, "display", "D15: the postal address is missing")]
+    assert told["accepted"] == 2
 
 
 def test_when_everybody_is_refused_the_key_stays_free() -> None:
@@ -281,6 +334,18 @@ def test_an_opt_out_names_a_sender_that_is_there_and_a_topic_only_with_it() -> N
     assert asked(behind, {**ask, "sender": "shpo"}).code == "unknown_sender"
     assert asked(behind, {**ask, "address": "a"}).code == "bad_address"
     assert len(behind.ledger.opt_outs) == 1
+
+
+def test_an_opt_out_told_to_an_agency_names_it_alone() -> None:
+    behind = served()
+    told = {"type": "suppress", "id": 1, "address": "a@example.jp", "agency": "koukoku"}
+    assert asked(behind, told) == {"epoch": 1}
+    assert asked(behind, {**told, "until": "2027-06-30"}) == {"epoch": 2}
+    assert [one[1] for one in behind.ledger.opt_outs] == ["agency/koukoku"] * 2
+    for more in ({"sender": "shop"}, {"topic": "news"}):
+        refusal = asked(behind, {**told, **more})
+        assert (refusal.code, refusal.field, refusal.value) == ("bad_request", "agency", "koukoku")
+    assert len(behind.ledger.opt_outs) == 2
 
 
 def test_consents_with_a_bad_address_are_refused_one_by_one() -> None:

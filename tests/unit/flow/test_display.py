@@ -56,7 +56,8 @@ def test_advertising_without_its_display_is_refused_with_every_finding(category:
 @pytest.mark.parametrize(
     ("category", "mode", "refuses"),
     [
-        ("AD", LintMode.AUTO, True), ("AD", LintMode.WARN, False), ("CONFIRM", LintMode.AUTO, False),
+        ("AD", LintMode.AUTO, True), ("AD", LintMode.WARN, False),
+        ("CONFIRM", LintMode.AUTO, True), ("CONFIRM", LintMode.WARN, False),
         ("CONFIRM", LintMode.ENFORCE, True), ("TX_AD", LintMode.AUTO, False), ("TX_AD", LintMode.ENFORCE, True),
     ],
 )  # fmt: skip
@@ -99,27 +100,39 @@ def test_texts_and_warnings_are_bounded() -> None:
 def test_the_answer_has_the_warnings_and_the_check_is_made_once_a_category(size: int) -> None:
     asked: list[str] = []
     sender = ConfiguredSender(
-        IDENTITY, "株式会社ショップ", frozenset({"AD", "CONFIRM", "TX_AD"}), TokenKey(0, b"k" * 32)
+        IDENTITY, "株式会社ショップ", frozenset({"AD", "OTHER_AD", "TX_AD"}), TokenKey(0, b"k" * 32)
     )
     real = reading({"shop": sender})
 
-    def counted(content: bytes, name: str, category: str):
+    def counted(content: bytes, name: str, category: str, region: str):
         asked.append(category)
-        return real.suits(content, name, category)
+        return real.suits(content, name, category, region)
 
     def request(number: int, category: str) -> wire.Submit:
-        message = wire.encode_message(wire.Message(subject="s", text="x" * size + "\n株式会社ショップ"))
+        name = "" if category == "OTHER_AD" else "株式会社ショップ"
+        message = wire.encode_message(wire.Message(subject="s", text="x" * size + f"\n{name}"))
         recipients = wire.encode_recipients([("a@x.example", {})])
         fields = {"key": f"k{number}", "sender": "shop", "category": category, "mailing": "m"}
         return wire.submit({**fields, "message": message, "recipients": recipients})
 
     async def main() -> None:
         accept = Accept(MemorySpool(), PlayedEngine(), {"shop": sender}, replace(real, suits=counted))
-        told = [await accept.submit(request(number, "CONFIRM")) for number in range(3)]
-        assert all([warning["rule"] for warning in one["warnings"]] == ["D02", "D04", "D04"] for one in told)
+        told = [await accept.submit(request(number, "OTHER_AD")) for number in range(3)]
+        assert all([warning["rule"] for warning in one["warnings"]] == ["D01"] for one in told)
         assert "warnings" not in await accept.submit(request(4, "TX_AD"))
         with pytest.raises(Refusal):
             await accept.submit(request(5, "AD"))
-        assert asked == ["CONFIRM", "TX_AD", "AD"]
+        assert asked == ["OTHER_AD", "TX_AD", "AD"]
 
     asyncio.run(main())
+
+
+def test_what_a_recipients_region_wants_shown_is_looked_at_for_that_region_alone() -> None:
+    linked = "配信停止はこちら\n%cancelurl%\n株式会社ショップ\n会社概要・お問い合わせ https://shop.jp/about\n"
+    content = encode(decode_message({"subject": "s", "text": linked}))
+    sender = ConfiguredSender(IDENTITY, "株式会社ショップ", frozenset({"AD"}), TokenKey(0, b"k" * 32))
+    check = reading({"shop": sender}).suits
+    assert check(content, "shop", "AD") == []
+    assert check(content, "shop", "AD", "EU") == []
+    with pytest.raises(Refusal, match="D15"):
+        check(content, "shop", "AD", "US")

@@ -22,8 +22,11 @@ class Refusals:
     def identify(self, addresses: list[str]) -> list[bytes]:
         return [who(address) for address in addresses]
 
-    def decide_one(self, sender: str, topic: str, category: str, identity: bytes) -> Decision:
+    def decide_one(
+        self, sender: str, topic: str, category: str, identity: bytes, display: str, region: str, override: str
+    ) -> Decision:
         self.asked += 1
+        assert (display, region, override) == ("", "", "")
         return SEND if category == "TX" else BLOCK
 
 

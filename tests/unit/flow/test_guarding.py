@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from engine.flow import guardfile, guarding, watches
-from engine.flow.canary import FORGET_SECONDS, HOLD_SECONDS, Canary
+from engine.flow.canary import FORGET_SECONDS, HOLD_SECONDS, LONGEST_LOOK, QUIET_SECONDS, Canary
 from engine.flow.guarded import TRIPS, guarded, guards_observed
 from engine.flow.guarding import GUARD, Guarding
 from engine.mail.envelope import Priority
 from engine.policy.classify import Class
 from engine.policy.directive import MOST_DIRECTIVES, Scope, Verb
 from engine.policy.guard import GuardSettings, Passing, Verdict
+from engine.policy.lot import Lots
 from engine.policy.outcome import Kind
 from engine.policy.shaping import Shaping, read_shaping
 from engine.smtp.event import Phase
@@ -281,6 +282,79 @@ def test_a_sample_of_the_never_mailed_goes_first_and_the_rest_when_it_has_passed
     flowing(test, guards(canary=300))
 
 
+def test_the_sample_is_drawn_from_the_whole_list_and_not_its_beginning() -> None:
+    """A list whose first half is good and whose second half is invented: whoever takes the first hundred sees nothing."""
+
+    async def test(world: World) -> None:
+        world.site("d1").rtt = 1.0
+        good = [f"reader{number}@d1.example" for number in range(1000)]
+        invented = [f"bounce-{number}@d1.example" for number in range(1000)]
+        await world.submit(good + invented, mailing="sorted", category="AD")
+        await world.until(lambda: bool(paused(world)), 120.0)
+        assert world.guards.guarding.trips["canary"] == 1
+        ends = {record.recipient for record in world.journal}
+        assert 0 < len(ends) <= 200
+        assert any("bounce" in one for one in ends)
+        assert any("reader" in one for one in ends)
+
+    flowing(test, guards(canary=200, unknown_sample=100_000))
+
+
+def test_who_is_drawn_is_the_same_after_a_restart_and_another_under_another_secret() -> None:
+    lots, others = Lots(b"s" * 32), Lots(b"t" * 32)
+    drawn = {number for number in range(10_000) if lots.lot(number) < 0.05}
+    assert drawn == {number for number in range(10_000) if Lots(b"s" * 32).lot(number) < 0.05}
+    assert drawn != {number for number in range(10_000) if others.lot(number) < 0.05}
+
+
+def test_a_provider_with_few_of_a_large_mailing_gets_its_sample_soon() -> None:
+    async def test(world: World) -> None:
+        world.site("d1").rtt = world.site("d2").rtt = 0.5
+        many, few = people(3000), people(150, domain="d2.example")
+        await world.submit(many + few, mailing="m", category="AD")
+        await world.until(lambda: len(world.site("d2").received) >= 100, 30.0)
+        await world.settled()
+        canaries = {key[2]: watch.canary for key, watch in world.guards.guarding.known.watches.items()}
+        assert all(canary is not None and canary.passing is Passing.GOOD for canary in canaries.values())
+
+    flowing(test, guards(canary=100))
+
+
+def test_a_small_mailing_is_its_own_sample_and_nobody_waits() -> None:
+    async def test(world: World) -> None:
+        await world.submit(people(80), mailing="m", category="AD")
+        await world.until(lambda: world.outcome(Outcome.DELIVERED) == 80, 2.0)
+        assert not world.guards.guarding.screen.held
+
+    flowing(test, guards(canary=100))
+
+
+def test_a_mailing_that_goes_on_coming_in_is_drawn_from_after_a_while() -> None:
+    canary = Canary(0.0)
+    canary.held, canary.known = {1}, 1000
+    for second in range(int(LONGEST_LOOK)):
+        canary.looked = float(second)
+        assert not canary.falls_short(100, second + 0.9)
+    canary.looked = LONGEST_LOOK
+    assert canary.falls_short(100, LONGEST_LOOK)
+    canary.widen(100, LONGEST_LOOK)
+    assert canary.share == 0.125
+    assert not canary.falls_short(100, LONGEST_LOOK + QUIET_SECONDS - 0.1)
+    assert canary.falls_short(100, LONGEST_LOOK + QUIET_SECONDS)
+    canary.widen(100, LONGEST_LOOK + QUIET_SECONDS)
+    assert canary.share == 0.25
+
+
+def test_a_sample_that_gives_no_answer_is_replaced_though_nobody_asks() -> None:
+    canary = Canary(0.0, share=0.1)
+    canary.held, canary.known = {1}, 1000
+    for number in range(3):
+        canary.take(number, 10.0, 3)
+    assert not canary.falls_short(3, 10.0 + FORGET_SECONDS - 1)
+    assert canary.falls_short(3, 10.0 + FORGET_SECONDS)
+    assert not canary.out
+
+
 def test_a_bad_canary_pauses_the_mailing_before_the_rest_has_left() -> None:
     async def test(world: World) -> None:
         await world.submit(people(3000, 600), mailing="bought", category="AD")
@@ -416,7 +490,7 @@ def test_events_about_no_sender_are_nobody_s() -> None:
 def kept(file: Path, clock: Callable[[], float], world: World) -> Guarding:
     return Guarding(
         guards(canary=50), world.steering, world._newcomers, file=file, provider_of=lambda _domain: "carrier",
-        put_back=world.dispatch.put_back, clock=clock,
+        put_back=world.dispatch.put_back, accepted=world._accepted, secret=b"s" * 32, clock=clock,
     )  # fmt: skip
 
 
@@ -441,6 +515,7 @@ def test_counts_and_canaries_survive_a_restart(tmp_path: Path, monkeypatch: pyte
         assert watch.canary.passing is Passing.GOOD
         assert again.known.dailies["shop", "carrier"].delivered == 297
         assert again.known.dailies["shop", "carrier"].complaints == 1
+        assert watch.canary.share > 0.3, "who was drawn is drawn again"
         assert watch.daily is again.known.dailies["shop", "carrier"]
         count = len(written)
         await again.tick()

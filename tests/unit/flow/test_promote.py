@@ -14,8 +14,11 @@ from engine.flow.settle import SettleSettings
 from engine.mail.envelope import Priority
 from engine.policy.throttle import Rate
 from engine.spool.port import Outcome
-from tests.fakes.flow import HELD, LIMITS, REFUSED, Setting, World
+from suppression.decision import Decision, Verdict
+from tests.fakes.flow import HELD, LIMITS, REFUSED, SEND, Setting, World
 from tests.fakes.virtual import virtually
+
+REFUSED_THERE = Decision(Verdict.BLOCK, "REGION_EU", "")
 
 
 def flowing(test: Callable[[World], Awaitable[None]], setting: Setting | None = None) -> None:
@@ -198,3 +201,47 @@ def test_who_expired_while_the_engine_was_away_is_not_sent() -> None:
         await world.end()
 
     virtually(main())
+
+
+def test_who_lives_elsewhere_is_asked_about_by_region_at_promote_and_before_mail() -> None:
+    async def test(world: World) -> None:
+        world.suppression.abroad["a@d1.example", "EU"] = REFUSED_THERE
+        world.suppression.abroad["b@d1.example", "EU"] = SEND
+        await world.submit(["a@d1.example", "b@d1.example"], region="EU")
+        await world.submit(["a@d1.example"], mailing="n")
+        await world.settled()
+        ends = sorted((record.recipient, record.mailing, record.type, record.reason) for record in world.journal)
+        assert ends == [
+            ("a@d1.example", "m", "Suppressed", "REGION_EU"),
+            ("a@d1.example", "n", "Delivery", ""),
+            ("b@d1.example", "m", "Delivery", ""),
+        ]
+
+    flowing(test)
+
+
+def test_a_region_that_forbids_it_meanwhile_stops_what_is_queued() -> None:
+    async def test(world: World) -> None:
+        await world.submit([f"r{number}@d1.example" for number in range(20)], region="EU")
+        await asyncio.sleep(3)
+        for number in range(20):
+            world.suppression.abroad[f"r{number}@d1.example", "EU"] = REFUSED_THERE
+        world.suppression.epoch += 1
+        await world.settled()
+        assert world.outcome(Outcome.SUPPRESSED) > 0
+        assert world.outcome(Outcome.DELIVERED) > 0
+
+    flowing(test, Setting(replace(LIMITS, max_message_rate=Rate(1, 1, 1))))
+
+
+def test_an_override_reaches_suppression_at_promote_and_its_basis_the_journal() -> None:
+    async def test(world: World) -> None:
+        world.suppression.opt_out("a@d1.example", Decision(Verdict.BLOCK, "ADDR_UNKNOWN", ""))
+        world.suppression.abroad["a@d1.example", "UNKNOWN_USER"] = Decision(Verdict.SEND, "", "TX_UNKNOWN")
+        await world.submit(["a@d1.example"])
+        await world.submit(["a@d1.example"], mailing="n", override="UNKNOWN_USER")
+        await world.settled()
+        told = {record.mailing: (record.type, record.reason, record.basis) for record in world.journal}
+        assert told == {"m": ("Suppressed", "ADDR_UNKNOWN", ""), "n": ("Delivery", "", "TX_UNKNOWN")}
+
+    flowing(test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 from engine import wire
 from engine.flow.ledger import SuppressionLedger
 from engine.wire import Refusal
-from suppression import LedgerFailed, Suppression, SuppressionSettings
+from suppression import Consent, LedgerFailed, Suppression, SuppressionSettings
+from suppression.parties import Parties, Party
 from suppression.view import LedgerView
 from tests.fakes.accepting import NOW, READING, Sender, Served, served
 
@@ -252,12 +254,14 @@ def test_lists_of_opt_outs(house) -> None:
                 {"address": "d@example.jp", "sha256": bytes(32)},
                 {},
                 {"address": "d@example.jp", "at": int(NOW) + 400},
+                {"hmac_sha256": bytes(32)},
+                {"hmac_sha256": bytes(32), "sha256": bytes(32)},
             ],
         }
     )
     assert (told["recorded"], [(index, code) for index, code, _ in told["refused"]]) == (
         4,
-        [(4, "bad_address"), (5, "bad_record"), (6, "bad_record"), (7, "bad_record")],
+        [(4, "bad_address"), *((index, "bad_record") for index in range(5, 10))],
     )
     assert house.reason("a@example.jp") == house.reason("c@example.jp") == "OPTOUT_ALL"
     assert (house.reason("b@example.jp", topic="news"), house.reason("b@example.jp")) == ("OPTOUT_TOPIC", "C1_OPTIN")
@@ -286,6 +290,29 @@ def test_hashes_wait_for_the_last_request_when_that_is_asked(house) -> None:
     assert house.reason("a@example.jp") == "C1_OPTIN"
     house.asked({**fields, "records": records})
     assert house.reason("a@example.jp") == "OPTOUT_ALL"
+
+
+def test_hmacs_come_with_their_key_and_too_many_keys_are_refused(house) -> None:
+    house.suppression.apply_now([Consent("a@example.jp", AT, "web", "shop")])
+    fields = {"type": "suppress_many", "id": 1, "sender": "shop"}
+    for number in range(16):
+        key = bytes([number]) * 16
+        records = [{"hmac_sha256": hmac.digest(key, b"a@example.jp", "sha256")}]
+        assert house.asked({**fields, "hmac_key": key, "records": records})["recorded"] == 1
+        assert house.reason("a@example.jp") == "OPTOUT_ALL"
+    assert house.refused({**fields, "hmac_key": b"k" * 17, "records": records}) == ("bad_request", "hmac_key")
+    assert house.refused({**fields, "hmac_key": b"short", "records": records}) == ("bad_request", "hmac_key")
+
+
+def test_a_hash_about_a_client_is_kept_for_every_sender_of_it(house) -> None:
+    house.suppression.parties = Parties({"shop": Party("x"), "other": Party("x"), "third": Party()})
+    for sender in ("other", "third"):
+        house.suppression.apply_now([Consent("a@example.jp", AT, "web", sender)])
+    records = [{"sha256": hashlib.sha256(b"a@example.jp").digest()}]
+    told = house.asked({"type": "suppress_many", "id": 1, "sender": "shop", "records": records})
+    assert told["recorded"] == 1
+    assert house.reason("a@example.jp", sender="other") == "OPTOUT_ALL"
+    assert house.reason("a@example.jp", sender="third") == "C1_OPTIN"
 
 
 def test_one_opt_out_with_what_was_said(house) -> None:

@@ -138,6 +138,12 @@ FAULTY: dict[str, tuple[dict[str, object], str, object, str]] = {
     "a reply that is none": ({"subject": "Re: 先日の件", "text": NEWS + FOOT}, "AD", SHOP, "D13"),
     "an address as display name": ({"text": NEWS + FOOT}, "AD", replace(SHOP, from_display="shop@yamabuki.co.jp"), "D13"),
     "TX with a sale in its subject": ({"subject": "今だけ半額", "text": RECEIPT}, "TX", SHOP, "D14"),
+    "the mail that asks for consent, and sells": (
+        {"subject": "メールマガジン登録のご確認", "text": "今だけ半額セール実施中。登録はこちら https://yamabuki.co.jp/c/{{token}}\n%footer%\n"},
+        "CONFIRM",
+        SHOP,
+        "D14",
+    ),
     "TX that advertises": ({"text": RECEIPT + "次回使える10%OFFクーポンをプレゼント中。期間限定セールもお見逃しなく。\n"}, "TX", SHOP, "D14"),
 }  # fmt: skip
 

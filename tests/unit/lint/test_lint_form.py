@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 from lint_samples import ADDRESS, FOOT, HTML_FOOT, NAME, PROFILE, SHOP, findings, raw, rules
 
-from engine.lint import rule_texts
+from engine.lint import opt_out_links, rule_texts
 from engine.lint.facts import Facts, host_of
 from engine.lint.finding import MOST_FINDINGS, RULES
 from engine.lint.form import form_findings
 from engine.lint.parts import take_apart
+from engine.mail.message import decode_message
 from engine.mail.profile import MailOrder
+from engine.mail.template import compile_message
 
 BODY = "新緑の季節となりました。皆様いかがお過ごしでしょうか。\n" * 30
 OWN = f"配信停止はこちら https://yamabuki.co.jp/stop?i=7\n{NAME}\n{ADDRESS}\n075-123-4567\n"
@@ -214,3 +216,11 @@ def test_every_rule_has_its_words() -> None:
 def test_nothing_reaches_a_terminal_but_what_prints() -> None:
     for finding in findings(raw("[[\x1b]31mx]] \x1b[2J\n<p style=x>", kind="html")):
         assert all(text.isprintable() for text in (finding.ja, finding.en, finding.excerpt, finding.one_line()))
+
+
+def test_the_links_that_serve_to_opt_out_are_told_with_their_place() -> None:
+    both = {"subject": "s", "text": BODY + FOOT, "html": f"<p>{BODY}</p>{HTML_FOOT}"}
+    found = opt_out_links(compile_message(decode_message(both), SHOP), SHOP, "AD")
+    assert {part for part, _, _ in found} == {"text", "html"}
+    assert all(line > 0 and target.startswith("https://") for _, line, target in found)
+    assert opt_out_links(compile_message(decode_message({"subject": "s", "text": BODY}), SHOP), SHOP, "AD") == []

@@ -13,6 +13,7 @@ import pytest
 
 from engine.mail.identity import SenderIdentity
 from engine.net.dns import Answer, Kind, Mx, Status
+from engine.net.fetch import Got
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.net.proof import Outlet, make_probe, name_of, record_of
 from engine.policy.readiness import Finding, Level, Report
@@ -343,3 +344,19 @@ def test_a_host_that_speaks_no_tls_is_an_error_of_the_network() -> None:
                 await greet_https("127.0.0.1", server.sockets[0].getsockname()[1])
 
     asyncio.run(main())
+
+
+def test_the_opt_out_is_asked_for_only_when_that_is_wanted() -> None:
+    asked: list[str] = []
+
+    async def get(url: str, accept: str, longest: int) -> Got:
+        asked.append(url)
+        return Got(403, "text/html", "", b"")
+
+    subject = replace(SUBJECT, identity=replace(IDENTITY, unsubscribe_mailto="stop@nowhere.example.jp"))
+    records = with_("news.example.jp", Kind.A, "198.41.0.4")
+    assert "optout.login" not in bad(checked(records, subject))
+    report = asyncio.run(preflight(subject, Dns(records), sign, NOW, None, get))
+    assert asked == ["https://news.example.jp/u/" + "0" * 64]
+    assert {"optout.login", "optout.mail_dead"} <= set(bad(report))
+    assert report.level is Level.REFUSE

@@ -138,7 +138,7 @@ async def hanging(_request: web.Request) -> web.StreamResponse:
         (missing, "sts-policy-fetch-error", "HTTP status 404"),
         (html, "sts-policy-invalid", "text/html"),
         (endless, "sts-policy-invalid", "longer than 65536"),
-        (hanging, "sts-policy-fetch-error", "no policy within 0.5 seconds"),
+        (hanging, "sts-policy-fetch-error", "no answer within 0.5 seconds"),
     ],
 )
 def test_what_is_no_policy(contexts: TlsContexts, answer: Answerer, result: str, told: str) -> None:

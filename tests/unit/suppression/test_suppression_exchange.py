@@ -13,7 +13,7 @@ from suppression.exchange import (
     FileRefused,
     Line,
     consent_fields,
-    digest_of,
+    hash_of,
     read_lines,
     seconds,
     write_csv,
@@ -103,9 +103,12 @@ def test_times() -> None:
 
 
 def test_hashes_stand_in_the_place_of_addresses() -> None:
-    assert digest_of("sha256:" + "aB" * 32) == b"\xab" * 32
-    assert digest_of("sha256:" + "ab" * 31) is None
-    assert digest_of("a@x.jp") is None
+    assert hash_of("sha256:" + "aB" * 32) == (b"\xab" * 32, False)
+    assert hash_of("hmac-sha256:" + "aB" * 32) == (b"\xab" * 32, True)
+    assert hash_of("a@x.jp") is None
+    for wrong in ("sha256:" + "ab" * 31, "sha256:", "hmac-sha256:" + "g" * 64, "sha256:" + "ab" * 32 + " "):
+        with pytest.raises(ValueError, match="is no hash: 64 hexadecimal digits follow"):
+            hash_of(wrong)
 
 
 ROWS = [

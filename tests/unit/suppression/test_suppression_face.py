@@ -433,6 +433,18 @@ def test_the_caller_says_what_the_message_lacks_and_where_the_recipient_is(opene
     assert suppression.decide_one("acme", "", "AD", identities[0], region="JP") == SEND
 
 
+@pytest.mark.parametrize("override", ["", "UNKNOWN_USER"])
+def test_an_override_is_asked_alone_and_for_many(opened, override) -> None:
+    suppression = opened()
+    suppression.apply_now([HardBounce("a@x.jp", NOW - 5, "smtp")])
+    identities = suppression.identify(["a@x.jp", "b@x.jp"])
+    goes = Decision(Verdict.SEND, "", "TX_UNKNOWN") if override else block("ADDR_UNKNOWN")
+    assert suppression.decide_identities("acme", "", "TX", identities, "", "", override) == [goes, FREE]
+    assert suppression.decide_identities("acme", "", "TX", [*identities, b""], "", "", override)[0] == goes
+    assert suppression.decide_one("acme", "", "TX", identities[0], override=override) == goes
+    assert suppression.decide_one("acme", "", "AD", identities[0], override=override) == block("ADDR_UNKNOWN")
+
+
 def test_explains_with_row_and_article(opened) -> None:
     suppression = opened()
     suppression.apply_now([yes("a@x.jp"), no("a@x.jp")])

@@ -96,6 +96,7 @@ def test_the_database_itself_keeps_a_form_as_it_was(opened, settings, statement)
     [
         ({"content": b""}, "content"),
         ({"content": bytes(MAX_CONTENT + 1)}, "content"),
+        ({"content": b"PK\x03\x04 a document"}, "content"),
         ({"displayed_sender": " "}, "displayed_sender"),
         ({"displayed_sender": "a\nb"}, "displayed_sender"),
         ({"language": "x" * 36}, "language"),

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import replace
 
 import pytest
 
 from suppression import Consent
 from suppression.consents import Record, RecordConsents, Told
-from suppression.hashed import HashedOptOut, MatchHashed, RecordHashed, digests
+from suppression.hashed import MOST_KEYS, HashedOptOut, MatchHashed, RecordHashed, digests, fingerprint, key_fault
 from tests.unit.suppression.conftest import NOW
 
 CONSENT = Consent("Taro@example.jp", NOW - 100, "web", "shop", evidence="form 1")
@@ -103,3 +104,46 @@ def test_the_spellings_that_a_list_may_have_hashed() -> None:
         digest("ab@gmail.com"),
     }
     assert digests("nobody") == {digest("nobody")}
+
+
+KEY = b"k" * 16
+
+
+def keyed(suppression, key: bytes, *texts: str) -> RecordHashed:
+    found = [HashedOptOut(hmac.digest(key, text.encode(), "sha256"), NOW - 50, "list", "shop") for text in texts]
+    act = RecordHashed(found, NOW, key)
+    suppression.perform_now(act)
+    return act
+
+
+@pytest.mark.parametrize("spelling", ["taro@example.jp", "Taro@example.jp"])
+def test_an_hmac_refuses_older_consents_before_and_after_it_came(opened, spelling) -> None:
+    suppression = opened()
+    consent(suppression, CONSENT)
+    assert keyed(suppression, KEY, spelling, "jiro@example.jp").stored == 2
+    assert match(suppression) == 1
+    consent(suppression, replace(CONSENT, address="jiro@example.jp"))
+    assert reason(suppression) == reason(suppression, address="jiro@example.jp") == "OPTOUT_ALL"
+    suppression.close()
+    again = opened()
+    keyed(again, b"l" * 16, "other@example.jp")
+    consent(again, replace(CONSENT, address="other@example.jp"))
+    assert reason(again, address="other@example.jp") == "OPTOUT_ALL", "several keys at a time"
+
+
+def test_keys_are_bounded_in_size_and_number(opened) -> None:
+    assert key_fault(KEY) is None
+    assert "15 octets, a key has 16 to 4096" in str(key_fault(b"k" * 15))
+    assert key_fault(b"k" * 4097)
+    suppression = opened()
+    for number in range(MOST_KEYS):
+        assert keyed(suppression, bytes([number]) * 16, "taro@example.jp").fault == ""
+    full = keyed(suppression, KEY, "taro@example.jp")
+    assert (full.stored, full.fault[:30]) == (0, "hmac_key: lists under 16 other")
+    assert keyed(suppression, bytes(16), "jiro@example.jp").stored == 1, "known ones still go in"
+
+
+def test_a_key_is_told_from_another_without_being_shown() -> None:
+    assert fingerprint(KEY) != fingerprint(b"l" * 16)
+    assert KEY.hex() not in fingerprint(KEY)
+    assert digests("a@x.jp", [KEY]) == digests("a@x.jp") | {hmac.digest(KEY, b"a@x.jp", "sha256")}

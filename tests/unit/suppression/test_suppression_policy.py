@@ -143,10 +143,53 @@ def test_a_bad_mailbox_gets_nothing_whatever_the_rest(row, category, now, decisi
         assert decide(RULES, category, AddressState[row], stand, now) == decision
 
 
+@pytest.mark.parametrize(
+    ("state", "basis"), [(AddressState.UNKNOWN_USER, "+TX_UNKNOWN"), (AddressState.FICT_SUSPECT, "+TX_REVIEW")]
+)
+def test_an_express_override_lets_a_transactional_mail_go_and_nothing_else(state, basis) -> None:
+    plain = decide(RULES, "TX", state, Stand(), NOW)
+    for category in COLUMNS:
+        said = decide(RULES, category, state, on(Basis.OPTIN_REC), replace(NOW, override=state.name))
+        assert said == (expected(basis) if category == "TX" else decide(RULES, category, state, Stand(), NOW))
+    for other in ("", "UNKNOWN_USER" if state is AddressState.FICT_SUSPECT else "FICT_SUSPECT", "NULL_MX"):
+        assert decide(RULES, "TX", state, Stand(), replace(NOW, override=other)) == plain
+    assert decide(RULES, "TX", OK, Stand(), replace(NOW, override=state.name)) == expected("+NOT_SPECIFIED")
+
+
+@pytest.mark.parametrize("state", [AddressState.BAD_SYNTAX, AddressState.NULL_MX, AddressState.FICT_CONFIRMED])
+def test_no_override_reaches_a_mailbox_that_cannot_be(state) -> None:
+    for override in ("UNKNOWN_USER", "FICT_SUSPECT", state.name):
+        assert decide(RULES, "TX", state, Stand(), replace(NOW, override=override)).verdict is Verdict.BLOCK
+
+
+def test_an_override_is_still_asked_everything_else() -> None:
+    over = replace(NOW, override="UNKNOWN_USER")
+    unknown = AddressState.UNKNOWN_USER
+    for now, word in (
+        (replace(over, identity="IDENTITY_SPF"), "IDENTITY_SPF"),
+        (replace(over, display="DISPLAY_NAME"), "DISPLAY_NAME"),
+        (replace(over, regions=("XX",)), "REGION_UNKNOWN"),
+    ):
+        assert decide(RULES, "TX", unknown, Stand(), now) == expected(word)
+    found = explain(RULES, "TX", unknown, Stand(Refusal.ALL), over)
+    assert (found.decision, found.row) == (expected("+TX_UNKNOWN"), "UNKNOWN_USER")
+
+
 @pytest.mark.parametrize(("row", "category", "now", "decision"), list(cells(ORDER)))
 def test_an_order_stops_its_categories(row, category, now, decision) -> None:
     now = replace(now, orders=OrderState(held=frozenset({OrderKind[row]})))
     assert decide(RULES, category, OK, on(Basis.OPTIN_REC), now) == decision
+
+
+@pytest.mark.parametrize("kind", list(OrderKind))
+@pytest.mark.parametrize("category", COLUMNS)
+def test_an_order_lets_nothing_wait_for_its_release(kind, category) -> None:
+    """What is queued ends; mail that waited would leave by itself when the order is released."""
+    ordered = replace(NOW, orders=OrderState(held=frozenset({kind})))
+    found = explain(RULES, category, OK, on(Basis.OPTIN_REC), ordered)
+    assert found.decision.verdict is not Verdict.HOLD
+    if found.row == kind.name:
+        assert found.decision.verdict in {Verdict.BLOCK, Verdict.STRIP}
 
 
 @pytest.mark.parametrize(("row", "category", "now", "decision"), list(cells(RELEASED)))

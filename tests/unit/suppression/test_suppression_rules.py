@@ -104,6 +104,17 @@ def test_equal_decisions_are_one_object() -> None:
         ),
         (changed("consent", "^TX = .*", 'TX = { decision = "SEND R6_1", mail_order = 1 }'), "TX.mail_order: 1 is no"),
         (changed("optout", "later = [^,]*", 'later = "-"'), "CONFIRM.later: '-' is no decision"),
+        (changed("precedence", 'override = "SEND TX_UNKNOWN"', 'override = "-"'), "TX.override: '-' is no decision"),
+        (
+            changed("precedence", 'override = "SEND TX_UNKNOWN"', 'override = "HOLD X"'),
+            "TX.override: 'HOLD X' does not send",
+        ),
+        (
+            changed(
+                "precedence", '^AD_MO = "BLOCK INSTR14_HOLD"', 'AD_MO = { decision = "-", override = "SEND R6_1" }'
+            ),
+            "row 5 (INSTR14).AD_MO: 'INSTR14' cannot be overridden; only FICT_SUSPECT and UNKNOWN_USER can",
+        ),
         (changed("consent", "^TX = .*", 'TX = { decision = "SEND R6_1", article = "" }'), "article: '' is no text"),
         (
             changed("consent", "^TX = .*", 'TX = { decision = "SEND R6_1", mark = "sure" }'),
