@@ -107,6 +107,8 @@ class Guarding:
             return
         for watch in self.known.watches.values():
             if watch.canary is not None and watch.canary.passing is Passing.OPEN:
+                watch.canary.passing = Passing.GOOD
+                self.known.is_changed = True
                 self._releases.put_nowait(watch)
 
     # -- what dispatch tells -------------------------------------------------------------------------------
