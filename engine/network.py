@@ -32,6 +32,7 @@ class Network:
     sts: StsPolicies | None
     resolver: Resolver
     opening: Opening
+    contexts: TlsContexts
     clock: Clock
 
     def adopt(self, old: Settings, new: Settings, contexts: TlsContexts) -> None:
@@ -51,6 +52,7 @@ class Network:
             self.sts = _make_sts(new, self.dns, contexts, self.clock)
         self.resolver = _resolver(new, table, self.mx, self.sts)
         self.opening.use(self.resolver, contexts, Trust(self.dns, dane=new.tls.dane))
+        self.contexts = contexts
 
     async def close(self) -> None:
         if self.sts:
@@ -68,9 +70,8 @@ def make_network(settings: Settings, clock: Clock) -> Network:
     resolver = _resolver(settings, table, mx, sts)
     own = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
     trust = Trust(dns, dane=settings.tls.dane)
-    return Network(
-        dns, mx, sts, resolver, Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust), clock
-    )
+    opening = Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust)
+    return Network(dns, mx, sts, resolver, opening, contexts, clock)
 
 
 def load_contexts(settings: Settings) -> TlsContexts:

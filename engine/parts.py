@@ -16,6 +16,7 @@ from engine.flow.counts import Counts
 from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
 from engine.flow.records import Desk, Records
+from engine.flow.reportposts import ReportPosts
 from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, confirm_urls
 from engine.flow.settle import Settle
@@ -24,6 +25,7 @@ from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.envelope import Recipient
+from engine.net.fetch import ReportPoster
 from engine.net.tlsrpt import Reporter
 from engine.network import Network
 from engine.queue.timeline import Timeline
@@ -47,8 +49,11 @@ def make_tls_reports(
     sender = settings.senders[settings.tlsrpt.sender]
     contact = sender.identity.from_address
     name = settings.tlsrpt.organization or sender.legal_name
+    folder = settings.engine.state / "tlsrpt"
+    allowed = settings.resolver.mx.allowed if settings.resolver.mx else ()
+    poster = ReportPoster(network.dns, lambda: network.contexts.verified, allowed=allowed)
     reports = TlsReports(
-        settings.engine.state / "tlsrpt",
+        folder,
         settings.tlsrpt.sender,
         Reporter(name, contact, contact.rpartition("@")[2], settings.engine.source_address),
         asker=network.dns,
@@ -56,6 +61,7 @@ def make_tls_reports(
         submit=accept.submit,
         domain_of=lambda path: leads.get(path, ""),
         clock=clock,
+        posts=ReportPosts(folder, poster, clock=clock),
     )
     network.opening.on_tried = reports.tried
     tell_policies(network, reports)

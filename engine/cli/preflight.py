@@ -22,7 +22,7 @@ from rich.text import Text
 from engine.cli.preflight_words import WORDS
 from engine.cli.running import settings_of
 from engine.config import Settings
-from engine.guards import subject_of
+from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient
 from engine.net.fetch import Fetch
 from engine.net.preflight import Subject, greet_https, preflight
@@ -88,8 +88,8 @@ async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend
         return await asyncio.to_thread(backend.sign_one, key.index, digest)
 
     try:
-        get = Fetch(dns) if is_wide else None
-        return await preflight(subject, dns, sign, time.time(), greet_https, get)
+        get, probe = Fetch(dns) if is_wide else None, probing(settings, dns)
+        return await preflight(subject, dns, sign, time.time(), greet_https, get, probe=probe)
     finally:
         dns.close()
 
