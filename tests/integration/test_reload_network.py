@@ -66,10 +66,10 @@ servers = ["ns.example.jp"]
 ca_file = "nowhere.pem"
 [guard]
 unknown_warn = 0.5
-[preflight]
-mode = "strict"
 """
-        file.write_text(good + wrong, "utf-8")
+        strict = good.replace('[preflight]\nmode = "off"', '[preflight]\nmode = "strict"')
+        assert strict != good
+        file.write_text(strict + wrong, "utf-8")
         assert main(["reload", "--socket", running.socket]) == 2
         err = capsys.readouterr().err
         for word in ("resolver.servers", "tls.ca_file", "unknown_warn must be below", "mode 'strict'",
@@ -77,9 +77,8 @@ mode = "strict"
             assert word in err, (word, err)
         file.write_text(good, "utf-8")
         assert reloaded(running) == []
-        file.write_text(
-            good + '[guard]\nenabled = false\n[preflight]\nmode = "enforce"\n[tls]\ndane = false\n', "utf-8"
-        )
+        enforced = good.replace('[preflight]\nmode = "off"', '[preflight]\nmode = "enforce"')
+        file.write_text(enforced + "[guard]\nenabled = false\n[tls]\ndane = false\n", "utf-8")
         assert reloaded(running) == ["tls changed", "guard changed", "preflight changed"]
         held = client.status()["engine"]["directives"]
         assert [(one["verb"], one["by"]) for one in held] == [("suspend", "preflight")], "until it was looked at"
