@@ -44,11 +44,14 @@ class Guards:
     guarding: Guarding
     fitness: Fitness
     looked_at: LookedAt
+    promote: Promote
 
     def adopt(self, settings: Settings, signer: SignerClient) -> None:
         """After a reload, and after suppression was told of its senders."""
+        self.guarding.adopt(settings.guard)
+        self.promote.screen = self.guarding.screen if self.guarding.has_canary else None
         self.looked_at.adopt(settings, signer)
-        self.fitness.adopt(self.looked_at.fingerprints())
+        self.fitness.adopt(settings.preflight, self.looked_at.fingerprints())
 
 
 class LookedAt:
@@ -133,7 +136,7 @@ def open_guarding(
     )
     dispatch.guard = guarding
     ledger.on_event = guarding.told
-    if settings.guard.enabled and settings.guard.canary:
+    if guarding.has_canary:
         promote.screen = guarding.screen
     return guarding
 
@@ -174,4 +177,4 @@ def open_guards(
 ) -> Guards:  # fmt: skip
     dispatch, promote, signer, dns = sending
     guarding = open_guarding(settings, dispatch, promote, ledger, *stores, clock)
-    return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock))
+    return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock), promote)

@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -22,7 +21,6 @@ from rich.text import Text
 
 from engine.cli.preflight_words import WORDS
 from engine.cli.running import settings_of
-from engine.cli.speaking import add_config
 from engine.config import Settings
 from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient
@@ -48,18 +46,6 @@ VERDICTS = {
     Level.REFUSE: "送信できません / not fit to send",
 }
 CODES = {Level.REFUSE: 1, Level.UNKNOWN: 3}
-
-
-def register(subparsers: Any) -> None:
-    what = "check a sender's DNS, DKIM, SPF, DMARC and our hosts before its first mailing"
-    parser = subparsers.add_parser("preflight", help=what, description=what)
-    parser.add_argument("sender", metavar="SENDER", help="name in [senders]")
-    add_config(parser)
-    parser.add_argument(
-        "--network", action="store_true", help="ask for the opt-out page too, as a reader would who clicks the link"
-    )
-    parser.add_argument("--json", action="store_true", help="every finding as JSON")
-    parser.set_defaults(run=run_preflight)
 
 
 def run_preflight(args: argparse.Namespace) -> int:

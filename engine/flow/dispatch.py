@@ -131,8 +131,9 @@ class Dispatch:
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
 
     def use(
-        self, shaping: Shaping, resolver: Resolver, outlets: Outlets, routes: Iterable[Route], lookups: int = MOST
-    ) -> None:
+        self, shaping: Shaping, resolver: Resolver, outlets: Outlets, routes: Iterable[Route], lookups: int = MOST,
+        mx_port: int | None = None,
+    ) -> None:  # fmt: skip
         """Another configuration, from now on."""
         self._shaping = shaping
         self._ladders.clear()
@@ -140,7 +141,7 @@ class Dispatch:
         if self.braking.automation.rules != shaping.automation:
             self.braking.automation = Automation(shaping.automation)
         self.steering.adopt(outlets)
-        self.ways.use(resolver, shaping, outlets, routes)
+        self.ways.use(resolver, shaping, outlets, routes, mx_port)
 
     # -- promote's side ------------------------------------------------------------------------------------
 

@@ -132,8 +132,9 @@ class Fitness:
             else:
                 self._heed(sender, standing)
 
-    def adopt(self, fingerprints: Mapping[str, str]) -> None:
+    def adopt(self, settings: PreflightSettings, fingerprints: Mapping[str, str]) -> None:
         """Other senders, or the same with another key or address: what was found of those counts no more."""
+        self._settings = settings
         self._fingerprints = fingerprints
         self.standings = {
             name: standing
@@ -144,23 +145,30 @@ class Fitness:
         self._changed.set()
 
     async def run(self) -> None:
-        if self._settings.mode == "off":
-            return
         if not self.is_enforced:
-            await asyncio.sleep(FIRST_LOOK)
+            await self._wait(FIRST_LOOK)
         while True:
+            self._changed.clear()
             now = self._clock()
             for sender in [name for name in self._fingerprints if self._due(name) <= now]:
-                await self.look(sender)
+                if sender in self._fingerprints and self._settings.mode != "off":
+                    await self.look(sender)
             waits = min(map(self._due, self._fingerprints), default=self._clock() + 3600.0) - self._clock()
-            waits = min(max(waits, 1.0), 3600.0) + random.random()  # noqa: S311 - spreads, no secret
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), waits)
+            await self._wait(min(max(waits, 1.0), 3600.0) + random.random())  # noqa: S311 - spreads, no secret
+
+    async def _wait(self, seconds: float) -> None:
+        """Less when a reload has changed something."""
+        with contextlib.suppress(TimeoutError):
+            # Not wait_for: Python 3.11's forgets a cancellation that comes in the moment of the event.
+            async with asyncio.timeout(3600.0 if self._settings.mode == "off" else seconds):
+                await self._changed.wait()
 
     async def look(self, sender: str) -> Report:
         """Checks now and heeds it."""
+        looked_at = self._fingerprints[sender]
         report = await self._check(sender)
+        if self._fingerprints.get(sender) != looked_at:
+            return report  # a reload meanwhile: of what is not there any more
         before = self.standings.get(sender)
         passed = before is not None and before.passed
         strikes = before.strikes if before else 0
@@ -169,7 +177,7 @@ class Fitness:
         elif report.level is not Level.UNKNOWN:
             passed, strikes = True, 0
         codes = [f"{one.level} {one.code} {one.subject}" for one in report.findings if one.level is not Level.OK]
-        standing = Standing(self._fingerprints[sender], report.at, report.level, passed, strikes, codes[:100])
+        standing = Standing(looked_at, report.at, report.level, passed, strikes, codes[:100])
         self._say(report, before)
         self.standings[sender] = standing
         if self.is_enforced:

@@ -72,7 +72,7 @@ class TlsReports:
         self._sender = sender
         self._reporter = reporter
         self._asker = asker
-        self._sts = sts
+        self.sts = sts
         self._submit = submit
         self._domain_of = domain_of
         self._clock = clock
@@ -104,7 +104,7 @@ class TlsReports:
             return Followed("tlsa", tried.target.host, records)
         if tried.kind is PolicyKind.LIMITS:
             return Followed("no-policy-found", domain)
-        kept = self._sts.of(domain) if self._sts else None
+        kept = self.sts.of(domain) if self.sts else None
         return Followed("sts", domain, kept.policy.text, kept.policy.mx) if kept else Followed("sts", domain)
 
     def _today(self) -> Tally:

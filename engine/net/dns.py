@@ -117,7 +117,31 @@ class DnsClient:
         self._cache: OrderedDict[tuple[str, Kind], tuple[Answer, float]] = OrderedDict()
         self._running: dict[tuple[str, Kind], asyncio.Task[Answer]] = {}
         self._places = asyncio.Semaphore(self._settings.concurrent)
+        self._retired: list[Nameserver] = []
+        self._retired_strays = 0
         self.counts = DnsCounts()
+
+    def adopt(self, settings: DnsSettings) -> None:
+        """From the next question on; what is under way is answered by whom it was asked of. Answers of other servers,
+        or believed on other terms, are forgotten. Without servers, /etc/resolv.conf is read again.
+        """
+        old, self._settings = self._settings, settings
+        if settings.concurrent != old.concurrent:
+            self._places = asyncio.Semaphore(settings.concurrent)
+        if settings.servers != old.servers or not settings.servers:
+            self._retire(self._servers)
+            self._servers = [Nameserver(*place) for place in settings.servers]
+            self._first = 0
+        if (settings.servers, settings.trust_ad) != (old.servers, old.trust_ad):
+            self._cache.clear()
+
+    def _retire(self, servers: Sequence[Nameserver]) -> None:
+        for server in self._retired:
+            server.close()
+        for server in servers:
+            server.retire()
+            self._retired_strays += server.strays
+        self._retired = list(servers)
 
     async def query(self, name: str, kind: Kind) -> Answer:
         """`name` without the dot at its end. Cancellation of one caller does not stop the question for the others."""
@@ -139,16 +163,19 @@ class DnsClient:
 
     @property
     def strays(self) -> int:
-        return sum(server.strays for server in self._servers)
+        return self._retired_strays + sum(server.strays for server in self._servers)
 
     def close(self) -> None:
         for running in self._running.values():
             running.cancel()
-        for server in self._servers:
+        for server in (*self._servers, *self._retired):
             server.close()
 
     async def _kept(self, key: tuple[str, Kind]) -> Answer:
+        asked_as = self._settings
         answer = await self.ask(*key)
+        if self._settings is not asked_as:
+            return answer  # of another configuration: good for who waits, and not kept
         cache = self._cache
         cache[key] = answer, self._clock() + answer.ttl
         cache.move_to_end(key)
@@ -158,8 +185,8 @@ class DnsClient:
 
     async def ask(self, name: str, kind: Kind) -> Answer:
         """Neither from the cache nor into it; the bounds hold. Cancellation ends the question."""
-        counts, clock = self.counts, self._clock
-        await self._places.acquire()
+        counts, clock, places = self.counts, self._clock, self._places
+        await places.acquire()
         began = clock()
         counts.under_way += 1
         try:
@@ -168,7 +195,7 @@ class DnsClient:
                 answer = await self._followed(name, kind, answer, aliases, began + self._settings.deadline)
         finally:
             counts.under_way -= 1
-            self._places.release()
+            places.release()
         counts.seconds.observe(clock() - began)
         if not answer.status.is_answer:
             counts.failures[answer.status] += 1

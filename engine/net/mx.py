@@ -113,9 +113,21 @@ class MxResolver:
         self._reach: dict[Route, _Reach] = {}
         self.counts = MxCounts()
 
-    def use(self, table: StaticRoutes) -> None:
-        """Other routes of the operator; what DNS said stays known."""
+    def use(self, table: StaticRoutes, settings: MxSettings | None = None, *, forget: bool = False) -> None:
+        """Other routes of the operator. What DNS said stays known, unless it is used otherwise now, or `forget` says
+        that it was believed on other terms.
+        """
         self._table = table
+        if forget or (settings is not None and settings != self._settings):
+            self._settings = replace(settings or self._settings)
+            self._domains.clear()
+            self._routes.clear()
+            self._answered.clear()
+            self._reach.clear()
+
+    def forget_failures(self) -> None:
+        """Others are asked now. Milliseconds for the largest memory."""
+        self._domains = {domain: known for domain, known in self._domains.items() if isinstance(known.found, Route)}
 
     # -- the port ------------------------------------------------------------------------------------------
 
@@ -127,7 +139,11 @@ class MxResolver:
         return known.found if known is not None and known.until > self._clock() else None
 
     async def look_up(self, domain: str) -> None:
-        found, seconds, signed = await self._find(domain)
+        while True:
+            asked_as = self._settings
+            found, seconds, signed = await self._find(domain)
+            if self._settings is asked_as:
+                break  # else it was read by the rules of before
         now = self._clock()
         before = self._domains.pop(domain, None)
         if isinstance(found, ResolveFailure) and not found.final and before is not None:

@@ -190,6 +190,14 @@ class Nameserver:
             return f"{self}: TCP: the response is to another question"
         return data
 
+    def retire(self) -> None:
+        """Asked no more: what was asked is still answered, and each socket ends with its last answer."""
+        for place, sock in enumerate(self._sockets):
+            if sock is not None:
+                self._worn.add(sock)
+                self._retire(sock)
+            self._sockets[place] = None
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -4,7 +4,7 @@
 # mta-sts-query into an environment of its own, and Haraka by npm from its lock. Nothing is started: policy-rc.d says no while packages are installed.
 # Run it in the root of the repository; the argument is the folder of what is not installed.
 set -eu
-packages="postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
+packages="systemd postfix swaks opendkim-tools libmail-dkim-perl rspamd unbound knot knot-dnsutils libgnutls-dane0 libnet-ssleay-perl libsasl2-modules"
 apart="exim4-base exim4-daemon-light libidn12 opensmtpd"
 folder=$1
 policy=/usr/sbin/policy-rc.d

@@ -127,7 +127,10 @@ def test_another_mode_lets_go_who_waited(tmp_path: Path) -> None:
         )  # fmt: skip
         again.begin()
         assert gate.standing == (None, False)
-        await again.run()
+        work = asyncio.create_task(again.run())
+        await asyncio.sleep(0.01)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
         assert not gate.looks
 
     running(test)
@@ -188,11 +191,48 @@ def test_after_a_reload_a_sender_with_another_key_waits_for_a_look_of_its_own(tm
     async def test() -> None:
         gate = Gate(tmp_path)
         assert await gate.look(Level.OK) == ("", False)
-        gate.fitness.adopt({"shop": "f1"})
+        gate.fitness.adopt(ENFORCE, {"shop": "f1"})
         assert gate.standing == ("", False)
-        gate.fitness.adopt({"shop": "f2"})
+        gate.fitness.adopt(ENFORCE, {"shop": "f2"})
         assert gate.standing == ("", True)
         assert await gate.look(Level.OK) == ("", False)
+
+    running(test)
+
+
+def test_a_reload_changes_the_mode_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("off"))
+        work = asyncio.create_task(gate.fitness.run())
+        await asyncio.sleep(0)
+        assert (gate.standing, gate.looks) == ((None, False), 0)
+        gate.fitness.adopt(ENFORCE, {"shop": "f1"})
+        assert gate.standing == (None, True), "held until somebody has looked"
+        async with asyncio.timeout(10):
+            while gate.standing != ("", False):
+                await asyncio.sleep(0)
+        assert gate.looks == 1
+        gate.fitness.adopt(PreflightSettings("off"), {"shop": "f2"})
+        await asyncio.sleep(0.01)
+        assert (gate.standing, gate.looks) == (("", False), 1)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    running(test)
+
+
+def test_a_look_that_a_reload_overtook_does_not_count(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        check = gate.fitness._check
+
+        async def overtaken(sender: str) -> Report:
+            gate.fitness.adopt(ENFORCE, {"shop": "f2"})
+            return await check(sender)
+
+        gate.fitness._check = overtaken
+        assert await gate.look(Level.OK) == (None, True)
+        assert not gate.fitness.standings
 
     running(test)
 
@@ -209,6 +249,21 @@ def test_what_carriers_alone_would_refuse_waits_for_them_alone(tmp_path: Path) -
             held = {one.scope for one in gate.steering.directives.values() if one.by == PREFLIGHT}
             assert held == {Scope(provider=name, sender="shop") for name in carriers}
             assert gate.identity == {"shop": ""}
+
+    running(test)
+
+
+def test_a_stop_in_the_moment_of_a_reload_is_heeded(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("off"))
+        work = asyncio.create_task(gate.fitness.run())
+        await asyncio.sleep(0.01)
+        gate.fitness.adopt(PreflightSettings("off"), {"shop": "f2"})
+        await asyncio.sleep(0)
+        work.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(work, return_exceptions=True)
+        assert work.cancelled()
 
     running(test)
 

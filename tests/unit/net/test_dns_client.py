@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -346,5 +347,26 @@ def test_a_name_that_dns_cannot_have_is_not_asked_for() -> None:
         assert found.status is Status.MALFORMED
         assert found.text.isprintable()
         assert not server.asked
+
+    play(scene)
+
+
+def test_other_servers_are_asked_from_the_next_question_on_and_who_was_asked_still_answers() -> None:
+    async def scene(server: DnsServer, client: DnsClient, _: Clock) -> None:
+        async with serving(DnsServer({"a.example": {"A": ["192.0.2.9"]}})) as other:
+            before = client._settings
+            client.adopt(replace(before, concurrent=7))
+            assert (await client.query("a.example", Kind.A)).records == ("192.0.2.1",)
+            server.seconds = 0.05
+            late = asyncio.create_task(client.query("a.example", Kind.MX))
+            await asyncio.sleep(0.01)
+            client.adopt(replace(before, servers=(("127.0.0.1", other.port),)))
+            assert (await client.query("a.example", Kind.A)).records == ("192.0.2.9",), "and not from memory"
+            assert len((await late).records) == 2, "asked before, answered by whom it was asked of"
+            assert (await client.query("a.example", Kind.MX)).status is Status.NODATA, "but not remembered"
+            strays = client.strays
+            client.adopt(replace(before, trust_ad=True))
+            client.adopt(replace(before, trust_ad=True, timeout=1.0))
+            assert client.strays == strays
 
     play(scene)
