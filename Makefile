@@ -28,7 +28,7 @@ browser: $(VENV)/browser.stamp
 # Needs root also afterwards: foreign servers take ports below 1024, mount and change their user.
 interop: $(VENV)/dev.stamp
 	sh tests/interop/install.sh .interop
-	$(BIN)/python -m pytest -q tests/interop
+	$(BIN)/python -m pytest -q -rs tests/interop
 
 observability: $(VENV)/dashboards.stamp
 	@command -v promtool > /dev/null && command -v prometheus > /dev/null || \

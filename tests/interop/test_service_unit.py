@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from bench.configuration import REPOSITORY
-from tests.interop.peers.manager import machine, settings
+from tests.interop.peers.manager import impossible, machine, settings
 
 SOCKET = ("--socket", "/run/sokutatsu/sokutatsu.sock")
 LOOSEST = 2.0
+WHY_NOT = impossible()
+BOOTED = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
+@BOOTED
 def test_the_unit_in_a_real_systemd(tmp_path: Path) -> None:
     with machine(tmp_path, watchdog="4s") as host:
         # Type=notify: the start is over when the engine has said that it takes mail.
@@ -46,6 +49,7 @@ def test_the_unit_in_a_real_systemd(tmp_path: Path) -> None:
         assert (host.shown("Result"), host.shown("ActiveState")) == ("success", "inactive")
 
 
+@BOOTED
 def test_a_connection_to_the_managers_socket_starts_the_engine(tmp_path: Path) -> None:
     with machine(tmp_path, watchdog="30s") as host:
         assert host.systemctl("start", "sokutatsu.socket") == (0, "")

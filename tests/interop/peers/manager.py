@@ -75,6 +75,18 @@ class Machine:
         assert ran.returncode == 0
 
 
+def impossible() -> str:
+    """Why no such machine can be made here, as in a container without rights of its own; empty: it can."""
+    try:
+        group = _group()
+        group.rmdir()
+        command = ("unshare", *NAMESPACES, "sh", "-c", "mount -t proc proc /proc && mount -t tmpfs tmpfs /opt")
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, StopIteration) as error:
+        return f"no systemd can be booted here: {error or 'no cgroup2'}"
+    return f"no systemd can be booted here: {ran.stderr.strip()}" if ran.returncode else ""
+
+
 def settings() -> str:
     told = configuration({"*": "127.0.0.1:9"}, 9180).replace('state = "state"', 'state = "/var/lib/sokutatsu"')
     return told + '[socket]\npath = "/run/sokutatsu/sokutatsu.sock"\n'
