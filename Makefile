@@ -1,7 +1,7 @@
 # make demo  - the main job on this machine, from nothing: install, keys, receiver, engine, 20,000 recipients
 # make test  - everything that needs only PyPI packages
 # make browser - the live page and the opt-out page in a real Chromium (apt install chromium fonts-noto-cjk)
-# make interop - against Postfix, Exim, OpenSMTPD, unbound, Knot, rspamd and others (installs Debian packages, as root)
+# make interop - against Postfix, Exim, OpenSMTPD, Haraka (npm), unbound, Knot, rspamd and others (installs Debian packages, as root)
 # make observability - alerts, dashboards and metrics against a real Prometheus (apt install prometheus)
 # make lint  - ruff and mypy
 # make speed - is a message dearer than it was?
@@ -28,7 +28,7 @@ browser: $(VENV)/browser.stamp
 # Needs root also afterwards: foreign servers take ports below 1024, mount and change their user.
 interop: $(VENV)/dev.stamp
 	sh tests/interop/install.sh .interop
-	$(BIN)/python -m pytest -q tests/interop
+	$(BIN)/python -m pytest -q -rs tests/interop
 
 observability: $(VENV)/dashboards.stamp
 	@command -v promtool > /dev/null && command -v prometheus > /dev/null || \

@@ -15,6 +15,8 @@ WORDS = {
     "compare": "the same, beside a recorded run",
     "check": "the same, and it fails on a loss of a fifth",
     "capacity": "machines, network, disks and DNS for so many messages a day",
+    "lookups": "what finding out where a domain takes mail costs",
+    "connections": "memory of an open connection, plain and over TLS",
     "growth": "cost per message as queue and number of domains grow",
     "publish": "all of it, part by part, into bench/report/ with plots",
     "crash": "kill -9 the engine again and again under load: lost, duplicates",

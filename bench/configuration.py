@@ -82,6 +82,8 @@ def engine_configuration(
         # The list of the bench stands for one that was mailed before, though the last-sent store is empty.
         "[guard]",
         "canary = 0",
+        "[preflight]",
+        'mode = "off"',
         f"[senders.{SENDER}]",
         'legal_name = "株式会社速達ベンチ"',
         f'address = "速達ベンチ商店 <shop@{SENDER_DOMAIN}>"',

@@ -37,6 +37,8 @@ class Run:
     queued: Usage | None = None
     restarted: Usage | None = None
     last_at: float = 0.0
+    most_open: int = 0
+    """Connections at the sink, the most that were seen at once."""
     counts: dict[str, Any] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
     verification: Verification = field(default_factory=Verification)
@@ -68,6 +70,8 @@ def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
             f"{name}_us": round(seconds / messages * 1e6, 1) for name, seconds in run.after.since(run.before).items()
         }
         told["disk_bytes"] = round((run.after.written - run.before.written) / messages)
+    if run.most_open:
+        told["open_connections_most"] = run.most_open
     told["core_resident_mb"] = round(max(run.queued.resident["core"], run.after.resident["core"]) / MB, 1)
     told["signer_resident_mb"] = round(run.after.resident["signer"] / MB, 1)
     told |= _truth(run) | _latencies(run) | _starts(run)

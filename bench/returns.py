@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.unseen import Unseen
 from engine.flow.returning import load_reader
 from engine.returns import AutoReply, Bounce, Delayed, Feedback, OptOutMail, Reader, Return, Returned, read_returned
 
@@ -84,8 +85,9 @@ def read_rows(labels: Path, half: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def measure(rows: Iterator[dict[str, Any]], messages: Path, reader: Reader) -> Score:
-    score = Score()
+def measure(rows: Iterator[dict[str, Any]], messages: Path, reader: Reader, score: Score | None = None) -> Score:
+    """`score`: what to add to."""
+    score = score or Score()
     for row in rows:
         raw = (messages / row["file"]).read_bytes()
         score.messages += 1
@@ -169,8 +171,18 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--messages", type=Path, required=True, help="folder of the files that the labels name")
     parser.add_argument("--half", choices=["", "even", "odd"], default="", help="only every second line")
+    parser.add_argument(
+        "--unseen", action="store_true", help="each family of messages without the words that only it has"
+    )
     parser.add_argument("--misses", action="store_true", help="each row that was not understood")
     arguments = parser.parse_args(words)
-    score = measure(read_rows(arguments.labels, arguments.half), arguments.messages, load_reader())
+    rows = read_rows(arguments.labels, arguments.half)
+    if arguments.unseen:
+        unseen = Unseen(rows, arguments.messages)
+        score = Score()
+        for name, own in unseen.rows.items():
+            measure(iter(own), arguments.messages, unseen.reader(name), score)
+    else:
+        score = measure(rows, arguments.messages, load_reader())
     report(score, misses=arguments.misses)
     return 1 if score.crashes else 0

@@ -132,7 +132,8 @@ def _await_arrivals(run: Run, made: Rig) -> None:
     moved_at, before, urgent_seen, due_seen = time.monotonic(), -1, 0, 0
     while time.monotonic() < end and time.monotonic() - moved_at < STILL_SECONDS:
         made.core.check()
-        unique = made.sink.counts()["unique"]
+        counts = made.sink.counts()
+        unique, run.most_open = counts["unique"], max(run.most_open, counts["open_connections"])
         if urgent:
             urgent_seen += sum(receipt.recipient.startswith(URGENT) for receipt in made.sink.news())
         elif storm:  # those who got their mail before they opted out are none of the due

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from engine.cli.overview import HELP
+
 COMMANDS: Final = {
-    "running": ("run", "check"),
+    "parsers": ("run", "check", "backup", "restore", "admin-token", "unsubscribe-key", "preflight"),
     "enqueue": ("enqueue", "cancel", "restore-address", "suppress"),
     "lint": ("lint",),
     "status": ("status",),
-    "backup": ("backup", "restore"),
     "consents": ("consents", "consent", "optouts"),
     "forms": ("form",),
     "evidence": ("evidence",),
@@ -32,14 +33,11 @@ COMMANDS: Final = {
     "completion": ("completion",),
     "classify": ("classify",),
     "dkim": ("dkim",),
-    "admin_token": ("admin-token",),
     "user": ("submission-user",),
     "retention": ("retention", "forget"),
     "hold": ("hold",),
-    "unsubscribe_key": ("unsubscribe-key",),
     "law": ("law",),
     "whynot": ("why-not", "order"),
-    "preflight": ("preflight",),
     "guard": ("guard", "sender"),
     "returns": ("bounce-test",),
 }
@@ -47,12 +45,18 @@ COMMANDS: Final = {
 
 
 def build_parser(typed: str | None = None) -> argparse.ArgumentParser:
-    """With the commands of the file that has `typed`, or with all: for --help, completion, and what does not exist."""
+    """With the commands of the file that has `typed`; with all for completion, and for None; with the names of all for
+    --help and for what does not exist.
+    """
     parser = argparse.ArgumentParser(
         prog="sokutatsu",
         description="Sokutatsu 速達: sends mail fast, signed, durable, and only to those it may go to.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    if typed is not None and not any(typed in names for names in COMMANDS.values()):
+        for name, what in HELP.items():
+            commands.add_parser(name, help=what)
+        return parser
     wanted = [file for file, names in COMMANDS.items() if typed in names and typed != "completion"]
     for file in wanted or COMMANDS:
         importlib.import_module(f"engine.cli.{file}").register(commands)
@@ -62,7 +66,7 @@ def build_parser(typed: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code; As in a shell, 130 when a person broke off with Ctrl-C, 141 when nobody reads on."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = build_parser(words[0] if words else None).parse_args(words)
+    options = build_parser(words[0] if words else "").parse_args(words)
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -21,6 +20,7 @@ from engine.metrics import CONTENT_TYPE, Observed, exposition
 from engine.page.feed import Source
 from engine.page.order import LONGEST
 from engine.page.routes import LivePage
+from engine.page.settings import AdminSettings
 from engine.tables import parse_listen
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -28,16 +28,6 @@ VIEWS: Mapping[str, Callable[[Observed], bytes]] = {"": exposition, "kumomta": k
 """Value of `view` -> the exposition in its names."""
 STOP_SECONDS = 2.0
 """A scrape under way may end; the engine's stop does not wait longer for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminSettings:
-    listen: str = "127.0.0.1:9180"
-    """host:port; empty switches the listener off. Another host than loopback shows mailing names to the network."""
-    hosts: tuple[str, ...] = ()
-    """Further names that a request's Host field may carry."""
-    token_file: Path = Path("admin.token")
-    """Who shows the token in it may act on the live page; relative to engine.state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -28,7 +30,7 @@ from engine.journal import JournalFailed
 from engine.live import live
 from engine.observe import observe, status
 from engine.signer.client import SignerFailed
-from engine.spool.database import SpoolUnusable
+from engine.spool.layout import SpoolUnusable
 from engine.spool.port import SpoolFailed
 from engine.supervisor import Supervisor
 from suppression import LedgerFailed, LedgerRefused, RulesError, SecretError
@@ -192,12 +194,23 @@ def _too_early() -> None:
     log.warning("SIGHUP while starting: nothing to reload yet; send it again when it says that it is ready")
 
 
-def run(settings: Settings) -> int:
-    """Blocks until a signal or a fault; the exit code."""
-    logging.basicConfig(
-        level=settings.engine.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+class JsonLines(logging.Formatter):
+    """One object a record, for collectors: Unix seconds, level, logger, text, and the traceback of a fault."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {"at": round(record.created, 3), "level": record.levelname, "logger": record.name}
+        told["text"] = record.getMessage()
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+def run(settings: Settings, *, log_as_json: bool = False) -> int:
+    """Blocks until a signal or a fault; the exit code. The log goes to standard error, as JSON to standard output."""
+    shown = logging.StreamHandler(sys.stdout if log_as_json else sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    shown.setFormatter(JsonLines() if log_as_json else plain)
+    logging.basicConfig(level=settings.engine.log_level, handlers=[shown])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(settings))
 

@@ -49,12 +49,11 @@ from engine.journal import Journal
 from engine.mail.address import parse_address
 from engine.mail.envelope import Recipient
 from engine.net.resolver import Resolver
+from engine.network import Network, make_network
 from engine.optout import opt_out_listener
 from engine.parts import (
-    Network,
     make_backups,
     make_law,
-    make_network,
     make_records,
     make_retention,
     make_senders,

@@ -22,8 +22,11 @@ from engine.flow.ledger import SuppressionLedger
 from engine.flow.promote import Promote
 from engine.mail.envelope import Batch
 from engine.net.dns import DnsClient
+from engine.net.mx import MxResolver
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.net.proof import Outlet
+from engine.net.replies import Probe, Replies
+from engine.net.resolver import StaticRoutes
 from engine.policy.readiness import Report
 from engine.secret import secret_at
 from engine.signer.client import SignerClient
@@ -41,11 +44,14 @@ class Guards:
     guarding: Guarding
     fitness: Fitness
     looked_at: LookedAt
+    promote: Promote
 
     def adopt(self, settings: Settings, signer: SignerClient) -> None:
         """After a reload, and after suppression was told of its senders."""
+        self.guarding.adopt(settings.guard)
+        self.promote.screen = self.guarding.screen if self.guarding.has_canary else None
         self.looked_at.adopt(settings, signer)
-        self.fitness.adopt(self.looked_at.fingerprints())
+        self.fitness.adopt(settings.preflight, self.looked_at.fingerprints())
 
 
 class LookedAt:
@@ -63,7 +69,8 @@ class LookedAt:
 
     def fingerprints(self) -> dict[str, str]:
         """A relay for all mail shows its own address and name, not ours: there nothing is looked at unless enforced."""
-        if "*" in self.settings.routes and self.settings.preflight.mode == "warn":
+        is_relayed = "*" in self.settings.routes or self.settings.resolver.mx is None
+        if is_relayed and self.settings.preflight.mode != "enforce":
             return {}
         return {name: fingerprint(subject) for name, subject in self.subjects.items()}
 
@@ -72,7 +79,23 @@ def subject_of(settings: Settings, name: str, keys: Sequence[KeyInfo]) -> Subjec
     sender = settings.senders[name]
     link = urlsplit(sender.identity.unsubscribe_url.replace("{token}", "t"))
     host = (link.hostname, link.port or 443) if link.hostname else None
-    return Subject(sender.identity, tuple(keys), outlets_of(settings), bool(sender.categories - UNNOTED), host)
+    wanted = settings.preflight
+    return Subject(
+        sender.identity,
+        tuple(keys),
+        outlets_of(settings),
+        bool(sender.categories - UNNOTED),
+        host,
+        is_bulk=wanted.bulk,
+        probes_replies=wanted.reply_probe,
+        blocklists=wanted.blocklists,
+    )
+
+
+def probing(settings: Settings, dns: DnsClient) -> Probe:
+    """Asks the From domain's own servers, found by MX as for any mail."""
+    table = StaticRoutes({}, dns)
+    return Replies(MxResolver(table, dns, settings.resolver.mx), settings.engine.ehlo_name).probe
 
 
 def outlets_of(settings: Settings) -> tuple[Outlet, ...]:
@@ -113,7 +136,7 @@ def open_guarding(
     )
     dispatch.guard = guarding
     ledger.on_event = guarding.told
-    if settings.guard.enabled and settings.guard.canary:
+    if guarding.has_canary:
         promote.screen = guarding.screen
     return guarding
 
@@ -128,7 +151,8 @@ def open_fitness(
         return (await looked_at.signer.sign([(key.index, digest)]))[0]
 
     async def check(name: str) -> Report:
-        return await preflight(looked_at.subjects[name], dns, sign, clock(), greet_https)
+        subject, probe = looked_at.subjects[name], probing(looked_at.settings, dns)
+        return await preflight(subject, dns, sign, clock(), greet_https, probe=probe)
 
     def establish(name: str, identity: str) -> None:
         sender = looked_at.settings.senders[name]
@@ -153,4 +177,4 @@ def open_guards(
 ) -> Guards:  # fmt: skip
     dispatch, promote, signer, dns = sending
     guarding = open_guarding(settings, dispatch, promote, ledger, *stores, clock)
-    return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock))
+    return Guards(guarding, *open_fitness(settings, dispatch, suppression, signer, dns, clock), promote)

@@ -213,9 +213,10 @@ def _resolving(engine: Engine) -> dict[str, Any]:
 def _trust(engine: Engine) -> dict[str, Any]:
     tried, sts = engine.network.opening.outcomes, engine.network.sts
     reports = engine.tls_reports.counts if engine.tls_reports else ReportCounts()
+    posts = engine.tls_reports.posts if engine.tls_reports else None
     return {
         "tls_reports": reports.reports,
-        "tls_reports_failed": reports.failed,
+        "tls_reports_failed": reports.failed + (posts.failed if posts else 0),
         **{f"tls_{outcome}": {str(kind): tried[f"{kind} {outcome}"] for kind in PolicyKind} for outcome in OUTCOMES},
         "mta_sts_policies": sts.known if sts else 0,
         "mta_sts_fetched": sts.counts.fetched if sts else 0,

@@ -1,14 +1,12 @@
 """Parts of the engine made from its settings: what needs no more than a few lines each, kept out of the wiring.
 
 Nothing here starts anything or keeps anything; engine.py decides what is made, in which order, and who knows whom.
-The network is made as one: whom DNS, policies and certificates are asked of belongs together.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from engine import __version__
@@ -18,8 +16,8 @@ from engine.flow.backup import Backups
 from engine.flow.counts import Counts
 from engine.flow.law import Law
 from engine.flow.ledger import SuppressionLedger
-from engine.flow.opening import Opening, OpeningSettings
 from engine.flow.records import Desk, Records
+from engine.flow.reportposts import ReportPosts
 from engine.flow.retention import Retention
 from engine.flow.senders import ConfiguredSender, confirm_urls
 from engine.flow.settle import Settle
@@ -28,14 +26,9 @@ from engine.flow.tokens import TokenRing, open_ring
 from engine.flow.validate import Reading
 from engine.journal import Journal
 from engine.mail.envelope import Recipient
-from engine.net.dns import DnsClient
-from engine.net.mx import MxResolver
-from engine.net.negotiate import TlsContexts
-from engine.net.resolver import Resolver, StaticRoutes
-from engine.net.sts import StsPolicies
-from engine.net.stsfetch import FetchSettings, PolicyFetcher
+from engine.net.fetch import ReportPoster
 from engine.net.tlsrpt import Reporter
-from engine.net.trust import Trust, Trusting
+from engine.network import Network
 from engine.queue.timeline import Timeline
 from engine.spool.port import Cursor, Lane
 from engine.spool.sqlite import SqliteSpool
@@ -48,44 +41,6 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """From a domain to an open connection."""
-
-    dns: DnsClient
-    mx: MxResolver | None
-    sts: StsPolicies | None
-    resolver: Resolver
-    opening: Opening
-
-    async def close(self) -> None:
-        if self.sts:
-            self.sts.close()
-        self.dns.close()
-
-
-def make_network(settings: Settings, clock: Clock) -> Network:
-    """The operator's routes, and DNS with policies for what they do not name. Raises OSError (ssl.SSLError too)."""
-    dns = DnsClient(settings.resolver.dns)
-    table = StaticRoutes(settings.routes, dns)
-    mx = MxResolver(table, dns, settings.resolver.mx) if settings.resolver.mx else None
-    contexts = TlsContexts.load(str(settings.tls.ca_file) if settings.tls.ca_file else None)
-    sts = _make_sts(settings, dns, contexts, clock) if mx and settings.tls.mta_sts else None
-    resolver = Trusting(mx, sts) if mx and sts else mx or table
-    own = OpeningSettings(settings.engine.ehlo_name, settings.engine.source_address or None)
-    trust = Trust(dns, dane=settings.tls.dane)
-    opening = Opening(own, resolver=resolver, contexts=contexts, clock=clock, trust=trust)
-    opening.present(route.client for route in settings.routes.values() if route.client)
-    return Network(dns, mx, sts, resolver, opening)
-
-
-def _make_sts(settings: Settings, dns: DnsClient, contexts: TlsContexts, clock: Clock) -> StsPolicies:
-    allowed = settings.resolver.mx.allowed if settings.resolver.mx else ()
-    fetch = FetchSettings(settings.tls.fetch_seconds, settings.tls.mta_sts_port, allowed)
-    fetcher = PolicyFetcher(dns, lambda: contexts.verified, fetch)
-    return StsPolicies(dns, fetcher, settings.engine.state / "sts", clock=clock)
-
-
 def make_tls_reports(
     settings: Settings, network: Network, accept: Accept, leads: Mapping[str, str], clock: Clock
 ) -> TlsReports | None:
@@ -95,8 +50,11 @@ def make_tls_reports(
     sender = settings.senders[settings.tlsrpt.sender]
     contact = sender.identity.from_address
     name = settings.tlsrpt.organization or sender.legal_name
+    folder = settings.engine.state / "tlsrpt"
+    allowed = settings.resolver.mx.allowed if settings.resolver.mx else ()
+    poster = ReportPoster(network.dns, lambda: network.contexts.verified, allowed=allowed)
     reports = TlsReports(
-        settings.engine.state / "tlsrpt",
+        folder,
         settings.tlsrpt.sender,
         Reporter(name, contact, contact.rpartition("@")[2], settings.engine.source_address),
         asker=network.dns,
@@ -104,11 +62,18 @@ def make_tls_reports(
         submit=partial(accept.submit, to_roles=True),  # rua is where the domain wants its reports
         domain_of=lambda path: leads.get(path, ""),
         clock=clock,
+        posts=ReportPosts(folder, poster, clock=clock),
     )
     network.opening.on_tried = reports.tried
+    tell_policies(network, reports)
+    return reports
+
+
+def tell_policies(network: Network, reports: TlsReports) -> None:
+    """Also when a reload has brought MTA-STS."""
+    reports.sts = network.sts
     if network.sts:
         network.sts.on_trouble = reports.policy_failed
-    return reports
 
 
 def make_senders(settings: Settings) -> tuple[TokenRing, dict[str, ConfiguredSender]]:

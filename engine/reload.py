@@ -10,7 +10,6 @@ engine runs (state, listeners, sizes of stores) is refused by name, together wit
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 
 from engine import wire
 from engine.config import Settings, SubmissionUnusable, open_return_path, open_submission, read_configuration
-from engine.config.changing import fixed_changes, live_changes
+from engine.config.changing import fixed_changes, live_changes, restart_only
 from engine.flow.accept import Accept
 from engine.flow.dispatch import Dispatch
 from engine.flow.drain import Drain
@@ -34,6 +33,7 @@ from engine.flow.returnpath import Directory
 from engine.flow.senders import ConfiguredSender
 from engine.flow.steering import outlets_of
 from engine.flow.submission import Submission
+from engine.flow.tlsreports import TlsReports
 from engine.flow.tokens import TokenRing
 from engine.flow.tracing import Tracing
 from engine.flow.users import Users
@@ -41,9 +41,10 @@ from engine.guards import Guards
 from engine.mail.compose import Compiled
 from engine.mail.envelope import Batch, Recipient
 from engine.mail.message import MessageError
-from engine.net.resolver import StaticRoutes
+from engine.net.negotiate import TlsContexts
+from engine.network import Network, load_contexts
 from engine.optout import displays
-from engine.parts import Network, configured, parties_of, sign_up_links, tell_senders
+from engine.parts import configured, parties_of, sign_up_links, tell_policies, tell_senders
 from engine.secret import secret_at
 from engine.signer.client import SignerClient, SignerFailed
 from engine.spool.sqlite import SqliteSpool
@@ -79,6 +80,7 @@ class Running(Protocol):
     submission: Submission | None
     web: OptOutListener | None
     way_back: WayBack | None
+    tls_reports: TlsReports | None
 
     draining: bool
     clock: Callable[[], float]
@@ -95,6 +97,7 @@ class Opened:
     tables: tuple[Table, ...]
     users: Users | None
     directory: Directory | None
+    contexts: TlsContexts
 
 
 class Reload:
@@ -115,7 +118,8 @@ class Reload:
         except LedgerFailed as error:
             # No code that asks to be repeated: whoever repeats it would wait for an engine that is gone.
             raise wire.Refusal("ledger_failed", "", "", _ledger_fault(error)) from error
-        return {"errors": errors, "changes": changes, "seconds": round(time.monotonic() - began, 3)}
+        seconds = round(time.monotonic() - began, 3)
+        return {"errors": errors, "changes": changes, "restart_only": restart_only(), "seconds": seconds}
 
     async def run(self) -> tuple[list[str], list[str]]:
         """Errors (then nothing has changed), and what is new. Raises LedgerFailed, which stops the engine."""
@@ -153,10 +157,6 @@ class Reload:
             return errors + [f"{new.file}: {line}" for line in opened], []
         if errors:
             return errors, []
-        try:
-            engine.network.opening.present(route.client for route in new.routes.values() if route.client)
-        except OSError as error:
-            return [f"{new.file}: routes: a client certificate cannot be used: {error}"], []
         signer = SignerClient(new.signer, engine.signer.counts)
         await signer.start()
         try:
@@ -202,7 +202,7 @@ class Reload:
     ) -> None:
         """Nothing is awaited here: whoever looks sees the old configuration or the new one."""
         engine = self._engine
-        old_signer = engine.signer
+        old, old_signer = engine.settings, engine.signer
         engine.settings, engine.signer = new, signer
         signer.failed.add_done_callback(engine.failed)
         old_signer.failed.remove_done_callback(engine.failed)
@@ -221,21 +221,18 @@ class Reload:
         if engine.way_back and opened.directory is not None:
             engine.way_back.listener.directory = opened.directory
         engine.guards.adopt(new, signer)
-        self._swap_network(new)
+        self._swap_network(old, new, opened.contexts)
         logging.getLogger().setLevel(new.engine.log_level)
         self._retire("signer", _ended(old_signer))
 
-    def _swap_network(self, new: Settings) -> None:
-        engine = self._engine
-        network = engine.network
-        table = StaticRoutes(new.routes, network.dns)
-        if network.mx:
-            network.mx.use(table)
-        else:
-            network = engine.network = dataclasses.replace(network, resolver=table)
-        network.opening.use(network.resolver)
+    def _swap_network(self, old: Settings, new: Settings, contexts: TlsContexts) -> None:
+        engine, mx = self._engine, new.resolver.mx
+        engine.network.adopt(old, new, contexts)
+        if engine.tls_reports:
+            tell_policies(engine.network, engine.tls_reports)
         outlets = outlets_of(new.sources, new.pools, new.senders)
-        engine.dispatch.use(new.shaping, network.resolver, outlets, new.routes.values(), new.resolver.lookups)
+        resolver, routes = engine.network.resolver, new.routes.values()
+        engine.dispatch.use(new.shaping, resolver, outlets, routes, new.resolver.lookups, mx.port if mx else None)
         engine.promote.unpark_all()
 
     def _retire(self, name: str, work: Any) -> None:
@@ -262,12 +259,17 @@ def open_files(settings: Settings) -> Opened | list[str]:
     """Beside the loop. Every error, as `check` would say it."""
     problems: list[str] = []
     tables: tuple[Table, ...] = ()
+    contexts: TlsContexts | None = None
     users: Users | None = None
     directory: Directory | None = None
     try:
         tables = open_tables(settings.suppression.rules)
     except RulesError as error:
         problems += [f"suppression.rules: {line}" for line in error.errors]
+    try:
+        contexts = load_contexts(settings)
+    except OSError as error:
+        problems.append(f"tls.ca_file or a client certificate of the routes cannot be used: {error}")
     ehlo_name = settings.engine.ehlo_name
     try:
         if settings.submission:
@@ -277,7 +279,9 @@ def open_files(settings: Settings) -> Opened | list[str]:
             directory = open_return_path(settings.return_path, settings.senders, ehlo_name, verp_secret)
     except SubmissionUnusable as error:
         problems.append(str(error))
-    return problems or Opened(tables, users, directory)
+    if problems or contexts is None:
+        return problems
+    return Opened(tables, users, directory, contexts)
 
 
 def changed_senders(old: Settings, new: Settings) -> frozenset[str]:

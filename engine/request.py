@@ -307,6 +307,8 @@ class Steer(Scoped, frozen=True, kw_only=True, tag="steer"):
     reason: Annotated[str, Meta(max_length=200)] = ""
     pool: Name | None = None
     to: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    known: bool = False
+    """Refused if domain, site or mailing are such that nothing is known of: a person's slip of the pen."""
 
 
 class Resume(Scoped, frozen=True, kw_only=True, tag="resume"):

@@ -280,7 +280,8 @@ class Ledger:
 
     def _fail(self, group: list[_Waiting], error: BaseException) -> None:
         with self._closing:
-            self.failure = f"{type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"
+            self.failure = f"suppression ledger: {why}; check its disk for room and faults, then start again"
         answers = [answer for _, answer in group if not answer.done()]
         while True:
             try:

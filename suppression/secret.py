@@ -75,4 +75,5 @@ def _check(path: Path, status: os.stat_result) -> None:
         mode = stat.S_IMODE(status.st_mode)
         raise SecretError(f"secret file {path}: mode {mode:04o} lets others read it; chmod 600 {path}")
     if status.st_uid not in (0, os.geteuid()):
-        raise SecretError(f"secret file {path}: owned by uid {status.st_uid}; chown it to the engine's user")
+        remedy = "run this as the engine's user, or chown the file to it"
+        raise SecretError(f"secret file {path}: owned by uid {status.st_uid}, not by us; {remedy}")

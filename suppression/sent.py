@@ -204,7 +204,8 @@ class SentStore:
 
     def _fail(self, error: Exception, notes: Sequence[_Note], upkeep: Sequence[_Upkeep]) -> None:
         with self._closing:
-            self.failure = f"last-sent store: {type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"
+            self.failure = f"last-sent store: {why}; check its disk for room and faults, then start again"
         failure = LedgerFailed(self.failure)
         left, right = list(notes), [work for work in upkeep if not work.answer.done()]
         for waiting in self._left():

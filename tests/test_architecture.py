@@ -43,6 +43,7 @@ FLOORS = {
     "engine.page": 7,
     "engine.config": 8,
     "engine.guards": 9,
+    "engine.network": 9,
     "engine.optout": 9,
     "engine.parts": 9,
     "engine.reload": 9,

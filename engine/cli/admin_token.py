@@ -8,19 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-from engine.cli.speaking import add_config
+from engine.cli.speaking import tell
 from engine.config import read_configuration
 from engine.page.token import TokenError, make_token, read_token
-
-
-def register(commands: Any) -> None:
-    what = "make or show the token for actions on the live page"
-    parser = commands.add_parser("admin-token", help=what, description=what)
-    add_config(parser)
-    parser.add_argument("--renew", action="store_true", help="replace the token; the old one is refused from then on")
-    parser.set_defaults(run=run_admin_token)
 
 
 def run_admin_token(options: argparse.Namespace) -> int:
@@ -41,6 +32,6 @@ def run_admin_token(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"sokutatsu: {path}: {error.strerror}; run this as the engine's user", file=sys.stderr)
         return 2
-    print(token)
+    tell(options, {"token": token, "file": str(path), "new": is_new}, token)
     print(f"{'new, in' if is_new else 'from'} {path}; enter it on http://{settings.admin.listen}/", file=sys.stderr)
     return 0

@@ -10,42 +10,25 @@ import argparse
 import asyncio
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 from engine.cli.running import settings_of
-from engine.cli.speaking import add_config, add_socket, guarded
+from engine.cli.speaking import guarded, tell
 from engine.client import Client
 from engine.config import Settings
 from engine.flow.backup import BackupRefused
 from engine.flow.restore import Restored, restore
-from engine.spool.database import SpoolUnusable, lock_folder
+from engine.spool.database import lock_folder
+from engine.spool.layout import SpoolUnusable
 
-PATIENCE = 4 * 3600.0
 SHOWN = 20
-
-
-def register(commands: Any) -> None:
-    what = "copy spool, ledger and secrets of the running engine into a folder of their own"
-    backup = commands.add_parser("backup", help=what, description=what)
-    backup.add_argument("--name", help="of the folder; default: the time")
-    add_socket(backup, run_backup, patience=PATIENCE)
-    what = "put a backup in place of the state of a stopped engine"
-    parser = commands.add_parser("restore", help=what, description=what)
-    parser.add_argument("folder", type=Path, help="as `backup` printed it")
-    add_config(parser)
-    parser.add_argument("--only", choices=("spool", "ledger"), default="", help="only this part")
-    parser.add_argument(
-        "--lose-events", action="store_true", help="also when the ledger in place knows more than the backup"
-    )
-    parser.set_defaults(run=run_restore)
 
 
 def run_backup(args: argparse.Namespace) -> int:
     def ask() -> int:
         with Client(args.socket, patience=args.patience) as client:
             told = client.call("backup", {"name": args.name})
-        print(f"{told['folder']}: {told['bytes']:,} bytes in {told['seconds']:,.1f} s, read back and complete")
+        text = f"{told['bytes']:,} bytes in {told['seconds']:,.1f} s, read back and complete"
+        tell(args, told, f"{told['folder']}: {text}")
         return 0
 
     return guarded(args, ask)
@@ -60,7 +43,13 @@ def run_restore(args: argparse.Namespace) -> int:
     except (BackupRefused, SpoolUnusable, OSError) as error:
         print(f"sokutatsu: nothing was restored: {error}", file=sys.stderr)
         return 1
-    _show(restored)
+    if args.json:
+        unknown = [{"sender": sender, "mailing": name, "ended": n} for (sender, name), n in restored.unknown.items()]
+        names = ("created", "parts", "settled", "waiting")
+        told = {name: getattr(restored, name) for name in names}
+        tell(args, {**told, "aside": [*map(str, restored.aside)], "unknown": unknown})
+    else:
+        _show(restored)
     return 0
 
 

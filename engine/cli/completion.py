@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.cli.speaking import add_json, tell
+
 PROGRAM = "sokutatsu"
 DESCRIPTION = """\
 Prints the completion of a shell, or writes the manual pages into a folder. Both
@@ -57,13 +59,15 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="FOLDER", help="of the manual pages (default: here)"
     )
+    add_json(parser, "the script, or the names of the pages, as JSON")
     parser.set_defaults(run=lambda args: run_completion(args, subparsers))
 
 
 def run_completion(args: argparse.Namespace, subparsers: argparse._SubParsersAction[Any]) -> int:
     commands = list(commands_of(subparsers))
     if args.what != "man":
-        print((bash if args.what == "bash" else zsh)(commands), end="")
+        script = (bash if args.what == "bash" else zsh)(commands)
+        tell(args, {"shell": args.what, "script": script}, script.removesuffix("\n"))
         return 0
     try:
         for name, text in manual(commands).items():
@@ -71,6 +75,8 @@ def run_completion(args: argparse.Namespace, subparsers: argparse._SubParsersAct
     except OSError as error:
         print(f"sokutatsu: {args.out}: {error.strerror}; name a folder that you may write to", file=sys.stderr)
         return 2
+    if args.json:
+        tell(args, {"written": [str(args.out / name) for name in manual(commands)]})
     return 0
 
 
@@ -196,8 +202,9 @@ def _overview(commands: list[Command]) -> str:
         lines += [".TP", f".B {' '.join(command.words)}", _roff(command.help)]
     lines += [
         ".SH EXIT STATUS",
-        "0 done, 1 done in part or not well, 2 an argument or a file is wrong, 3 the engine refused or did not answer,",
-        "130 broken off by Ctrl-C. Each command\\(aqs page says what that means for it.",
+        "0 done; 1 done in part, or what was asked about is not well; 2 an argument, a name or a file is wrong:",
+        "nothing was done, and the same again would be wrong again; 3 the engine cannot now or did not answer:",
+        "try again; 130 broken off by Ctrl\\-C; 141 nobody reads on. Each command\\(aqs page says what 1 means for it.",
         ".SH ENVIRONMENT", ".TP", ".B SOKUTATSU_SOCKET",
         "Path of the engine\\(aqs socket, where \\-\\-socket is not given.",
     ]  # fmt: skip

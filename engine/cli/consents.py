@@ -4,7 +4,7 @@ Import goes to a running engine over its socket, ten thousand lines a request an
 is durable and in force; with --offline, when the engine is stopped, straight into the ledger. A line that is refused
 is written to a report with its reason, and the others go. It may be run again: the same fact twice changes nothing.
 Export reads the ledger beside the engine. Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer.
+wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from engine.cli.listscore import notes_of, refuse_low, scored
 from engine.cli.offline import import_offline, ledger_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config, add_socket, guarded
+from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
 from engine.client import Client
 from engine.policy.listscore import LOWEST
 from suppression.exchange import (
@@ -123,6 +123,7 @@ def _register_opt_outs(subparsers: Any) -> None:
 
 def _register_import(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     add_socket(parser, lambda args: guarded(args, lambda: run(args)))
+    add_json(parser)
     parser.add_argument("file", type=Path)
     parser.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
     parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
@@ -130,6 +131,7 @@ def _register_import(parser: argparse.ArgumentParser, run: Callable[[argparse.Na
 
 def _register_export(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     add_config(parser)
+    add_json(parser, "to standard output as JSON Lines; with --out, what was written")
     parser.add_argument("--sender", help="only of this one (and what is said to all)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .jsonl (default: CSV to standard output)")
     parser.set_defaults(run=lambda args: ledger_of(lambda: run(args)))
@@ -154,16 +156,18 @@ class Report:
         if self.into is not None:
             self.into.writerow((number, address.encode("utf-8", "backslashreplace").decode(), reason))
 
-    def tell(self, what: str, seconds_taken: float, refused_file: Path | None) -> int:
+    def tell(self, what: str, seconds_taken: float, args: argparse.Namespace) -> int:
         for number, reason in self.first:
             print(f"{self.file}:{number}: {reason}", file=sys.stderr)
         if self.refused > len(self.first):
-            where = f"all are in {refused_file}" if refused_file else "--refused FILE writes them all"
+            where = f"all are in {args.refused}" if args.refused else "--refused FILE writes them all"
             print(f"... and {self.refused - len(self.first):,} more refused lines; {where}", file=sys.stderr)
         for note in self.notes:
             print(note, file=sys.stderr)
         rate = self.recorded / max(seconds_taken, 0.001)
-        print(f"{self.recorded:,} {what} recorded, {self.refused:,} refused, {seconds_taken:.1f} s, {rate:,.0f}/s")
+        text = f"{self.recorded:,} {what} recorded, {self.refused:,} refused, {seconds_taken:.1f} s, {rate:,.0f}/s"
+        counts = {"recorded": self.recorded, "refused": self.refused, "seconds": round(seconds_taken, 3)}
+        tell(args, {**counts, "notes": self.notes}, text)
         return 1 if self.refused else 0
 
 
@@ -257,7 +261,7 @@ def _import_consents(args: argparse.Namespace) -> int:
             fields = {"sender": args.sender, "incomplete": "norec" if args.norec else "refuse"}
             with Client(args.socket, patience=args.patience) as client:
                 _send(client, ("consent", fields), lines, report, (lambda line: consent_record(line, shared), show))
-    return report.tell("consents", time.monotonic() - began, args.refused)
+    return report.tell("consents", time.monotonic() - began, args)
 
 
 def _send(
@@ -302,7 +306,7 @@ def _import_opt_outs(args: argparse.Namespace) -> int:
             _send(client, ("suppress_many", fields), lines, report, how)
             if hashes:  # again, and now compared with the consents that there are
                 client.call("suppress_many", {**fields, "match": True, "records": hashes[:1]})
-    return report.tell("opt-outs", time.monotonic() - began, args.refused)
+    return report.tell("opt-outs", time.monotonic() - began, args)
 
 
 def _opt_out_record(line: Line, args: argparse.Namespace, hashes: list[dict[str, Any]]) -> dict[str, Any] | Fault:
@@ -371,11 +375,16 @@ def _refusal(told: Told, is_hashed: bool, key: bytes | None) -> Told:
 
 def _export(args: argparse.Namespace, columns: Sequence[str], rows: Iterator[Told]) -> int:
     if args.out is None:
-        write_csv(sys.stdout, columns, rows)
+        if args.json:
+            write_json(sys.stdout, rows)
+        else:
+            write_csv(sys.stdout, columns, rows)
         return 0
     args.out.touch(0o600)
     with args.out.open("w", encoding="utf-8", newline="") as into:
         is_json = args.out.suffix.lower() in {".jsonl", ".ndjson"}
         count = write_json(into, rows) if is_json else write_csv(into, columns, rows)
     print(f"{count:,} lines in {args.out}", file=sys.stderr)
+    if args.json:
+        tell(args, {"file": str(args.out), "lines": count})
     return 0

@@ -20,6 +20,7 @@ import dkim
 import dns.exception
 import dns.resolver
 
+from engine.cli.speaking import add_json, tell
 from engine.net.resolver import is_address
 from engine.signer.backend import OpensslBackend
 from engine.signer.keys import (
@@ -67,6 +68,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key in PEM form")
     check.add_argument("--nameserver", type=_server, metavar="ADDRESS[:PORT]", help="ask this one")
     check.set_defaults(run=run_check)
+    for one in (keygen, verify, check):
+        add_json(one)
 
 
 def _name(text: str) -> str:
@@ -93,8 +96,10 @@ def run_keygen(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _failed(f"{arguments.out}: {error.strerror}; --out must name a new file in a folder that you may write")
     name = f"{arguments.selector}._domainkey.{arguments.domain}"
-    print(f"# key written to {arguments.out} (mode 0600); publish this record, then: sokutatsu dkim check")
-    print(zone_line(name, dns_record(key)))
+    record = dns_record(key)
+    told = {"file": str(arguments.out), "name": name, "record": record, "algorithm": algorithm_of(key)}
+    remark = f"# key written to {arguments.out} (mode 0600); publish this record, then: sokutatsu dkim check"
+    tell(arguments, told, remark, zone_line(name, record))
     return 0
 
 
@@ -121,10 +126,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
     if len(message) > MESSAGE_LIMIT:
         return _failed(f"{arguments.file}: larger than {MESSAGE_LIMIT} bytes")
     verdicts = list(verify_message(message, lambda name: fetch_record(name, arguments.nameserver)))
-    for passed, text in verdicts:
-        print("pass" if passed else "fail", text)
-    if not verdicts:
-        print("fail no DKIM-Signature in the header")
+    lines = [f"{'pass' if passed else 'fail'} {text}" for passed, text in verdicts]
+    told = [{"passed": passed, "text": text} for passed, text in verdicts]
+    tell(arguments, {"signatures": told}, *(lines or ["fail no DKIM-Signature in the header"]))
     return 0 if verdicts and all(passed for passed, _ in verdicts) else 1
 
 
@@ -185,10 +189,11 @@ def run_check(arguments: argparse.Namespace) -> int:
         compare(record, key)
         verify_probe(key, arguments.domain, arguments.selector, record)
     except DkimFault as fault:
-        print(f"fail {name}: {fault}")
-        print(f"     expected {dns_record(key)}")
+        told = {"passed": False, "name": name, "text": str(fault), "expected": dns_record(key)}
+        tell(arguments, told, f"fail {name}: {fault}", f"     expected {dns_record(key)}")
         return 1
-    print(f"pass {name}: the record fits the key, and dkimpy verified a probe signed with it")
+    text = "the record fits the key, and dkimpy verified a probe signed with it"
+    tell(arguments, {"passed": True, "name": name, "text": text}, f"pass {name}: {text}")
     return 0
 
 

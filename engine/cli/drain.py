@@ -1,7 +1,7 @@
 """`sokutatsu drain`: no new submits, while everything that is there is delivered; --wait shows how far it is.
 
 Opt-outs and consents are taken as always. Not kept over a restart. Exit codes: 0 done (with --wait: empty), 1 broken
-off by --timeout before it was empty, 2 wrong arguments, 3 the engine refused or did not answer.
+off by --timeout before it was empty, 2 wrong arguments, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

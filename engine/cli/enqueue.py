@@ -2,7 +2,7 @@
 
 `sokutatsu enqueue` may be run again after any failure: its key comes from the message, the file and the mailing's
 name, so what the engine already has is answered and not mailed twice. Exit codes: 0 all taken, 1 some lines refused,
-2 a file or an argument is wrong, 3 the engine refused or did not answer.
+2 a file or an argument is wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from engine.cli.recipients import (
     read_recipients,
     seconds,
 )
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_json, add_socket, guarded, tell
 from engine.client import Client, Recipient, Submitted, Terms
 
 SHOWN_FAULTS = 20
@@ -55,7 +55,7 @@ Recipients, CSV with the names of the columns first, or JSON lines:
 
 It may be run again after any failure: nobody is mailed twice.
 Exit codes: 0 all taken, 1 some lines refused, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer."""
+wrong, 3 the engine cannot now or did not answer."""
 
 
 def register(subparsers: Any) -> None:
@@ -66,16 +66,20 @@ def register(subparsers: Any) -> None:
     )
     cancel = subparsers.add_parser("cancel", help="stop a mailing, or one recipient of it")
     add_socket(cancel, run_cancel)
+    add_json(cancel)
     cancel.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     cancel.add_argument("--mailing", required=True, help="as enqueue named it; nothing of it starts any more")
+    cancel.add_argument("--anyway", action="store_true", help="also when no such mailing is known yet")
     cancel.add_argument("--address", help="only this recipient of the mailing")
     cancel.add_argument("--recipient", metavar="ID", help="only this one, by the id that journal and Message-ID show")
     restore = subparsers.add_parser("restore-address", help="lift a hard bounce that was wrong")
     add_socket(restore, run_restore_address)
+    add_json(restore)
     restore.add_argument("address", help="that was suppressed as unknown")
     restore.add_argument("--evidence", required=True, help="who says that the mailbox exists, and how it is known")
     suppress = subparsers.add_parser("suppress", help="record an opt-out, at once")
     add_socket(suppress, run_suppress)
+    add_json(suppress)
     suppress.add_argument("address", help="of the person who refuses")
     suppress.add_argument("--sender", help="only mail of this sender")
     suppress.add_argument("--topic", help="only this topic of the sender")
@@ -87,6 +91,7 @@ def register(subparsers: Any) -> None:
 
 def _register_enqueue(parser: argparse.ArgumentParser) -> None:
     add_socket(parser, run_enqueue)
+    add_json(parser)
     parser.add_argument("--sender", required=True, help="NAME of a [senders.NAME] in the configuration")
     parser.add_argument("--category", required=True, help="AD, AD_MO, TX_AD, OTHER_AD, FREE_AD, CONFIRM, TX or NP")
     parser.add_argument("--mailing", required=True, help="identifier, to cancel and to count by")
@@ -218,7 +223,9 @@ def _tell(report: _Report, args: argparse.Namespace, elapsed: float) -> None:
         print(f"... and {report.refused - len(report.first):,} more refused lines; {where}", file=sys.stderr)
     rate = (report.accepted - report.repeated) / max(elapsed, 0.001)
     already = f" ({report.repeated:,} of them already earlier)" if report.repeated else ""
-    print(f"{report.accepted:,} accepted{already}, {report.refused:,} refused, {elapsed:.1f} s, {rate:,.0f}/s")
+    text = f"{report.accepted:,} accepted{already}, {report.refused:,} refused, {elapsed:.1f} s, {rate:,.0f}/s"
+    counts = {name: getattr(report, name) for name in ("accepted", "repeated", "refused")}
+    tell(args, {**counts, "seconds": round(elapsed, 3)}, text)
 
 
 def _file_key(args: argparse.Namespace) -> str:
@@ -249,12 +256,19 @@ def _opened(path: Path, encoding: str) -> TextIO:
 def run_cancel(args: argparse.Namespace) -> int:
     def cancel() -> int:
         with Client(args.socket, patience=args.patience) as client:
+            if not (args.anyway or client.status(args.sender, args.mailing)["mailings"]):
+                text = "correct the name, or say --anyway to keep one from going that is still to come"
+                raise FileError(f"no mailing {args.mailing[:80]!a} of sender {args.sender[:80]!a} is known: {text}")
             fields = {"sender": args.sender, "mailing": args.mailing, "address": args.address}
             told = client.call("cancel", {**fields, "recipient": args.recipient})
         if "batches" in told:
-            print(f"cancelled: {told['batches']} submits of {args.mailing} were open; later ones will not go either")
+            text = f"{told['batches']} submits of {args.mailing} were open; later ones will not go either"
+            tell(args, told, f"cancelled: {text}")
             return 0
-        print(f"cancelled: {told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}")
+        text = f"{told['cancelled']} of {told['found']} waiting for {args.address or args.recipient}"
+        tell(args, told, f"cancelled: {text}")
+        if not told["found"]:
+            raise FileError("nobody waits there by that name: never in this mailing, or mailed already")
         return 0 if told["found"] == told["cancelled"] else 1
 
     return guarded(args, cancel)
@@ -264,12 +278,12 @@ def run_suppress(args: argparse.Namespace) -> int:
     def suppress() -> int:
         with Client(args.socket, patience=args.patience) as client:
             names = ("address", "sender", "agency", "topic", "channel")
-            client.call("suppress", {name: getattr(args, name) for name in names if getattr(args, name) is not None})
+            given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+            told = client.call("suppress", given)
         whose = f" of {args.sender}" if args.sender else f" of any client of {args.agency}" if args.agency else ""
         what = f", topic {args.topic}" if args.topic else ""
-        print(
-            f"suppressed: {args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
-        )
+        text = f"{args.address} gets no more advertising{whose}{what}; what is no advertising (TX) still goes"
+        tell(args, {"address": args.address, **told}, f"suppressed: {text}")
         return 0
 
     return guarded(args, suppress)
@@ -278,8 +292,9 @@ def run_suppress(args: argparse.Namespace) -> int:
 def run_restore_address(args: argparse.Namespace) -> int:
     def restore() -> int:
         with Client(args.socket, patience=args.patience) as client:
-            client.call("restore_address", {"address": args.address, "evidence": args.evidence})
-        print(f"restored: {args.address} counts as reachable again; refusals and consents are as they were")
+            told = client.call("restore_address", {"address": args.address, "evidence": args.evidence})
+        text = f"{args.address} counts as reachable again; refusals and consents are as they were"
+        tell(args, {"address": args.address, **told}, f"restored: {text}")
         return 0
 
     return guarded(args, restore)

@@ -22,7 +22,7 @@ from rich.progress import track
 from engine.cli.forms import _time as moment
 from engine.cli.offline import ledger_of, settings_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config
+from engine.cli.speaking import add_config, add_json, tell
 from engine.journal import RECORD_DECODER, Record, read_lines, segments
 from suppression.evidence import Dossier, Needle, file_stem, gather, last_sent, told_form
 from suppression.evidence_page import page
@@ -40,6 +40,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--since", type=moment, default=0, metavar="TIME", help="with --sender alone: events from then")
     parser.add_argument("--until", type=moment, default=10**10, metavar="TIME", help="up to then, not including it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; made if it is missing")
+    add_json(parser, "which files were written, as JSON")
     add_config(parser)
     parser.set_defaults(run=lambda args: ledger_of(lambda: _run(args)))
 
@@ -70,8 +71,9 @@ def _of_address(args: argparse.Namespace, view: LedgerView, journal: Path, names
     dossier.last_sent = last_sent(dossier.sends)
     stem = args.out / file_stem(args.address)
     _write(dossier, stem)
-    print(f"{stem}.json\n{stem}.html")
     known = dossier.consents or dossier.refusals or dossier.mailbox or dossier.signups or dossier.sends
+    files = [f"{stem}.json", f"{stem}.html"]
+    tell(args, {"files": files, "known": bool(known)}, *files)
     if not known:
         print(f"sokutatsu: nothing is recorded of {args.address[:80]!a}; the files say so", file=sys.stderr)
     return 0 if known else 1
@@ -98,7 +100,7 @@ def _of_sender(args: argparse.Namespace, view: LedgerView, journal: Path) -> int
         for told in _parts(args, view, journal):
             into.write(json.dumps(told, ensure_ascii=False) + "\n")
             count += 1
-    print(f"{count:,} lines in {path}")
+    tell(args, {"files": [str(path)], "lines": count}, f"{count:,} lines in {path}")
     return 0 if count else 1
 
 

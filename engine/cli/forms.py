@@ -2,7 +2,7 @@
 
 施行規則4条1項2号: the standard text, kept beside the list of who answered it, is the record of all of them. Give the
 file exactly as it was shown. Exit codes as the other commands: 0 done, 1 no such form, 2 a file or an argument is
-wrong, 3 the engine refused or did not answer.
+wrong, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from rich.text import Text
 
 from engine.cli.offline import ledger_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config, add_socket, guarded
+from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
 from engine.client import Client
 from suppression.exchange import seconds
 from suppression.forms import MAX_CONTENT, Form
@@ -36,6 +37,7 @@ def register(subparsers: Any) -> None:
     )
     _register_add(commands.add_parser("add", help="store a form that is shown now, or was shown"))
     retire = commands.add_parser("retire", help="say when a form was taken down; once, for ever")
+    add_json(retire)
     add_socket(retire, lambda args: guarded(args, lambda: _retire(args)))
     retire.add_argument("form", help="SHA-256, as add and list print it")
     retire.add_argument("--sender", required=True)
@@ -48,6 +50,7 @@ def register(subparsers: Any) -> None:
     shown.add_argument("--content", action="store_true", help="the stored bytes alone, to standard output")
     for parser, run in ((listed, _list), (shown, _show)):
         add_config(parser)
+        add_json(parser)
         parser.set_defaults(run=_reading(run))
 
 
@@ -56,6 +59,7 @@ def _reading(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 
 
 def _register_add(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
     add_socket(parser, lambda args: guarded(args, lambda: _add(args)))
     parser.add_argument(
         "file", type=Path, help="exactly what was shown: HTML, text or mail, PDF, a picture; up to 1 MiB"
@@ -102,7 +106,7 @@ def _add(args: argparse.Namespace) -> int:
     fields["shown_from"] = int(time.time()) if args.shown_from is None else args.shown_from
     with Client(args.socket, patience=args.patience) as client:
         told = client.call("put_form", {**fields, "content": content})
-    print(told["form"].hex())
+    tell(args, {"form": told["form"].hex()}, told["form"].hex())
     return 0
 
 
@@ -116,11 +120,16 @@ def _retire(args: argparse.Namespace) -> int:
     shown_to = int(time.time()) if args.shown_to is None else args.shown_to
     with Client(args.socket, patience=args.patience) as client:
         client.call("retire_form", {"sender": args.sender, "form": form, "shown_to": shown_to})
-    print(f"retired: {args.form}, shown until {instant(shown_to * 1_000_000)}")
+    text = f"retired: {args.form}, shown until {instant(shown_to * 1_000_000)}"
+    tell(args, {"form": args.form, "shown_to": shown_to}, text)
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.json:
+        with viewed(args) as view:
+            tell(args, [{"form": sha256.hex(), **_told(form)} for sha256, form in view.forms(args.sender)])
+        return 0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in ("form", "sender", "kind", "covers", "shown from", "shown to", "shown as"):
         table.add_column(name, overflow="fold")
@@ -131,6 +140,12 @@ def _list(args: argparse.Namespace) -> int:
             table.add_row(*map(Text, words), Text(form.displayed_sender))
     Console().print(table)
     return 0
+
+
+def _told(form: Form) -> dict[str, object]:
+    names = ("sender", "kind", "displayed_sender", "statement", "language", "privacy_policy_url", "acquired_url")
+    more = ("shown_from", "shown_to", "auto_compiled")
+    return {name: getattr(form, name) for name in (*names, *more)} | {"covers": list(cover_names(form.covers))}
 
 
 def _window(form: Form) -> tuple[str, str]:
@@ -145,6 +160,15 @@ def _show(args: argparse.Namespace) -> int:
             print(f"sokutatsu: {found} that begin with {args.form[:80]!a}", file=sys.stderr)
             return 1
         forms = view.form(begun.pop(), args.sender)
+    if args.json:
+        told = [{"form": form.sha256.hex(), **_told(form), "bytes": len(form.content)} for form in forms]
+        if args.content:
+            told = [
+                {**one, "content_base64": b64encode(form.content).decode()}
+                for one, form in zip(told, forms, strict=True)
+            ]
+        tell(args, told)
+        return 0
     if args.content:
         sys.stdout.buffer.write(forms[0].content)
         return 0

@@ -8,7 +8,6 @@ lets it go. Exit codes: 0 done, 1 something is paused (guard) or nothing was rev
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_json, add_socket, guarded, tell
 from engine.client import Client
 from engine.policy.guard import MARKS, GuardSettings
 
@@ -39,7 +38,7 @@ def register(subparsers: Any) -> None:
     what = "show what guards have seen and paused: unknown users, canaries, complaints"
     parser = subparsers.add_parser("guard", help=what, description=what)
     add_socket(parser, run_guard, patience=PATIENCE)
-    parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
+    add_json(parser, "the whole answer as JSON")
     parser.add_argument("--thresholds", action="store_true", help="the defaults of [guard] and how sure each is")
     what = "stop a sender at once, or let it go again"
     actions = subparsers.add_parser("sender", help=what, description=what)
@@ -49,12 +48,16 @@ def register(subparsers: Any) -> None:
     restore = verbs.add_parser("restore", help="let its mail go again")
     for one, run in ((revoke, run_revoke), (restore, run_restore)):
         one.add_argument("sender", metavar="NAME", help="name in [senders]")
+        add_json(one)
         add_socket(one, run, patience=PATIENCE)
 
 
 def run_guard(args: argparse.Namespace) -> int:
     if args.thresholds:
-        Console().print(_thresholds())
+        if args.json:
+            tell(args, {key: {"default": default, "basis": MARKS[key]} for key, default in _defaults()})
+        else:
+            Console().print(_thresholds())
         return 0
     return guarded(args, lambda: _guard(args))
 
@@ -63,7 +66,7 @@ def _guard(args: argparse.Namespace) -> int:
     with Client(args.socket, patience=args.patience) as client:
         told = client.status()["engine"]["guard"]
     if args.json:
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        tell(args, told)
     else:
         show(Console(), told)
     return 1 if told["paused"] else 0
@@ -107,10 +110,13 @@ def _thresholds() -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in ("[guard]", "既定値 default", "根拠 basis"):
         table.add_column(name)
-    for field in fields(GuardSettings):
-        if field.name in MARKS:
-            table.add_row(field.name, f"{field.default:g}", MARK_WORDS[MARKS[field.name]])
+    for key, default in _defaults():
+        table.add_row(key, f"{default:g}", MARK_WORDS[MARKS[key]])
     return table
+
+
+def _defaults() -> list[tuple[str, float]]:
+    return [(field.name, field.default) for field in fields(GuardSettings) if field.name in MARKS]  # type: ignore[misc]
 
 
 def run_revoke(args: argparse.Namespace) -> int:
@@ -121,7 +127,8 @@ def _revoke(args: argparse.Namespace) -> int:
     reason = f"revoked: {args.reason}" if args.reason else "revoked"
     with Client(args.socket, patience=args.patience) as client:
         answer = client.call("steer", {"verb": "suspend", "sender": args.sender, "reason": reason})
-    print(f"{args.sender}: order {answer['number']} is in force; `sokutatsu sender restore {args.sender}` ends it")
+    text = f"order {answer['number']} is in force; `sokutatsu sender restore {args.sender}` ends it"
+    tell(args, answer, f"{args.sender}: {text}")
     return 0
 
 
@@ -135,7 +142,7 @@ def _restore(args: argparse.Namespace) -> int:
     if not ended:
         print(f"sokutatsu: {args.sender} is not revoked; `sokutatsu status` lists the orders", file=sys.stderr)
         return 1
-    print(f"{args.sender}: its mail goes again")
+    tell(args, {"resumed": ended}, f"{args.sender}: its mail goes again")
     return 0
 
 

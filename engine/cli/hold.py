@@ -1,7 +1,7 @@
 """`sokutatsu hold`: evidence that a proceeding needs is neither purged nor forgotten until an officer releases it.
 
 It concerns a sender's records, a person's, or a person's towards one sender, and it is in force with the answer. It
-stops no mail. Exit codes: 0 recorded and in force, 3 the engine refused or did not answer.
+stops no mail. Exit codes: 0 recorded and in force, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

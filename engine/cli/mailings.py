@@ -1,7 +1,7 @@
 """`sokutatsu mailings`: how far each mailing is, how fast it goes, and when it will be through.
 
 Asked twice with some seconds between, since a rate is a difference; --json says the same for programs. Exit codes: 0
-shown, 1 no such mailing, 2 wrong arguments, 3 the engine refused or did not answer.
+shown, 1 no such mailing, 2 wrong arguments, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ exit codes:
   0  shown, also when there is none
   1  the mailing that was asked for is not known
   2  wrong arguments
-  3  the engine refused or did not answer"""
+  3  the engine cannot now or did not answer"""
 
 
 @dataclass(frozen=True, slots=True)

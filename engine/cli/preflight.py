@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -22,9 +21,8 @@ from rich.text import Text
 
 from engine.cli.preflight_words import WORDS
 from engine.cli.running import settings_of
-from engine.cli.speaking import add_config
 from engine.config import Settings
-from engine.guards import subject_of
+from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient
 from engine.net.fetch import Fetch
 from engine.net.preflight import Subject, greet_https, preflight
@@ -48,18 +46,6 @@ VERDICTS = {
     Level.REFUSE: "送信できません / not fit to send",
 }
 CODES = {Level.REFUSE: 1, Level.UNKNOWN: 3}
-
-
-def register(subparsers: Any) -> None:
-    what = "check a sender's DNS, DKIM, SPF, DMARC and our hosts before its first mailing"
-    parser = subparsers.add_parser("preflight", help=what, description=what)
-    parser.add_argument("sender", metavar="SENDER", help="name in [senders]")
-    add_config(parser)
-    parser.add_argument(
-        "--network", action="store_true", help="ask for the opt-out page too, as a reader would who clicks the link"
-    )
-    parser.add_argument("--json", action="store_true", help="every finding as JSON")
-    parser.set_defaults(run=run_preflight)
 
 
 def run_preflight(args: argparse.Namespace) -> int:
@@ -102,8 +88,8 @@ async def _checked(settings: Settings, subject: Subject, backend: OpensslBackend
         return await asyncio.to_thread(backend.sign_one, key.index, digest)
 
     try:
-        get = Fetch(dns) if is_wide else None
-        return await preflight(subject, dns, sign, time.time(), greet_https, get)
+        get, probe = Fetch(dns) if is_wide else None, probing(settings, dns)
+        return await preflight(subject, dns, sign, time.time(), greet_https, get, probe=probe)
     finally:
         dns.close()
 

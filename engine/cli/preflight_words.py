@@ -17,6 +17,40 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "差出人ドメインに MX も A もありません。docomo などが受信を拒否します",
         "The From domain has neither MX nor A: docomo and others refuse it",
     ),
+    "from.null_mx": (
+        "差出人ドメインがメールを受け取らないと宣言しています（null MX）。返信による配信停止も届きません",
+        "The From domain says that it takes no mail (null MX); replies, refusals among them, cannot arrive",
+    ),
+    "envelope.null_mx": (
+        "エンベロープのドメインがメールを受け取らないと宣言しています（null MX）。エラーメールが戻りません",
+        "The envelope domain says that it takes no mail (null MX): bounces cannot come back",
+    ),
+    "from.mx_nowhere": (
+        "差出人ドメインの MX のホスト名に IP アドレスがありません",
+        "No MX host of the From domain has an address",
+    ),
+    "envelope.mx_nowhere": (
+        "エンベロープのドメインの MX のホスト名に IP アドレスがありません",
+        "No MX host of the envelope domain has an address",
+    ),
+    "from.answers": ("差出人アドレスはメールを受け取ります", "The From address takes mail"),
+    "from.unanswered": (
+        "差出人アドレスがメールを受け取りません。返信できるアドレスにしてください",
+        "The From address takes no mail; use one that can be replied to",
+    ),
+    "from.not_asked": (
+        "差出人アドレスがメールを受け取るか確認できませんでした",
+        "Whether the From address takes mail could not be found out",
+    ),
+    "blocklist.clean": ("ブロックリストに登録されていません", "Not on the blocklist"),
+    "blocklist.listed": (
+        "送信元 IP アドレスがブロックリストに登録されています。原因を取り除き、解除を申請してください",
+        "The address is on a blocklist; find the cause, mend it, and ask to be taken off",
+    ),
+    "blocklist.refused": (
+        "ブロックリストが問い合わせを受け付けません。公開 DNS ではなく自前のリゾルバーを使うか、契約してください",
+        "The blocklist refuses our questions: ask through a resolver of your own, or subscribe",
+    ),
     "envelope.records": ("エンベロープのドメインにメールを届けられます", "The envelope domain takes mail"),
     "envelope.no_records": (
         "エンベロープ（MAIL FROM）のドメインに MX も A もありません。エラーメールが戻りません",

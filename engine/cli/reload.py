@@ -1,7 +1,7 @@
 """`sokutatsu reload`: the running engine reads its configuration again and takes all of it, or says every error.
 
 A refused reload has changed nothing. Exit codes: 0 in force, 2 the configuration is wrong or asks for what only a
-restart can change, 3 the engine refused or did not answer.
+restart can change, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from engine.cli.speaking import add_socket, guarded
 from engine.client import Client
 
 PATIENCE = 120.0
+ANSWERED = ("errors", "changes", "restart_only", "seconds")
 DESCRIPTION = """\
 Makes the running engine read its configuration file again, with all files that
-it names, and take it while mail goes on: senders and their profiles, DKIM keys,
-routes, shaping, sources and pools, decision tables, logins of SMTP
+it names, and takes it while mail goes on: senders and their profiles, DKIM
+keys, routes and their certificates, shaping, sources and pools, resolvers,
+trust in certificates, guards, preflight, decision tables, logins of SMTP
 submission. Everything is checked first, as by `sokutatsu check`; what is wrong
 is printed and nothing is changed. Paths, listeners, stores and the number of
-signing processes need a restart, and a reload that asks for that is refused.
+signing processes need a restart: the answer lists them, and a reload that asks
+for another one is refused.
 
 New DKIM keys are read by new signing processes, which sign once with each key
 before they get any mail; what the old ones have in hand is finished by them."""
@@ -33,7 +36,7 @@ examples:
 exit codes:
   0  all of it is in force
   2  refused: every error is on a line of its own, the engine goes on as before
-  3  the engine refused or did not answer"""
+  3  the engine cannot now or did not answer"""
 
 
 def register(subparsers: Any) -> None:
@@ -57,13 +60,15 @@ def _reload(args: argparse.Namespace) -> int:
         told = client.call("reload", {})
     errors, changes = told["errors"], told["changes"]
     if args.json:
-        print(json.dumps({name: told[name] for name in ("errors", "changes", "seconds")}, ensure_ascii=False, indent=2))
+        print(json.dumps({name: told[name] for name in ANSWERED}, ensure_ascii=False, indent=2))
     elif errors:
         for line in errors:
             print(line, file=sys.stderr)
         print("sokutatsu: nothing was changed; the engine goes on with what it had", file=sys.stderr)
+        print(f"sokutatsu: only a restart changes {', '.join(told['restart_only'])}", file=sys.stderr)
     else:
         for line in changes:
             print(line)
         print(f"reloaded in {told['seconds']:.1f} s{'' if changes else ': nothing is new, key files were read again'}")
+        print(f"only a restart changes {', '.join(told['restart_only'])}")
     return 2 if errors else 0

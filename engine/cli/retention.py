@@ -2,7 +2,7 @@
 
 特定電子メール法施行規則 4条2項, 特定商取引法施行規則 30条2項, 個人情報保護法 22条・35条. A running engine answers over
 its socket; these commands open no file. Every reason is told in Japanese and in English, with the days it counts from.
-Exit codes: 0 done, 1 nothing is recorded, 2 --confirm is missing, 3 the engine refused or did not answer.
+Exit codes: 0 done, 1 nothing is recorded, 2 --confirm is missing, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

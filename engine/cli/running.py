@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
 
-from engine.cli.speaking import add_config
+from engine.cli.speaking import tell
 from engine.config import (
     Settings,
     SubmissionTable,
@@ -24,16 +23,6 @@ from engine.daemon import STARTING_FAILS, run
 from engine.signer.keys import KeyFileError, algorithm_of, read_key
 from suppression.reasons import open_tables
 from suppression.rules import RulesError
-
-
-def register(commands: Any) -> None:
-    for name, what, function in (
-        ("run", "run the engine in the foreground", run_engine),
-        ("check", "read the configuration and its key files, report every error, print what is in effect", check),
-    ):
-        parser = commands.add_parser(name, help=what, description=what)
-        add_config(parser)
-        parser.set_defaults(run=function)
 
 
 def settings_of(options: argparse.Namespace) -> Settings | None:
@@ -50,16 +39,16 @@ def run_engine(options: argparse.Namespace) -> int:
     if settings is None:
         return 2
     try:
-        return run(settings)
+        return run(settings, log_as_json=options.json)
     except (*STARTING_FAILS, SubmissionUnusable) as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 1
 
 
 def check(options: argparse.Namespace) -> int:
-    settings = settings_of(options)
-    if settings is None:
-        return 2
+    settings = read_configuration(options.config)
+    if isinstance(settings, list):
+        return _wrong(options, settings)
     problems: list[str] = []
     keys = _keys(settings, problems)
     try:
@@ -76,16 +65,26 @@ def check(options: argparse.Namespace) -> int:
             open_return_path(settings.return_path, settings.senders, settings.engine.ehlo_name, b"")
         except SubmissionUnusable as error:
             problems.append(f"{settings.file}: {error}")
-    for line in problems:
-        print(line, file=sys.stderr)
     if problems:
-        return 2
-    print(f"{settings.file}: in order\n")
-    for name, value in (*_in_effect(settings), *_mail(settings, keys)):
-        print(f"  {name:<18} {value}".rstrip())
-    for text in cautions(settings):
-        print(f"\ncaution: {text}")
+        return _wrong(options, problems)
+    effect = [*_in_effect(settings), *_mail(settings, keys)]
+    told = {
+        "file": str(settings.file),
+        "errors": [],
+        "in_effect": [list(pair) for pair in effect],
+        "cautions": list(cautions(settings)),
+    }
+    lines = [f"{settings.file}: in order\n", *(f"  {name:<18} {value}".rstrip() for name, value in effect)]
+    tell(options, told, *lines, *(f"\ncaution: {text}" for text in cautions(settings)))
     return 0
+
+
+def _wrong(options: argparse.Namespace, errors: list[str]) -> int:
+    for line in errors:
+        print(line, file=sys.stderr)
+    if options.json:
+        tell(options, {"file": str(options.config), "errors": errors})
+    return 2
 
 
 def _keys(settings: Settings, problems: list[str]) -> dict[str, list[str]]:

@@ -7,18 +7,40 @@ does not run and a socket that this user may not open are one line each, with th
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.cli.recipients import FileError
-from engine.client import SOCKET, EngineError, Unreachable
+from engine.client import AGAIN, SOCKET, EngineError, Unreachable
 
 VARIABLE = "SOKUTATSU_SOCKET"
 CONFIG = "/etc/sokutatsu/sokutatsu.toml"
 CONFIG_VARIABLE = "SOKUTATSU_CONFIG"
+UNABLE = {*AGAIN, "backup_failed", "busy", "forbidden", "frame_lost", "flood", "internal"}
+"""Codes of refusals that are the engine's state or the way to it; what gets any other is wrong itself."""
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "the answer as JSON, for programs") -> None:
+    """Every command has it: standard output is JSON and nothing else; what went wrong is on standard error."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def tell(args: argparse.Namespace, told: object, *lines: str) -> None:
+    """The lines to people, or with --json what they say as one value. An engine's answer goes without its envelope."""
+    if args.json:
+        if isinstance(told, Mapping):
+            told = {name: value for name, value in told.items() if name not in ("id", "ok")}
+        print(json.dumps(told, ensure_ascii=False, indent=2, default=_as_text))
+    else:
+        print(*lines, sep="\n")
+
+
+def _as_text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +68,9 @@ def add_socket(
 
 
 def guarded(args: argparse.Namespace, command: Callable[[], int]) -> int:
-    """Exit codes beside the command's own: 2 a file is wrong, 3 the engine refused or did not answer."""
+    """Exit codes beside the command's own: 2 a file, a name or another argument is wrong, 3 the engine cannot do it
+    now, or did not answer.
+    """
     try:
         return command()
     except FileError as error:
@@ -56,7 +80,7 @@ def guarded(args: argparse.Namespace, command: Callable[[], int]) -> int:
         # most texts name the value already
         about = f" ({error.field} = {error.value})" if error.value and error.value not in error.text else ""
         print(f"sokutatsu: the engine refused: {error}{about}", file=sys.stderr)
-        return 3
+        return 3 if error.code in UNABLE else 2
     except Unreachable as error:
         print(f"sokutatsu: {error}: {_remedy(args.socket)}", file=sys.stderr)
         return 3

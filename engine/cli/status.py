@@ -2,7 +2,7 @@
 
 Places and outcomes of all recipients with their sum, the mailings with their totals, the busiest sites and what binds
 them; --json gives the answer as it came, for programs. Texts of strange servers are shown without control characters.
-Exit codes: 0 all is well, 1 no such mailing, or the sums do not add up, 3 the engine refused or did not answer.
+Exit codes: 0 all is well, 1 the sums do not add up, 2 no such mailing, 3 the engine did not answer.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def _status(args: argparse.Namespace) -> int:
     else:
         _show(Console(), told, is_narrowed=bool(args.sender or args.mailing))
     if args.mailing and not told["mailings"]:
-        print(f"sokutatsu: no mailing {args.mailing!a} is known", file=sys.stderr)
-        return 1
+        print(f"sokutatsu: no mailing {args.mailing[:80]!a} is known", file=sys.stderr)
+        return 2
     return 1 if told["engine"].get("balance") else 0
 
 

@@ -2,7 +2,8 @@
 
 By domain, provider, site, source, sender or mailing; what is named must all agree. A suspension keeps mail in the spool
 and costs nothing; a bounce ends it, with a record of its own in the journal; a reroute sends it another way.
-Exit codes: 0 done, 1 there was nothing to resume, 2 wrong arguments, 3 the engine refused or did not answer.
+Exit codes: 0 done, 1 there was nothing to resume, 2 wrong arguments or a name that nothing is known of, 3 the engine
+cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import sys
 from typing import Any
 
-from engine.cli.speaking import add_socket, guarded
+from engine.cli.speaking import add_json, add_socket, guarded, tell
 from engine.client import Client
 from engine.policy.duration import parse_duration
 
@@ -40,13 +41,18 @@ def register(subparsers: Any) -> None:
         if verb == "reroute":
             parser.add_argument("--to", metavar="HOST:PORT", help="where to, instead of the route")
             parser.add_argument("--pool", metavar="NAME", help="pool to leave from, instead of the sender's")
+        parser.add_argument(
+            "--anyway", action="store_true", help="also when domain, site or mailing are not known yet: for what comes"
+        )
         parser.set_defaults(verb=verb)
+        add_json(parser)
         add_socket(parser, run_steer, patience=PATIENCE)
     what = "end orders of suspend, bounce, reroute or automation"
     parser = subparsers.add_parser("resume", help=what, description=what)
     parser.add_argument("number", nargs="?", type=int, help="of the order; else those of exactly this scope")
     _add_scope(parser)
     parser.add_argument("--all", dest="everything", action="store_true", help="every order")
+    add_json(parser)
     add_socket(parser, run_resume, patience=PATIENCE)
 
 
@@ -60,7 +66,7 @@ def _scope(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_steer(args: argparse.Namespace) -> int:
-    fields: dict[str, Any] = {"verb": args.verb, **_scope(args)}
+    fields: dict[str, Any] = {"verb": args.verb, "known": not args.anyway, **_scope(args)}
     if args.duration:
         try:
             fields["seconds"] = max(1, round(parse_duration(args.duration)))
@@ -79,7 +85,8 @@ def run_steer(args: argparse.Namespace) -> int:
 def _steer(args: argparse.Namespace, fields: dict[str, Any]) -> int:
     with Client(args.socket, patience=args.patience) as client:
         answer = client.call("steer", fields)
-    print(f"{args.verb}: order {answer['number']} is in force; `sokutatsu resume {answer['number']}` ends it")
+    number = answer["number"]
+    tell(args, answer, f"{args.verb}: order {number} is in force; `sokutatsu resume {number}` ends it")
     return 0
 
 
@@ -99,7 +106,10 @@ def _resume(args: argparse.Namespace, fields: dict[str, Any]) -> int:
     with Client(args.socket, patience=args.patience) as client:
         ended = client.call("resume", fields)["resumed"]
     if not ended:
-        print("sokutatsu: no such order stands; `sokutatsu status` lists them", file=sys.stderr)
-        return 1
-    print(f"resumed: {', '.join(map(str, ended))}")
+        if args.json:
+            tell(args, {"resumed": []})
+        which = "no such order stands" if args.number is None else f"no order {args.number} stands"
+        print(f"sokutatsu: {which}; `sokutatsu status` lists them", file=sys.stderr)
+        return 1 if args.number is None else 2
+    tell(args, {"resumed": ended}, f"resumed: {', '.join(map(str, ended))}")
     return 0

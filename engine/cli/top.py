@@ -2,7 +2,7 @@
 
 Rate, places, outcomes, the busiest sites with what binds them, mailings with bars, why recipients were suppressed, the
 last errors. What does not fit the terminal is left out from the bottom; --once prints one screen and ends. Exit codes:
-0 ended by its user, 3 the engine refused or did not answer.
+0 ended by its user, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ examples:
 exit codes:
   0  ended by its user
   2  wrong arguments
-  3  the engine refused or did not answer"""
+  3  the engine cannot now or did not answer"""
 
 
 def register(subparsers: Any) -> None:
@@ -68,15 +68,12 @@ def register(subparsers: Any) -> None:
     add_socket(parser, run_top, patience=PATIENCE)
     parser.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between looks (default: 1)")
     parser.add_argument("--once", action="store_true", help="two looks, one screen, and the end")
-    parser.add_argument("--json", action="store_true", help="with --once: what the engine said, as JSON")
+    parser.add_argument("--json", action="store_true", help="one snapshot, as --once: what the engine said, as JSON")
 
 
 def run_top(args: argparse.Namespace) -> int:
     if not 0.1 <= args.interval <= 60:
         print(f"sokutatsu: --interval {args.interval:g}: write 0.1 to 60", file=sys.stderr)
-        return 2
-    if args.json and not args.once:
-        print("sokutatsu: --json belongs to --once; `sokutatsu status --json` is for programs", file=sys.stderr)
         return 2
     return guarded(args, lambda: _top(args))
 
@@ -85,7 +82,7 @@ def _top(args: argparse.Namespace) -> int:
     console, memory = Console(), Memory()
     with Client(args.socket, patience=args.patience) as client:
         memory.look(client.status(), time.monotonic())
-        if args.once:
+        if args.once or args.json:
             time.sleep(args.interval)
             memory.look(client.status(), time.monotonic())
             if args.json:

@@ -10,28 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-from engine.cli.speaking import add_config
+from engine.cli.speaking import tell
 from engine.config import read_configuration
 from engine.flow.tokens import MOST_KEYS, NoMoreKeys, file_name, key_numbers, open_ring, rotate
 from suppression.secret import SecretError
-
-
-def register(commands: Any) -> None:
-    what = "add or list the keys of unsubscribe links"
-    kinds = commands.add_parser("unsubscribe-key", help=what, description=what).add_subparsers(required=True)
-    for name, text, function in (
-        (
-            "rotate",
-            "add a key; it makes the links from the next start on, the old ones keep reading theirs",
-            run_rotate,
-        ),
-        ("list", "show the keys that there are", run_list),
-    ):
-        parser = kinds.add_parser(name, help=text, description=text)
-        add_config(parser)
-        parser.set_defaults(run=function)
 
 
 def run_rotate(options: argparse.Namespace) -> int:
@@ -43,7 +26,8 @@ def run_rotate(options: argparse.Namespace) -> int:
     except (SecretError, NoMoreKeys) as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 2
-    print(f"key {number} is in {path}\nBack it up, then restart the engine: it makes the links from then on.")
+    text = "Back it up, then restart the engine: it makes the links from then on."
+    tell(options, {"key": number, "file": str(path)}, f"key {number} is in {path}", text)
     return 0
 
 
@@ -53,17 +37,22 @@ def run_list(options: argparse.Namespace) -> int:
         return 2
     numbers = key_numbers(state)
     if not numbers:
-        print(f"{state}: no key yet; the first start makes one")
+        tell(options, [], f"{state}: no key yet; the first start makes one")
         return 0
     try:
         ring = open_ring(state)
     except SecretError as error:
         print(f"sokutatsu: {error}", file=sys.stderr)
         return 2
+    told, lines = [], []
     for number in sorted({*ring.keys, *ring.missing}):
-        newest = "makes and reads" if number == ring.newest.number else "reads"
-        word = "MISSING: its links are dead, restore the file" if number in ring.missing else newest
-        print(f"{number:>{len(str(MOST_KEYS))}}  {state / file_name(number)}  {word}")
+        makes, missing = number == ring.newest.number, number in ring.missing
+        newest = "makes and reads" if makes else "reads"
+        word = "MISSING: its links are dead, restore the file" if missing else newest
+        file = state / file_name(number)
+        told.append({"key": number, "file": str(file), "makes_links": makes, "missing": missing})
+        lines.append(f"{number:>{len(str(MOST_KEYS))}}  {file}  {word}")
+    tell(options, told, *lines)
     return 1 if ring.missing else 0
 
 

@@ -9,6 +9,7 @@ import getpass
 import sys
 from typing import Any
 
+from engine.cli.speaking import add_json, tell
 from engine.flow.users import entry_line
 
 SHORTEST_PASSWORD = 12
@@ -21,6 +22,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--sender", action="append", default=[], help="that it may send as; again for more (default: all)"
     )
+    add_json(parser, "the line as JSON")
     parser.set_defaults(run=run_user)
 
 
@@ -34,5 +36,6 @@ def run_user(args: argparse.Namespace) -> int:
     if len(password) < SHORTEST_PASSWORD:
         print(f"sokutatsu: a password has {SHORTEST_PASSWORD} characters or more", file=sys.stderr)
         return 2
-    print(entry_line(args.login, password, tuple(args.sender)))
+    line = entry_line(args.login, password, tuple(args.sender))
+    tell(args, {"line": line}, line)
     return 0

@@ -2,7 +2,7 @@
 
 Site and provider, what binds now and until when, what waits and how long it will take, the limits that somebody has set
 and where each comes from, the paths from each source. --json gives the answer as it came. Exit codes: 0 an answer, 1
-nothing routes there, 3 the engine refused or did not answer.
+nothing routes there, 3 the engine cannot now or did not answer.
 """
 
 from __future__ import annotations

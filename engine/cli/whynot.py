@@ -94,7 +94,7 @@ def _register_order(subparsers: Any) -> None:
 
 
 def run_why_not(args: argparse.Namespace) -> int:
-    """Exit codes: 0 it may be sent, 1 it may not or not as it is, 3 the engine refused or did not answer."""
+    """Exit codes: 0 it may be sent, 1 it may not or not as it is, 3 the engine cannot now or did not answer."""
     return guarded(args, lambda: _why_not(args))
 
 
@@ -156,7 +156,7 @@ def _events(events: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def run_order(args: argparse.Namespace) -> int:
-    """Exit codes: 0 recorded and in force, 3 the engine refused or did not answer."""
+    """Exit codes: 0 recorded and in force, 3 the engine cannot now or did not answer."""
     return guarded(args, lambda: _order(args))
 
 

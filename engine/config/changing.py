@@ -28,20 +28,16 @@ FIXED: Mapping[str, str] = {
     "signer": "signer",
     "admin": "admin",
     "unsubscribe": "unsubscribe",
-    "resolver": "resolver",
-    "tls": "tls",
     "tlsrpt": "tlsrpt",
-    "guard": "guard",
-    "preflight": "preflight",
 }
-"""Field of Settings -> its table in the file. The others (senders, routes, shaping, ...) change as a whole."""
+"""Field of Settings -> its table in the file. The others (senders, routes, resolver, ...) change as a whole."""
 LIVE: Mapping[str, frozenset[str]] = {
     "engine": frozenset({"max_recipients", "stop_seconds", "log_level"}),
     "submission": frozenset({"users"}),
     "suppression": frozenset({"rules"}),
     "signer": frozenset({"keys", "backend", "nice", "start_seconds", "restart_wait", "stall_seconds"}),
 }
-WHOLE = ("routes", "shaping", "sources", "pools", "accept")
+WHOLE = ("routes", "shaping", "sources", "pools", "accept", "resolver", "tls", "guard", "preflight")
 REMEDY = "cannot change while the engine runs: restart it (systemctl restart sokutatsu), or put back what was"
 
 
@@ -54,9 +50,17 @@ def fixed_changes(old: Settings, new: Settings) -> list[str]:
             found.append(f"{table}: the table {'is new' if before is None else 'is gone'}, which {REMEDY}")
         elif before is not None:
             found += _of_table(table, before, after, LIVE.get(field, frozenset()))
-    if {route.client for route in new.routes.values()} - {route.client for route in old.routes.values()}:
-        found.append(f"routes: another client certificate {REMEDY}")
     return found
+
+
+def restart_only() -> list[str]:
+    """Every table of which something is taken at the start alone, with the keys that a reload takes nevertheless: the
+    one list of what needs a restart, for people.
+    """
+    return [
+        f"[{table}]" + (f" (but {', '.join(sorted(live))})" if (live := LIVE.get(field)) else "")
+        for field, table in FIXED.items()
+    ]
 
 
 def _of_table(table: str, before: Any, after: Any, live: frozenset[str]) -> Iterator[str]:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.admin import AdminSettings
 from engine.config.agreement import check_agreement
 from engine.config.resolving import read_resolver, read_routes
 from engine.config.returns import check_return_path
@@ -37,6 +36,7 @@ from engine.flow.fitness import PreflightSettings
 from engine.flow.settle import SettleSettings
 from engine.journal import JournalSettings
 from engine.net.resolver import is_address
+from engine.page.settings import AdminSettings
 from engine.policy.guard import GuardSettings
 from engine.signer.settings import BACKENDS, SignerSettings
 from engine.spool.database import SpoolSettings

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import wire
-from engine.admin import AdminSettings
 from engine.flow.accept import AcceptSettings
 from engine.flow.display import LintMode
 from engine.flow.door import DoorSettings
@@ -21,6 +20,7 @@ from engine.mail.identity import SenderIdentity
 from engine.net.dns import DnsSettings
 from engine.net.mx import Family, MxSettings
 from engine.net.resolver import Route, TlsMode
+from engine.page.settings import AdminSettings
 from engine.policy.guard import GuardSettings
 from engine.policy.shaping import Shaping
 from engine.policy.source import Pool, Source

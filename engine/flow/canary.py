@@ -131,6 +131,11 @@ class Screen:
         self._passed: defaultdict[str, set[int]] = defaultdict(set)
         """Place -> batches that need no look any more."""
 
+    def use(self, settings: GuardSettings) -> None:
+        """Mailings that had passed without a canary are looked at again, now that there may be one."""
+        self._settings = settings
+        self._passed.clear()
+
     async def screened(self, domain: str, recipients: list[Recipient], now: float) -> list[Recipient]:
         """Those that may go on, in their order; the others are put back."""
         passed = self._passed[self._place_of(domain)]

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 5.0
 """Seconds without a new try after the first failed connection; doubled for each further one."""
 UNSIGNED_SECONDS = 600.0
-UNMAKE_AFTER = 60.0
+UNMAKE_AFTER = 5.0
 """Pauses longer than this give signed letters back to ready."""
 FIRST_DNS_WAIT = 60.0
 """Seconds after the first look-up that failed; doubled for each further one, up to what the ladder says."""
@@ -131,8 +131,9 @@ class Dispatch:
         self.on_fault: Callable[[BaseException], None] = lambda _error: None
 
     def use(
-        self, shaping: Shaping, resolver: Resolver, outlets: Outlets, routes: Iterable[Route], lookups: int = MOST
-    ) -> None:
+        self, shaping: Shaping, resolver: Resolver, outlets: Outlets, routes: Iterable[Route], lookups: int = MOST,
+        mx_port: int | None = None,
+    ) -> None:  # fmt: skip
         """Another configuration, from now on."""
         self._shaping = shaping
         self._ladders.clear()
@@ -140,7 +141,7 @@ class Dispatch:
         if self.braking.automation.rules != shaping.automation:
             self.braking.automation = Automation(shaping.automation)
         self.steering.adopt(outlets)
-        self.ways.use(resolver, shaping, outlets, routes)
+        self.ways.use(resolver, shaping, outlets, routes, mx_port)
 
     # -- promote's side ------------------------------------------------------------------------------------
 
@@ -275,7 +276,9 @@ class Dispatch:
         self._refused(path, result, now)
 
     def _refused(self, path: Path, refused: Refused, now: float) -> None:
-        """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred."""
+        """SITE scope: the path rests, longer each time; after many failures in a row its recipients are deferred, and
+        at once where a policy of TLS keeps their mail back: only its owner can mend it, and each mail is to say why.
+        """
         self._counts.connections_refused += 1
         text = str(refused.reply) if refused.reply else refused.error
         ruling = self._rule_connect(path, refused, now, (0, now, int(now) + 1))
@@ -291,7 +294,8 @@ class Dispatch:
                 self.unclassified.note(refused.phase.name, path.provider, refused.reply)
         log.warning("site=%s no connection in %s: %s (%d in a row)", path.site, refused.phase.name, text, pool.failures)
         path.unmake()
-        if pool.failures % path.limits.consecutive_connection_failures_before_delay == 0:
+        is_many = pool.failures % path.limits.consecutive_connection_failures_before_delay == 0
+        if is_many or refused.tls_failed:
             for recipient in path.ready.take(len(path.ready)):
                 own = self._rule_connect(path, refused, now, _ages(recipient))
                 reply = refused.reply or Reply(0, "", refused.error)

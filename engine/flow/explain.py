@@ -42,6 +42,16 @@ class Explain:
     def use(self, shaping: Shaping) -> None:
         self._shaping = shaping
 
+    def unknown(self, scope: Scope) -> str:
+        """The first of domain and site that nothing waits for, and that no configuration and no receiver told of;
+        empty: both are known, or not named.
+        """
+        domain, ways = scope.domain, self._ways
+        is_named = not domain or ways.knows_domain(domain) or self._shaping.is_own(domain)
+        if not (is_named or any(lane.domain == domain for lane in self._timeline)):
+            return "domain"
+        return "" if not scope.site or ways.knows_site(scope.site) else "site"
+
     def domain(self, domain: str) -> dict[str, Any]:
         now = self._clock()
         found = self._ways.place(domain)

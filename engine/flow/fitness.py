@@ -1,8 +1,10 @@
 """Whether a sender's identity is established: the preflight before its first mailing, kept, repeated, and heeded.
 
-特定電子メール法 5条. With `enforce` a sender that nothing is known of waits (its mail is suspended, not lost); one that
-is not fit is refused by suppression (IDENTITY_REFUSED) until it is; one that was fit yesterday waits for a second look
-first, because DNS has bad minutes. With `warn` the findings are logged. What DNS could not answer changes nothing.
+特定電子メール法 5条. Each finding has its own level: what must not go out is refused, the rest is logged (`law`, where
+receivers see us; `enforce`, behind a relay too). A sender that nothing is known of waits (its mail is suspended, not
+lost); one that is not fit is refused by suppression (IDENTITY_REFUSED) until it is; one that was fit yesterday waits
+for a second look first, because DNS has bad minutes; what Japanese carriers alone would refuse waits for them alone.
+With `warn` all findings are only logged. What DNS could not answer changes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import contextlib
 import ipaddress
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,25 +33,36 @@ log = logging.getLogger(__name__)
 PREFLIGHT = "preflight"
 """Whose suspensions these are."""
 UNVERIFIED = "IDENTITY_REFUSED"
-MODES = ("enforce", "warn", "off")
+MODES = ("law", "enforce", "warn", "off")
+CARRIERS = ("docomo", "au")
+"""Providers that look at the From domain's SPF, too."""
+CARRIERS_MIND = tuple(f"spf.from.{verdict}" for verdict in ("none", "neutral", "softfail", "fail", "permerror"))
 AGAIN_SECONDS = {Level.UNKNOWN: 300.0, Level.REFUSE: 900.0}
 """Until the next look; with other results PreflightSettings.max_age."""
 FIRST_LOOK = 30.0
 """Seconds after the start, where nobody waits for it: a start has better things to do."""
 MOST_KEPT = 100_000
+MOST_BLOCKLISTS = 8
+ZONE = re.compile(r"(?=.{3,180}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+")
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightSettings:
     """[preflight]"""
 
-    mode: str = "warn"
-    """enforce, warn or off."""
+    mode: str = "law"
+    """law, enforce, warn or off."""
     addresses: tuple[str, ...] = ()
     """Addresses that receivers see us come from, where they are not the sources' own (NAT); with a blank and the host
     name, where it is not engine.ehlo_name."""
     max_age: float = 86_400.0
     """Seconds for which a good result counts."""
+    bulk: bool = True
+    """5,000 mails a day and more to one large receiver: they refuse such mail without DMARC."""
+    reply_probe: bool = False
+    """The From domain's server is asked whether it takes mail for the From address (RCPT, then QUIT)."""
+    blocklists: tuple[str, ...] = ()
+    """DNS zones that list addresses of spam."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -59,6 +73,10 @@ class PreflightSettings:
             except ValueError:
                 text = f"addresses: {address[:60]!a}: write an IP address, or an address and its host name"
                 raise ValueError(text) from None
+        for zone in self.blocklists:
+            if len(self.blocklists) > MOST_BLOCKLISTS or not ZONE.fullmatch(zone):
+                remedy = f"write at most {MOST_BLOCKLISTS} DNS zones such as zen.spamhaus.org"
+                raise ValueError(f"blocklists: {zone[:60]!a}: {remedy}")
 
 
 class Standing(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,7 +118,7 @@ class Fitness:
 
     @property
     def is_enforced(self) -> bool:
-        return self._settings.mode == "enforce"
+        return self._settings.mode in ("law", "enforce")
 
     def begin(self) -> None:
         """Before anything is sent: what is known counts, who is not known waits."""
@@ -114,8 +132,9 @@ class Fitness:
             else:
                 self._heed(sender, standing)
 
-    def adopt(self, fingerprints: Mapping[str, str]) -> None:
+    def adopt(self, settings: PreflightSettings, fingerprints: Mapping[str, str]) -> None:
         """Other senders, or the same with another key or address: what was found of those counts no more."""
+        self._settings = settings
         self._fingerprints = fingerprints
         self.standings = {
             name: standing
@@ -126,23 +145,30 @@ class Fitness:
         self._changed.set()
 
     async def run(self) -> None:
-        if self._settings.mode == "off":
-            return
         if not self.is_enforced:
-            await asyncio.sleep(FIRST_LOOK)
+            await self._wait(FIRST_LOOK)
         while True:
+            self._changed.clear()
             now = self._clock()
             for sender in [name for name in self._fingerprints if self._due(name) <= now]:
-                await self.look(sender)
+                if sender in self._fingerprints and self._settings.mode != "off":
+                    await self.look(sender)
             waits = min(map(self._due, self._fingerprints), default=self._clock() + 3600.0) - self._clock()
-            waits = min(max(waits, 1.0), 3600.0) + random.random()  # noqa: S311 - spreads, no secret
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), waits)
+            await self._wait(min(max(waits, 1.0), 3600.0) + random.random())  # noqa: S311 - spreads, no secret
+
+    async def _wait(self, seconds: float) -> None:
+        """Less when a reload has changed something."""
+        with contextlib.suppress(TimeoutError):
+            # Not wait_for: Python 3.11's forgets a cancellation that comes in the moment of the event.
+            async with asyncio.timeout(3600.0 if self._settings.mode == "off" else seconds):
+                await self._changed.wait()
 
     async def look(self, sender: str) -> Report:
         """Checks now and heeds it."""
+        looked_at = self._fingerprints[sender]
         report = await self._check(sender)
+        if self._fingerprints.get(sender) != looked_at:
+            return report  # a reload meanwhile: of what is not there any more
         before = self.standings.get(sender)
         passed = before is not None and before.passed
         strikes = before.strikes if before else 0
@@ -151,7 +177,7 @@ class Fitness:
         elif report.level is not Level.UNKNOWN:
             passed, strikes = True, 0
         codes = [f"{one.level} {one.code} {one.subject}" for one in report.findings if one.level is not Level.OK]
-        standing = Standing(self._fingerprints[sender], report.at, report.level, passed, strikes, codes[:100])
+        standing = Standing(looked_at, report.at, report.level, passed, strikes, codes[:100])
         self._say(report, before)
         self.standings[sender] = standing
         if self.is_enforced:
@@ -169,19 +195,31 @@ class Fitness:
         return standing.at + AGAIN_SECONDS.get(standing.level, self._settings.max_age)
 
     def _heed(self, sender: str, standing: Standing) -> None:
+        minds = standing.level is not Level.REFUSE and any(
+            code.split(" ")[1] in CARRIERS_MIND for code in standing.codes if code.startswith(f"{Level.WARN} ")
+        )
+        for carrier in CARRIERS:
+            scope = Scope(provider=carrier, sender=sender)
+            if minds:
+                self._hold(sender, "its From domain has no SPF for us, which this carrier wants", scope)
+            elif standing.level is not Level.UNKNOWN:
+                self._release(scope)
+        self._heed_all(sender, standing)
+
+    def _heed_all(self, sender: str, standing: Standing) -> None:
         if standing.strikes and (not standing.passed or standing.strikes > 1):
             self._establish(sender, UNVERIFIED)
-            self._release(sender)
+            self._release(Scope(sender=sender))
         elif standing.strikes:
             self._hold(sender, "it was fit and is not now: a second look decides")
         elif standing.passed:
             self._establish(sender, "")
-            self._release(sender)
+            self._release(Scope(sender=sender))
         else:
             self._hold(sender, "DNS did not answer everything yet")
 
-    def _hold(self, sender: str, why: str) -> None:
-        scope = Scope(sender=sender)
+    def _hold(self, sender: str, why: str, scope: Scope | None = None) -> None:
+        scope = scope or Scope(sender=sender)
         if any((one.scope, one.by) == (scope, PREFLIGHT) for one in self._steering.directives.values()):
             return
         try:
@@ -190,8 +228,7 @@ class Fitness:
             # Rather refused than sent without a look.
             self._establish(sender, UNVERIFIED)
 
-    def _release(self, sender: str) -> None:
-        scope = Scope(sender=sender)
+    def _release(self, scope: Scope) -> None:
         self._steering.withdraw(lambda one: (one.scope, one.by) == (scope, PREFLIGHT))
 
     def _say(self, report: Report, before: Standing | None) -> None:

@@ -90,6 +90,27 @@ class Guarding:
             place_of=self._place_of, put_back=put_back,
         )  # fmt: skip
 
+    @property
+    def has_canary(self) -> bool:
+        return self._settings.enabled and self._settings.canary > 0
+
+    def adopt(self, settings: GuardSettings) -> None:
+        """What was counted stays and is judged by the new shares; what is paused stays paused. Without a canary, who
+        waits for one is released.
+        """
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self.screen.use(settings)
+        self.known.use(enabled=settings.enabled)
+        if self.has_canary:
+            return
+        for watch in self.known.watches.values():
+            if watch.canary is not None and watch.canary.passing is Passing.OPEN:
+                watch.canary.passing = Passing.GOOD
+                self.known.is_changed = True
+                self._releases.put_nowait(watch)
+
     # -- what dispatch tells -------------------------------------------------------------------------------
 
     def delivered(self, path: Path, recipient: Recipient) -> None:

@@ -7,7 +7,7 @@ What each try came to is counted by whose word it followed, and told to who repo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from engine.net.answer import Tlsa
 from engine.net.connection import Connection, Timeouts
 from engine.net.dane import mismatch
 from engine.net.negotiate import Check, Durations, Refused, TlsContexts, open_connection
-from engine.net.resolver import ClientCertificate, ResolveFailure, Resolver, Target, TlsMode
+from engine.net.resolver import ResolveFailure, Resolver, Target, TlsMode
 from engine.net.trace import Note
 from engine.net.trust import Demand, PolicyKind, Trust, Unfit, names_host
 from engine.policy.shaping import Limits
@@ -76,14 +76,13 @@ class Opening:
         self.outcomes = {f"{kind} {outcome}": 0 for kind in PolicyKind for outcome in OUTCOMES}
         self.on_tried: Callable[[Tried], None] = lambda _tried: None
 
-    def present(self, clients: Iterable[ClientCertificate]) -> None:
-        """Our certificates for smart hosts that are new. Raises OSError for files that are none."""
-        for client in clients:
-            if client not in self._contexts.clients:
-                self._contexts.add_client(client)
-
-    def use(self, resolver: Resolver) -> None:
-        self._resolver = resolver
+    def use(self, resolver: Resolver, contexts: TlsContexts, trust: Trust | None) -> None:
+        """From the next connection on. Sessions are not taken up again over the change, and hosts that failed a policy
+        are tried again: other authorities may be trusted now.
+        """
+        contexts.inherit(self._contexts)
+        self._resolver, self._contexts, self._trust = resolver, contexts, trust
+        self._untrusted.clear()
 
     async def __call__(self, path: Path) -> Connection | Refused:
         targets = await self._resolver.targets(path.route)

@@ -6,7 +6,7 @@ checked; domains, sites and mailings may be such that come later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from engine import wire
@@ -28,12 +28,20 @@ from engine.wire import Refusal
 
 class Orders:
     def __init__(
-        self, steering: Steering, explain: Explain, *, senders: frozenset[str], providers: frozenset[str]
+        self,
+        steering: Steering,
+        explain: Explain,
+        *,
+        senders: frozenset[str],
+        providers: frozenset[str],
+        mailings: Callable[[str | None, str | None], Awaitable[Sequence[object]]],
     ) -> None:
+        """`mailings`: those of a sender, or of all, with this name."""
         self._steering = steering
         self._explain = explain
         self._senders = senders
         self._providers = providers
+        self._mailings = mailings
 
     def adopt(self, senders: frozenset[str], shaping: Shaping) -> None:
         self._senders, self._providers = senders, providers_of(shaping)
@@ -46,6 +54,8 @@ class Orders:
         scope = self._scope(request)
         if scope == Scope():
             raise Refusal("bad_request", "domain", "", "name a domain, provider, site, source, sender or mailing")
+        if request.known:
+            await self._check_known(scope)
         verb = Verb(request.verb)
         to = self._way(verb, request)
         if verb is Verb.BOUNCE and scope.source:
@@ -95,6 +105,15 @@ class Orders:
                 raise Refusal("bad_request", name, wire.shown(given[name]), text)
         return Scope(**{**given, "domain": given["domain"].lower().rstrip(".")})
 
+    async def _check_known(self, scope: Scope) -> None:
+        unknown = self._explain.unknown(scope)
+        if not unknown and scope.mailing and not await self._mailings(scope.sender or None, scope.mailing):
+            unknown = "mailing"
+        if unknown:
+            what = "was submitted" if unknown == "mailing" else "waits for it, and nothing was sent there lately"
+            text = f"nothing {what}: correct the name, or leave out `known` (--anyway) for what is still to come"
+            raise Refusal(f"unknown_{unknown}", unknown, wire.shown(getattr(scope, unknown)), text)
+
     def _way(self, verb: Verb, request: Steer) -> str:
         """host:port of a reroute, as its site is named."""
         if verb is not Verb.REROUTE:
@@ -125,7 +144,7 @@ def make_orders(
     steering = dispatch.steering
     steering.use(Walk(spool=spool, timeline=timeline, settle=settle, roster=roster))
     explain = Explain(ways=dispatch.ways, steering=steering, shaping=shaping, timeline=timeline, clock=clock)
-    return Orders(steering, explain, senders=senders, providers=providers_of(shaping))
+    return Orders(steering, explain, senders=senders, providers=providers_of(shaping), mailings=spool.totals)
 
 
 def providers_of(shaping: Shaping) -> frozenset[str]:

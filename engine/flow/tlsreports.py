@@ -24,10 +24,11 @@ from typing import Final
 
 from engine import wire
 from engine.flow.opening import Tried
+from engine.flow.reportposts import ReportPosts
 from engine.mail.address import AddressError, parse_address
 from engine.net.dns import Asker, Kind
 from engine.net.sts import StsPolicies, Trouble
-from engine.net.tlsrpt import DAY, Followed, Report, Reporter, Tally, addresses_of, report_of
+from engine.net.tlsrpt import DAY, Followed, Report, Reporter, Tally, addresses_of, places_of, report_of
 from engine.net.trust import PolicyKind
 from engine.spool.port import SpoolFull
 
@@ -62,16 +63,20 @@ class TlsReports:
         submit: Submit,
         domain_of: Callable[[str], str],
         clock: Callable[[], float],
+        posts: ReportPosts | None = None,
     ) -> None:
-        """`sender`: whose mail the reports are. `domain_of`: the recipients' domain that a path was last used for."""
+        """`sender`: whose mail the reports are. `domain_of`: the recipients' domain that a path was last used for.
+        `posts`: for who wants them by HTTPS.
+        """
         self._folder = folder
         self._sender = sender
         self._reporter = reporter
         self._asker = asker
-        self._sts = sts
+        self.sts = sts
         self._submit = submit
         self._domain_of = domain_of
         self._clock = clock
+        self.posts = posts
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._tally = self._begun()
         self.counts = ReportCounts()
@@ -99,7 +104,7 @@ class TlsReports:
             return Followed("tlsa", tried.target.host, records)
         if tried.kind is PolicyKind.LIMITS:
             return Followed("no-policy-found", domain)
-        kept = self._sts.of(domain) if self._sts else None
+        kept = self.sts.of(domain) if self.sts else None
         return Followed("sts", domain, kept.policy.text, kept.policy.mx) if kept else Followed("sts", domain)
 
     def _today(self) -> Tally:
@@ -140,11 +145,15 @@ class TlsReports:
     async def run(self) -> None:
         try:
             while True:
+                if self.posts:
+                    self.posts.wake()
                 today = self._today()
                 await asyncio.to_thread(self._write, TODAY, today.write())
                 await self.report()
                 await asyncio.sleep(SAVE_SECONDS)
         finally:
+            if self.posts:
+                await self.posts.close()
             self.save()
 
     async def report(self) -> None:
@@ -175,23 +184,26 @@ class TlsReports:
     async def _report(self, report: Report) -> None:
         answer = await self._asker.ask(f"_smtp._tls.{report.domain}", Kind.TXT)
         addresses = [address for address in addresses_of(answer.records) if _is_address(address)]
-        if not addresses:
+        places = places_of(answer.records) if self.posts else ()
+        if not (addresses or places):
             return
         packed = gzip.compress(report.content, mtime=0)
         self._write(report.file_name, packed)
-        await self._submit(self._mail(report, packed, addresses))
+        if self.posts and places:
+            await self.posts.want(report.file_name, places, wait=_wait(report))
+        if addresses:
+            await self._submit(self._mail(report, packed, addresses))
         self.counts.reports += 1
 
     def _mail(self, report: Report, packed: bytes, addresses: list[str]) -> wire.Submit:
         """To the octet the same each time: a key is good for one content."""
-        wait = zlib.crc32(report.domain.encode()) % SPREAD_SECONDS
         return wire.submit(
             {
                 "key": f"tlsrpt-{_digest(report.id)}",
                 "sender": self._sender,
                 "category": "TX",
                 "mailing": "tlsrpt",
-                "not_before": report.end + 1 + wait,
+                "not_before": report.end + 1 + _wait(report),
                 "message": wire.encode_message(wire.Message(raw=letter_of(report, packed, self._reporter, addresses))),
                 "recipients": wire.encode_recipients([(address, {}) for address in addresses]),
             }
@@ -228,6 +240,11 @@ def letter_of(report: Report, packed: bytes, reporter: Reporter, addresses: list
     part.add_header("Content-Disposition", "attachment", filename=report.file_name)
     letter.attach(part)
     return letter.as_bytes()
+
+
+def _wait(report: Report) -> int:
+    """Seconds behind the day's end: not all reports at midnight."""
+    return zlib.crc32(report.domain.encode()) % SPREAD_SECONDS
 
 
 def _digest(text: str) -> str:

@@ -99,7 +99,7 @@ class Tracing:
 
     def _new(self, request: wire.Trace) -> int:
         if len(self.traces) >= MOST_TRACES:
-            raise Refusal("bad_request", "target", "", f"{MOST_TRACES} traces run already: end one of them first")
+            raise Refusal("busy", "target", "", f"{MOST_TRACES} traces run already: end one of them first")
         self._number += 1
         trace = self.traces[self._number] = Trace(self._site(request.target or ""), request.sessions)
         self._asked[self._number] = self._clock()

@@ -48,6 +48,11 @@ class Watches:
         """As of the last tick."""
         self._restore(kept)
 
+    def use(self, *, enabled: bool) -> None:
+        """From the next reply on."""
+        self._is_enabled = enabled
+        self._near.clear()
+
     def watch(self, place: str, batch: Batch) -> Watch | None:
         near = self._near.get(place)
         if near is None:

@@ -8,7 +8,7 @@ nothing. What divides a lane (one sender's suspension, one source's block) is se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -161,9 +161,19 @@ class Ways:
 
     # -- another configuration -----------------------------------------------------------------------------
 
-    def use(self, resolver: Resolver, shaping: Shaping, outlets: Outlets, routes: Iterable[Route]) -> None:
+    def knows_domain(self, domain: str) -> bool:
+        """By a route of its own or by what DNS said. The route for everything knows nobody."""
+        route = self._resolver.route(domain)
+        return isinstance(route, Route) and route is not self._resolver.route("*")
+
+    def knows_site(self, site: str) -> bool:
+        return site in self._provider_at or any(path.route.site == site for path in self.paths.values())
+
+    def use(
+        self, resolver: Resolver, shaping: Shaping, outlets: Outlets, routes: Iterable[Route], mx_port: int | None
+    ) -> None:
         """From now on. Paths keep what they have learnt, as far as the new limits let it; whoever has another way now
-        goes back to the spool, due at once. `routes`: those of the operator.
+        goes back to the spool, due at once. `routes`: those of the operator. `mx_port`: of hosts named by DNS.
         """
         self._resolver, self._shaping, self.outlets = resolver, shaping, outlets
         self._only = next(iter(outlets.sources.values())) if outlets.is_single else None
@@ -173,7 +183,8 @@ class Ways:
             share.adopt(limits.provider_connection_limit, limits.provider_max_message_rate)
         by_site = {route.site: route for route in routes}
         for path in list(self.paths.values()):
-            reroute(path, by_site.get(path.route.site, path.route))
+            route = by_site.get(path.route.site, path.route)
+            reroute(path, replace(route, port=mx_port) if route.mx and mx_port else route)
             self._renew(path, outlets.sources.get(path.source.name, path.source), path.provider)
             self._send_back(path)
             path.recheck = partial(self._recheck, path)

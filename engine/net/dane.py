@@ -3,20 +3,23 @@
 Usages 2 (DANE-TA) and 3 (DANE-EE), selectors 0 and 1, matching types 0 to 2; every other record is unusable for mail.
 DANE-EE looks at the first certificate alone, without names or dates (RFC 7672 3.1.1). DANE-TA wants a chain from it to
 a certificate that a record names, valid today and for the host's name; the verifier is that of `cryptography`, whose
-home beside the signer this file is. An authority given as a bare key is found only among the certificates sent. It
-asks no DNS and opens nothing: records and octets in, a reason or nothing out.
+home beside the signer this file is. An authority that DNS has whole, as certificate ("2 0 0") or as bare key ("2 1 0"),
+need not be sent (RFC 7671 5.2.2, 5.2.3); one known by a digest alone must be (RFC 7672 3.1.2). It asks no DNS and opens
+nothing: records and octets in, a reason or nothing out.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509 import verification
 
 from engine.net.answer import Tlsa
@@ -93,9 +96,11 @@ def _anchored(anchors: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[s
     # A whole certificate in DNS need not be sent (RFC 7672 3.1.2).
     given = [record.data for record in anchors if (record.selector, record.matching) == (0, 0)]
     roots = [x509.load_der_x509_certificate(octets) for octets in dict.fromkeys((*sent, *given))]
+    own, *others = (x509.load_der_x509_certificate(octets) for octets in chain)
+    bare = [record.data for record in anchors if (record.selector, record.matching) == (1, 0)]
+    roots += [stand_in(top.issuer, key, now) for key in bare for top in _topmost([own, *others])]
     if not roots:
         return f"no TLSA record fits any certificate that the server sent behind {fingerprint(chain[0])}"
-    own, *others = (x509.load_der_x509_certificate(octets) for octets in chain)
     builder = _builder(roots, now)
     reason = "no name to check it against"
     for name in names:
@@ -106,6 +111,33 @@ def _anchored(anchors: Sequence[Tlsa], chain: Sequence[bytes], names: Sequence[s
         else:
             return ""
     return f"the TLSA record's authority does not vouch for {reason}"
+
+
+def _topmost(certificates: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Whose issuer was not sent."""
+    sent = {certificate.subject for certificate in certificates}
+    return [certificate for certificate in certificates if certificate.issuer not in sent]
+
+
+def stand_in(name: x509.Name, key: bytes, now: datetime) -> x509.Certificate:
+    """The certificate of an authority of which DNS has the key alone (SubjectPublicKeyInfo): what the verifier asks of
+    an anchor beyond name and key is made up. Its own signature is nobody's and is not looked at, as of any anchor.
+    """
+    public = load_der_public_key(key)
+    if not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        raise UnsupportedAlgorithm("a key of a kind that signs no certificates")
+    day = timedelta(days=1)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(1)
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
 
 
 def _builder(roots: list[x509.Certificate], now: datetime) -> verification.PolicyBuilder:

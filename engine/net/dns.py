@@ -117,7 +117,31 @@ class DnsClient:
         self._cache: OrderedDict[tuple[str, Kind], tuple[Answer, float]] = OrderedDict()
         self._running: dict[tuple[str, Kind], asyncio.Task[Answer]] = {}
         self._places = asyncio.Semaphore(self._settings.concurrent)
+        self._retired: list[Nameserver] = []
+        self._retired_strays = 0
         self.counts = DnsCounts()
+
+    def adopt(self, settings: DnsSettings) -> None:
+        """From the next question on; what is under way is answered by whom it was asked of. Answers of other servers,
+        or believed on other terms, are forgotten. Without servers, /etc/resolv.conf is read again.
+        """
+        old, self._settings = self._settings, settings
+        if settings.concurrent != old.concurrent:
+            self._places = asyncio.Semaphore(settings.concurrent)
+        if settings.servers != old.servers or not settings.servers:
+            self._retire(self._servers)
+            self._servers = [Nameserver(*place) for place in settings.servers]
+            self._first = 0
+        if (settings.servers, settings.trust_ad) != (old.servers, old.trust_ad):
+            self._cache.clear()
+
+    def _retire(self, servers: Sequence[Nameserver]) -> None:
+        for server in self._retired:
+            server.close()
+        for server in servers:
+            server.retire()
+            self._retired_strays += server.strays
+        self._retired = list(servers)
 
     async def query(self, name: str, kind: Kind) -> Answer:
         """`name` without the dot at its end. Cancellation of one caller does not stop the question for the others."""
@@ -139,16 +163,19 @@ class DnsClient:
 
     @property
     def strays(self) -> int:
-        return sum(server.strays for server in self._servers)
+        return self._retired_strays + sum(server.strays for server in self._servers)
 
     def close(self) -> None:
         for running in self._running.values():
             running.cancel()
-        for server in self._servers:
+        for server in (*self._servers, *self._retired):
             server.close()
 
     async def _kept(self, key: tuple[str, Kind]) -> Answer:
+        asked_as = self._settings
         answer = await self.ask(*key)
+        if self._settings is not asked_as:
+            return answer  # of another configuration: good for who waits, and not kept
         cache = self._cache
         cache[key] = answer, self._clock() + answer.ttl
         cache.move_to_end(key)
@@ -158,50 +185,53 @@ class DnsClient:
 
     async def ask(self, name: str, kind: Kind) -> Answer:
         """Neither from the cache nor into it; the bounds hold. Cancellation ends the question."""
-        async with self._places:
-            began = self._clock()
-            self.counts.under_way += 1
-            try:
-                answer = await self._followed(name, kind, began + self._settings.deadline)
-            finally:
-                self.counts.under_way -= 1
-        self.counts.seconds.observe(self._clock() - began)
+        counts, clock, places = self.counts, self._clock, self._places
+        await places.acquire()
+        began = clock()
+        counts.under_way += 1
+        try:
+            answer, aliases = await self._asked(name, kind, began + self._settings.deadline)
+            if aliases:
+                answer = await self._followed(name, kind, answer, aliases, began + self._settings.deadline)
+        finally:
+            counts.under_way -= 1
+            places.release()
+        counts.seconds.observe(clock() - began)
         if not answer.status.is_answer:
-            self.counts.failures[answer.status] += 1
+            counts.failures[answer.status] += 1
         return answer
 
-    async def _followed(self, name: str, kind: Kind, end: float) -> Answer:
+    async def _followed(self, name: str, kind: Kind, answer: Answer, aliases: int, end: float) -> Answer:
         """Also where the server leaves the end of a chain of aliases to us."""
-        aliases, ttl, secure = 0, MAX_TTL, True
-        while True:
+        first, ttl, secure, more = name, answer.ttl, answer.secure, aliases
+        while aliases <= MAX_CHAIN and answer.status is Status.NODATA and more and answer.name != name:
+            name = answer.name
             answer, more = await self._asked(name, kind, end)
             aliases, secure = aliases + more, secure and answer.secure
             if answer.status.is_answer or more:
                 ttl = min(ttl, answer.ttl)
-            if aliases > MAX_CHAIN:
-                return _failed(Status.LOOP, f"more than {MAX_CHAIN} CNAMEs from {name[:80]!a}")
-            if answer.status is not Status.NODATA or not more or answer.name == name:
-                break
-            name = answer.name
+        if aliases > MAX_CHAIN:
+            return _failed(Status.LOOP, f"more than {MAX_CHAIN} CNAMEs from {first[:80]!a}")
         return answer._replace(ttl=ttl, secure=secure) if answer.status.is_answer else answer
 
     async def _asked(self, name: str, kind: Kind, end: float) -> tuple[Answer, int]:
         """The answer of the first server that has one, and how many aliases are in it."""
+        name = name.lower()
         try:
             asked = question(name, kind)
         except WireError as error:
             return _failed(Status.MALFORMED, str(error)), 0
-        worst = _failed(Status.TIMEOUT, "no server was asked: no time left")
-        servers = self._known_servers()
+        servers = self._servers or self._known_servers()
+        worst: Answer | None = None
         useless: set[int] = set()
         for attempt in range(max(ATTEMPTS, len(servers))):
             place = (self._first + attempt) % len(servers) if servers else 0
             left = min(self._settings.timeout, end - self._clock())
             if left <= 0.0 or not servers or place in useless:
                 break
-            found = await self._ask(servers[place], asked, left)
+            found = await self._exchanged(servers[place], name, asked, left)
             if isinstance(found, Response):
-                answer = self._answer_of(found, f"{kind.name} of {name[:80]!a}: {servers[place]}")
+                answer = self._answer_of(found, kind, name, servers[place])
                 if answer.status.is_answer or answer.status is Status.BOGUS:
                     self._first = place
                     return answer, found.aliases
@@ -209,7 +239,7 @@ class DnsClient:
                 worst = answer
             else:
                 worst = _failed(found[0], f"{kind.name} of {name[:80]!a}: {found[1]}")
-        return worst, 0
+        return worst or _failed(Status.TIMEOUT, "no server was asked: no time left"), 0
 
     def _known_servers(self) -> Sequence[Nameserver]:
         if not self._servers:
@@ -220,30 +250,28 @@ class DnsClient:
             self._servers = [Nameserver(str(address), system.port) for address in system.nameservers]
         return self._servers
 
-    async def _ask(self, server: Nameserver, asked: bytes, seconds: float) -> Response | tuple[Status, str]:
-        dnssec = self._settings.trust_ad
-        found = await self._exchanged(server, asked, query(0, asked, edns=True, dnssec=dnssec)[2:], seconds)
-        if isinstance(found, Response) and found.rcode == 1:
-            # FORMERR: a server from before 1999 knows no EDNS (RFC 6891 7).
-            found = await self._exchanged(server, asked, query(0, asked, edns=False, dnssec=dnssec)[2:], seconds)
-        return found
-
     async def _exchanged(
-        self, server: Nameserver, asked: bytes, message: bytes, seconds: float
+        self, server: Nameserver, name: str, asked: bytes, seconds: float, *, edns: bool = True
     ) -> Response | tuple[Status, str]:
-        self.counts.queries += 1
+        counts = self.counts
+        message = query(0, asked, edns=edns, dnssec=self._settings.trust_ad)[2:]
+        counts.queries += 1
         wire = await server.ask(asked, message, seconds)
         if isinstance(wire, bytes) and wire[2] & 2:
-            self.counts.queries += 1
+            counts.queries += 1
             wire = await server.ask_by_tcp(asked, message, seconds)
         if isinstance(wire, str):
             return Status.TIMEOUT, wire
         try:
-            return read_response(wire, asked)
+            found = read_response(wire, asked, name)
         except WireError as error:
             return Status.MALFORMED, f"{server}: not a DNS message: {error}"
+        if found.rcode == 1 and edns:
+            # FORMERR: a server from before 1999 knows no EDNS (RFC 6891 7).
+            return await self._exchanged(server, name, asked, seconds, edns=False)
+        return found
 
-    def _answer_of(self, response: Response, where: str) -> Answer:
+    def _answer_of(self, response: Response, kind: Kind, name: str, server: Nameserver) -> Answer:
         secure = response.authentic and self._settings.trust_ad
         if response.rcode in (0, 3):
             status = Status.NXDOMAIN if response.rcode else Status.NOERROR if response.values else Status.NODATA
@@ -251,6 +279,7 @@ class DnsClient:
             ttl = min(max(float(response.ttl), MIN_TTL), longest) if response.ttl >= 0 else FAILURE_TTL
             values = response.values if status is Status.NOERROR else ()
             return Answer(status, values, ttl, secure, response.name)
+        where = f"{kind.name} of {name[:80]!a}: {server}"
         if response.bogus:
             return _failed(Status.BOGUS, f"{where}: DNSSEC does not hold")
         if response.rcode == 2:

@@ -1,4 +1,4 @@
-"""One bounded GET of a stranger's web server. The client side of aiohttp lives here.
+"""One bounded GET of a stranger's web server, or one POST to it. The client side of aiohttp lives here.
 
 A stranger's DNS says where we connect, so the addresses are checked as those of mail servers are. Certificates are
 verified for the name, redirects are not followed, nothing is unpacked, no cookie is kept, size and time are bounded.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,23 +73,57 @@ class Fetch:
             return NotGot(_text(error))
 
     async def _got(self, url: str, accept: str, longest: int) -> Got:
-        # One connection each: they are rare, and nothing is shared between strangers.
-        connector = aiohttp.TCPConnector(
-            resolver=self._names, ssl=self._context(), force_close=True, use_dns_cache=False, limit=1
-        )
         async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "Sokutatsu"},
-            ) as session,
+            _session(self._names, self._context(), {"Accept": accept}) as session,
             session.get(url, allow_redirects=False) as response,
         ):
             body = await _read(response.content, longest) if response.status == 200 else b""
             location = response.headers.get("Location", "")[:2048]
             return Got(response.status, response.content_type, location, body)
+
+
+class ReportPoster:
+    """Posts a TLS report to a place (RFC 8460 5.3). What the server says beyond its status is not read."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        *,
+        seconds: float = 10.0,
+        allowed: tuple[Network, ...] = (),
+    ) -> None:
+        """As Fetch."""
+        self._names = _Names(asker, allowed)
+        self._context = context
+        self._seconds = seconds
+
+    async def __call__(self, place: str, packed: bytes) -> str:
+        """`packed` with gzip. Why it was not taken, or nothing."""
+        headers = {"Content-Type": "application/tlsrpt+gzip"}
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                _session(self._names, self._context(), headers) as session,
+                session.post(place, data=packed, allow_redirects=False) as response,
+            ):
+                return "" if 200 <= response.status < 300 else f"HTTP status {response.status}"
+        except TimeoutError:
+            return f"no answer within {self._seconds:g} seconds"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _text(error) or type(error).__name__
+
+
+def _session(names: _Names, context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """One connection each: they are rare, and nothing is shared between strangers."""
+    connector = aiohttp.TCPConnector(resolver=names, ssl=context, force_close=True, use_dns_cache=False, limit=1)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "Sokutatsu", **headers},
+    )
 
 
 async def _read(content: aiohttp.StreamReader, longest: int) -> bytes | None:

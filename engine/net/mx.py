@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain, groupby, zip_longest
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.net.address import Network, why_never
-from engine.net.dns import Answer, Asker, Kind, Mx, Status
+from engine.net.dns import Answer, Asker, Kind, Mx, Status, Value
 from engine.net.resolver import ResolveFailure, Route, StaticRoutes, Target, TlsMode, addresses_of
 from engine.net.sites import site_of
 
@@ -55,8 +55,7 @@ class MxSettings:
     receivers: int = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     found: Route | ResolveFailure
     until: float
     told: float
@@ -109,12 +108,26 @@ class MxResolver:
         self._is_local = is_local or is_local_address
         self._domains: dict[str, _Known] = {}
         self._routes: dict[tuple[tuple[str, ...], ...], Route] = {}
+        self._answered: dict[tuple[Value, ...], Route] = {}
+        """MX records as they came: who is behind a receiver that is known is found without sorting them again."""
         self._reach: dict[Route, _Reach] = {}
         self.counts = MxCounts()
 
-    def use(self, table: StaticRoutes) -> None:
-        """Other routes of the operator; what DNS said stays known."""
+    def use(self, table: StaticRoutes, settings: MxSettings | None = None, *, forget: bool = False) -> None:
+        """Other routes of the operator. What DNS said stays known, unless it is used otherwise now, or `forget` says
+        that it was believed on other terms.
+        """
         self._table = table
+        if forget or (settings is not None and settings != self._settings):
+            self._settings = replace(settings or self._settings)
+            self._domains.clear()
+            self._routes.clear()
+            self._answered.clear()
+            self._reach.clear()
+
+    def forget_failures(self) -> None:
+        """Others are asked now. Milliseconds for the largest memory."""
+        self._domains = {domain: known for domain, known in self._domains.items() if isinstance(known.found, Route)}
 
     # -- the port ------------------------------------------------------------------------------------------
 
@@ -126,13 +139,17 @@ class MxResolver:
         return known.found if known is not None and known.until > self._clock() else None
 
     async def look_up(self, domain: str) -> None:
-        found, seconds, signed = await self._find(domain)
+        while True:
+            asked_as = self._settings
+            found, seconds, signed = await self._find(domain)
+            if self._settings is asked_as:
+                break  # else it was read by the rules of before
         now = self._clock()
         before = self._domains.pop(domain, None)
         if isinstance(found, ResolveFailure) and not found.final and before is not None:
             if isinstance(before.found, Route) and now < before.told + STALE_SECONDS:
                 self.counts.stale += 1
-                self._domains[domain] = replace(before, until=now + FAILURE_SECONDS)
+                self._domains[domain] = before._replace(until=now + FAILURE_SECONDS)
                 return
             if isinstance(before.found, ResolveFailure):
                 found = replace(found, in_a_row=before.found.in_a_row + 1)
@@ -162,10 +179,16 @@ class MxResolver:
     async def _find(self, domain: str) -> tuple[Route | ResolveFailure, float, bool]:
         """And for how many seconds it holds, and whether DNSSEC vouches for the MX records."""
         answer = await self._asker.ask(domain, Kind.MX)
-        groups = self._groups(domain, answer)
-        if isinstance(groups, ResolveFailure):
-            return groups, max(answer.ttl, FAILURE_SECONDS), answer.secure
-        route = self._interned(groups)
+        route = self._answered.get(answer.records)
+        if route is None:
+            groups = self._groups(domain, answer)
+            if isinstance(groups, ResolveFailure):
+                return groups, max(answer.ttl, FAILURE_SECONDS), answer.secure
+            route = self._interned(groups)
+            if 0 < len(answer.records) <= MAX_MX:
+                if len(self._answered) >= self._settings.receivers:
+                    self._answered.clear()
+                self._answered[answer.records] = route
         reach = self._reach.get(route)
         if reach is not None and reach.until > self._clock():
             return route, answer.ttl, answer.secure
@@ -208,6 +231,7 @@ class MxResolver:
         if route is None:
             if len(self._routes) >= self._settings.receivers:
                 self._routes.clear()
+                self._answered.clear()
             site = site_of(chain.from_iterable(groups))
             route = Route(site, "", self._settings.port, TlsMode.OPPORTUNISTIC, None, groups)
             self._routes[groups] = route

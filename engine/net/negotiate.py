@@ -67,6 +67,11 @@ class TlsContexts:
             context.load_cert_chain(client.certificate, client.key or None)
         self.clients[client] = own
 
+    def inherit(self, old: TlsContexts) -> None:
+        """Clients that are not named any more, for what is being opened with them."""
+        for client, own in old.clients.items():
+            self.clients.setdefault(client, own)
+
     def of(self, mode: TlsMode, client: ClientCertificate | None = None) -> ResumingContext:
         own = self.clients[client] if client else self
         return own.verified if mode is TlsMode.REQUIRED else own.unverified

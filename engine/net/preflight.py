@@ -18,6 +18,7 @@ from engine.mail.identity import SenderIdentity, cancel_url
 from engine.net.dns import Asker, Kind
 from engine.net.landing import Get, landing
 from engine.net.proof import Outlet, Sign, dkim_findings, dmarc_findings, spf_findings
+from engine.net.replies import Probe, listed, reply_findings, takes_none
 from engine.policy.readiness import Finding, Level, Report, foreign, is_generic, shown
 from engine.signer.settings import KeyInfo
 
@@ -41,6 +42,21 @@ class Subject:
     advertises: bool = True
     host: tuple[str, int] | None = None
     """Our own, whose TLS is looked at: where the links of unsubscribing lead."""
+    is_bulk: bool = True
+    """So much a day that large receivers refuse it without DMARC."""
+    probes_replies: bool = False
+    """Whether `probe` is used."""
+    blocklists: tuple[str, ...] = ()
+    """DNS zones of addresses that receivers refuse."""
+
+    @property
+    def unanswered(self) -> Level:
+        """Of a From address that takes no mail: an advertisement's must, so that a reply can be a refusal."""
+        return Level.REFUSE if self.advertises else Level.WARN
+
+    @property
+    def without_dmarc(self) -> Level:
+        return Level.REFUSE if self.is_bulk else Level.WARN
 
     @property
     def from_domain(self) -> str:
@@ -48,22 +64,34 @@ class Subject:
 
 
 async def preflight(
-    subject: Subject, asker: Asker, sign: Sign, now: float, greet: Greet | None = None, get: Get | None = None
+    subject: Subject,
+    asker: Asker,
+    sign: Sign,
+    now: float,
+    greet: Greet | None = None,
+    get: Get | None = None,
+    *,
+    probe: Probe | None = None,
 ) -> Report:
-    """`get`: the opt-out page is asked for too, with a link that is nobody's. Raises what `sign` raises."""
+    """`get`: the opt-out page is asked for too, with a link that is nobody's. `probe`: the From address, where the
+    subject wants it. Raises what `sign` raises.
+    """
     identity = subject.identity
     envelope, outlets = identity.return_path_domain.lower(), subject.outlets[:MOST_OUTLETS]
     checks: list[Awaitable[Sequence[Finding]]] = [
-        _domain(asker, "from", subject.from_domain, outlets),
+        _domain(asker, "from", subject.from_domain, outlets, subject.unanswered),
         dkim_findings(asker, identity, subject.keys, sign, now),
-        dmarc_findings(asker, identity),
+        dmarc_findings(asker, identity, subject.without_dmarc),
         spf_findings(asker, "envelope", envelope, outlets, Level.REFUSE),
     ]
     if envelope != subject.from_domain:
         # docomo reads the From domain's SPF, too.
         checks.append(spf_findings(asker, "from", subject.from_domain, outlets, Level.WARN))
-        checks.append(_domain(asker, "envelope", envelope, outlets))
+        checks.append(_domain(asker, "envelope", envelope, outlets, Level.REFUSE))
     checks += [_outlet(asker, outlet) for outlet in outlets]
+    checks += [listed(asker, outlet.address, zone) for outlet in outlets for zone in subject.blocklists]
+    if subject.probes_replies and probe is not None:
+        checks.append(reply_findings(probe, identity.from_address, subject.unanswered))
     if subject.host is not None and greet is not None:
         checks.append(_tls(greet, *subject.host, now))
     if get is not None:
@@ -94,11 +122,16 @@ def _said(subject: Subject) -> list[Finding]:
     return found
 
 
-async def _domain(asker: Asker, kind: str, domain: str, outlets: Sequence[Outlet]) -> list[Finding]:
-    """A or MX: a domain that takes no mail is no sender's (docomo refuses such a From, others such an envelope)."""
+async def _domain(asker: Asker, kind: str, domain: str, outlets: Sequence[Outlet], unanswered: Level) -> list[Finding]:
+    """A or MX: a domain that takes no mail is no sender's (docomo refuses such a From, others such an envelope).
+    `unanswered`: of one that exists and takes no mail.
+    """
     kinds = (Kind.MX, Kind.A, Kind.AAAA)
     answers = await asyncio.gather(*(asker.query(domain, one) for one in kinds))
     there = [one.name for one, answer in zip(kinds, answers, strict=True) if answer.records]
+    silent = await takes_none(asker, kind, domain, answers[0], unanswered)
+    if silent:
+        return silent
     if there:
         return [Finding(f"{kind}.records", Level.OK, domain, ", ".join(there))]
     failed = [answer for answer in answers if not answer.status.is_answer]
@@ -133,7 +166,7 @@ async def _outlet(asker: Asker, outlet: Outlet) -> list[Finding]:
     if all(is_generic(name, address) for name in confirmed):
         found.append(Finding("ptr.generic", Level.WARN, text, confirmed[0], (pointer, forward)))
     if outlet.helo.lower() not in confirmed:
-        found.append(Finding("helo.differs", Level.WARN, text, f"{outlet.helo}, {confirmed[0]}", (pointer, forward)))
+        found.append(Finding("helo.differs", Level.REFUSE, text, f"{outlet.helo}, {confirmed[0]}", (pointer, forward)))
     return found
 
 

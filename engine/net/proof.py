@@ -187,7 +187,8 @@ async def make_probe(identity: SenderIdentity, key: KeyInfo, sign: Sign, now: fl
 # -- DMARC -------------------------------------------------------------------------------------------------
 
 
-async def dmarc_findings(asker: Asker, identity: SenderIdentity) -> list[Finding]:
+async def dmarc_findings(asker: Asker, identity: SenderIdentity, missing: Level) -> list[Finding]:
+    """`missing`: of no record at all."""
     domain = identity.from_address.rpartition("@")[2].lower()
     records = await _walked(asker, domain)
     if isinstance(records, Finding):
@@ -196,7 +197,7 @@ async def dmarc_findings(asker: Asker, identity: SenderIdentity) -> list[Finding
     if found is None:
         above = organization(domain, records)
         record = txt_line(f"_dmarc.{above}", f"v=DMARC1; p=none; rua=mailto:dmarc-reports@{above}")
-        return [Finding("dmarc.missing", Level.REFUSE, domain, "", (record,))]
+        return [Finding("dmarc.missing", missing, domain, "", (record,))]
     name, record_found, policy = found
     findings = [Finding("dmarc.found", Level.OK, domain, f"_dmarc.{name}: p={policy}")]
     if policy == "none" and not record_found.has_reports:

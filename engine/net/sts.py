@@ -112,6 +112,10 @@ class StsPolicies:
         self._kept: dict[str, Kept] = read_folder(folder, clock())
         self.counts = StsCounts()
 
+    def use(self, fetch: Fetch) -> None:
+        """From the next policy on."""
+        self._fetch = fetch
+
     @property
     def known(self) -> int:
         return len(self._kept)

@@ -22,6 +22,12 @@ MOST_ADDRESSES: Final = 2
 """That one domain's reports go to."""
 _MAILTO: Final = re.compile(r"mailto:([^\s,!?%]{3,254})", re.IGNORECASE)
 
+_HTTPS: Final = re.compile(
+    r"https://([a-z0-9-]{1,63}\.){1,20}[a-z][a-z0-9-]{0,62}(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+;=:@/?%-]{0,400})?",
+    re.IGNORECASE,
+)
+"""No login, no fragment, and no address in place of a name: names are looked up, and what they lead to is checked."""
+
 Failure = tuple[str, str, str, str]
 """Result (RFC 8460 4.3), MX host, its address, text."""
 
@@ -109,16 +115,25 @@ def _sums_read(entry: Sequence[Any]) -> tuple[Followed, Sums]:
 
 
 def addresses_of(records: Sequence[object]) -> tuple[str, ...]:
-    """Where a domain wants its reports by mail, of its TXT records at _smtp._tls (RFC 8460 3); https is not served."""
+    """Where a domain wants its reports by mail, of its TXT records at _smtp._tls (RFC 8460 3)."""
+    found = [match[1] for uri in _wanted(records) if (match := _MAILTO.fullmatch(uri))]
+    return tuple(dict.fromkeys(found))[:MOST_ADDRESSES]
+
+
+def places_of(records: Sequence[object]) -> tuple[str, ...]:
+    """Where it wants them by HTTPS, of the same records."""
+    return tuple(dict.fromkeys(uri for uri in _wanted(records) if _HTTPS.fullmatch(uri)))[:MOST_ADDRESSES]
+
+
+def _wanted(records: Sequence[object]) -> list[str]:
     texts = [r.decode("ascii", "replace") for r in records if isinstance(r, bytes) and r.startswith(b"v=TLSRPTv1")]
     if len(texts) != 1:
-        return ()
+        return []
     first, *fields = (part.strip() for part in texts[0].split(";"))
     wanted = [value for name, _, value in (part.partition("=") for part in fields) if name.strip() == "rua"]
     if first != "v=TLSRPTv1" or len(wanted) != 1:
-        return ()
-    found = [match[1] for uri in wanted[0].split(",") if (match := _MAILTO.fullmatch(uri.strip()))]
-    return tuple(dict.fromkeys(found))[:MOST_ADDRESSES]
+        return []
+    return [uri.strip() for uri in wanted[0].split(",")]
 
 
 @dataclass(frozen=True, slots=True)

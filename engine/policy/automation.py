@@ -55,6 +55,8 @@ class Back:
     key: str
     value: float
     step: float
+    successes: int = 0
+    """Deliveries for one step; 0: as brake.py counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,9 @@ def _back(value: object) -> Back | None:
     if value is None:
         return None
     keys: Sequence[str] = [key for key in value if key in CHANGEABLE] if isinstance(value, Mapping) else ()
-    if not isinstance(value, Mapping) or len(keys) != 1 or value.keys() != {keys[0], "step"}:
+    if not isinstance(value, Mapping) or len(keys) != 1 or value.keys() - {"successes"} != {keys[0], "step"}:
         raise ValueError('write {connection_limit = 1, step = 1} or {max_message_rate = "1/min", step = "1/min"}')
-    return Back(keys[0], amount(keys[0], value[keys[0]]), amount(keys[0], value["step"]))
+    successes = value.get("successes", 0)
+    if type(successes) is not int or not (0 < successes <= 1_000_000 or "successes" not in value):
+        raise ValueError("successes: deliveries for one step, 1 to 1000000")
+    return Back(keys[0], amount(keys[0], value[keys[0]]), amount(keys[0], value["step"]), successes)

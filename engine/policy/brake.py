@@ -1,8 +1,10 @@
 """What automation has done to one path's limits, and how successes undo it: additive increase, step by step.
 
-A change holds for its duration. Then it ends at once, or, where the rule names a way back, rises: a number by a step a
-success (the procedure of Google's 4.7.28: one connection, and one more for each success), a rate by a step for each
-minute in which something was delivered, because a step a success would double it each minute. A new match begins anew.
+A change holds for its duration. Then it ends at once, or, where the rule names a way back, rises by successes, never by
+the clock (Postfix's feedback): a step for each cohort of deliveries. Of a number a cohort is one (the procedure of
+Google's 4.7.28: one connection, and one more for each success); of a rate it is what the rate lets through in a minute,
+so that who sends at full pace rises a step a minute and who sends little as he sends, instead of doubling with each
+step. A rule may name its cohort (`successes`). A new match begins anew.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from engine.policy.automation import Action, ActionKind, AutomationRule
+from engine.policy.automation import Action, ActionKind, AutomationRule, Back
 from engine.policy.limits import Limits
 from engine.policy.throttle import Rate
 
 RATE: Final = "max_message_rate"
-_RATE_STEP_SECONDS: Final = 60.0
+_COHORT_SECONDS: Final = 60.0
 _SLOWEST: Final = 1 / 3600
 
 
@@ -27,7 +29,15 @@ class Change:
     step: float
     """0.0: it ends with `until`."""
     rule: str
-    risen: float = 0.0
+    successes: int = 0
+    """Deliveries for one step; 0: one, of a rate what it lets through in a minute."""
+    seen: int = 0
+    """Since the last step."""
+
+    def cohort(self, key: str) -> int:
+        if self.successes:
+            return self.successes
+        return max(1, math.ceil(self.value * _COHORT_SECONDS)) if key == RATE else 1
 
 
 class Brake:
@@ -54,20 +64,21 @@ class Brake:
         if action.kind is ActionKind.SCALE:
             current = self.value(action.key)
             value = (100.0 if math.isinf(current) else current) * action.value
-        step = rule.back.step if rule.back and rule.back.key == action.key else 0.0
-        self._put(action.key, value, now + rule.duration, step, rule.name)
+        back = rule.back if rule.back and rule.back.key == action.key else None
+        self._put(action.key, value, now + rule.duration, rule.name, back)
 
     def begin_back(self, rule: AutomationRule, until: float) -> None:
         """After a suspension that ends at `until`: what holds from then on."""
         if rule.back is not None:
-            self._put(rule.back.key, rule.back.value, until, rule.back.step, rule.name)
+            self._put(rule.back.key, rule.back.value, until, rule.name, rule.back)
 
-    def _put(self, key: str, value: float, until: float, step: float, rule: str) -> None:
+    def _put(self, key: str, value: float, until: float, rule: str, back: Back | None) -> None:
         lowest = _SLOWEST if key == RATE else 1.0
+        step, successes = (back.step, back.successes) if back else (0.0, 0)
         if math.isinf(self._normal[key]) and step:
             # No limit to rise to: what the site had before nobody knows, so the brake ends at a hundred a second.
             self._normal[key] = 100.0
-        self.changes[key] = Change(max(value, lowest), until, step, rule)
+        self.changes[key] = Change(max(value, lowest), until, step, rule, successes)
 
     def success(self, now: float) -> bool:
         """A delivery. Whether a limit has changed."""
@@ -75,10 +86,11 @@ class Brake:
         for key, change in list(self.changes.items()):
             if now < change.until or not change.step:
                 continue
-            if key == RATE and now - change.risen < _RATE_STEP_SECONDS:
+            change.seen += 1
+            if change.seen < change.cohort(key):
                 continue
             change.value += change.step
-            change.risen = now
+            change.seen = 0
             changed = True
             if change.value >= self._normal[key]:
                 del self.changes[key]

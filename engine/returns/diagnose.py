@@ -95,7 +95,7 @@ class Reader:
                         found = _diagnosis(known, reply, enhanced, rule.name)
                         if rule.words or rules is self.reports:
                             return found
-                        weak = weak or found
+                        weak = found if rules is self.fallback and _is_exact(rule) else weak or found
         return weak or _diagnosis(Class.OTHER, read[0][0], enhanced, "")
 
 
@@ -115,6 +115,11 @@ def _is_address_status(*codes: str) -> bool:
 
 def _is_filter_status(*codes: str) -> bool:
     return any(code.startswith(("5.2.", "5.7.")) for code in codes)
+
+
+def _is_exact(rule: Rule) -> bool:
+    """It knows codes of the registry one by one, where a server's own table only knows their kind (X.7.*)."""
+    return bool(rule.enhanced) and not any("*" in code for code in rule.enhanced)
 
 
 def _sure(rule: Rule) -> Class:

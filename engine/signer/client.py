@@ -116,7 +116,8 @@ class SignerClient:
     async def _greeted(self, worker: SigningProcess) -> dict[str, object] | None:
         """What the worker says of itself; None, and it is gone, if it said nothing or cannot sign."""
         try:
-            greeting = await asyncio.wait_for(worker.greeting, self.settings.start_seconds)
+            async with asyncio.timeout(self.settings.start_seconds):  # wait_for of 3.11 may swallow a cancellation
+                greeting = await worker.greeting
             self._check(greeting)
         except (TimeoutError, ConnectionError) as error:
             self._judge(await worker.reaped(0.0 if isinstance(error, TimeoutError) else REAP_SECONDS))

@@ -8,8 +8,10 @@ The danger of pipelining is a stray reply line, which shifts all later ones. So 
 number of replies has proved right: a group's outcomes, and that of the message before it, are told when its DATA is
 answered by 354, or by the RSET that follows a refused group; the last message's when the RSET that rides behind its
 dot is answered. Anything that does not fit (unasked reply, wrong class, a reply to the dot before the dot was
-written) ends the session, and what was not proved is unknown. Without PIPELINING a stray line is seen when it comes
-before its command was written or in one read with another; the rest would cost a round trip a message.
+written) ends the session, and what was not proved is unknown. A server that answers 503 to all that stands behind a
+dot, and says so (Haraka since 3.3, against smuggling), has taken the message: a lone RSET proves it, what was refused
+goes again, and from then on this session writes nothing behind a dot. There, and without PIPELINING, a stray line is
+seen when it comes before its command was written or in one read with another; the rest would cost a round trip each.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections import deque
 from engine.smtp import command
 from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
 from engine.smtp.extensions import Extensions
+from engine.smtp.fitting import fits, refuses_streaming
 from engine.smtp.reply import Reply, ReplyError, ReplyReader, shown
 
 __all__ = ["Closed", "Event", "Finished", "Phase", "Session", "Transaction"]
@@ -31,6 +34,7 @@ _MAIL, _RCPT, _DATA, _DOT, _RSET, _QUIT = (
 )  # fmt: skip
 _new = tuple.__new__
 _GROUP = (_MAIL, _RCPT, _DATA)
+_BEHIND_DOT = (_MAIL, _RSET, _QUIT)
 _STEADY = re.compile(
     rb"250 (?:(2\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|(?=\r\n)))?(.{0,512})\r\n"  # dot
     rb"250 .{0,512}\r\n250 .{0,512}\r\n354 .{0,512}\r\n"  # MAIL, RCPT, DATA
@@ -42,25 +46,9 @@ class Session:
     """Call begin() while wants_next; drain data_to_send() after every call; nothing happens after Closed."""
 
     __slots__ = (
-        "_at_dot",
-        "_awaited",
-        "_closed",
-        "_current",
-        "_eightbit",
-        "_held",
-        "_largest",
-        "_out",
-        "_pipelining",
-        "_quitting",
-        "_reader",
-        "_refusal",
-        "_reset_due",
-        "_says_size",
-        "_script",
-        "_unwritten",
-        "_utf8",
-        "replies",
-        "wants_next",
+        "_at_dot", "_awaited", "_closed", "_current", "_eightbit", "_held", "_largest", "_out", "_pipelining",
+        "_quitting", "_reader", "_refusal", "_reset_due", "_says_size", "_script", "_stepping", "_streams",
+        "_unwritten", "_utf8", "replies", "wants_next",
     )  # fmt: skip
 
     def __init__(self, extensions: Extensions, *, pipelining: bool = True) -> None:
@@ -69,6 +57,10 @@ class Session:
         self._eightbit = extensions.eightbitmime
         self._utf8 = extensions.smtputf8
         self._pipelining = pipelining and extensions.pipelining
+        self._streams = self._pipelining
+        """What comes next is written behind a dot."""
+        self._stepping = False
+        """503 came to what was: the rest of it is refused as well, and then a lone RSET is answered."""
         self._reader = ReplyReader()
         self._awaited: deque[Phase] = deque()
         self._script: deque[tuple[Phase, bytes]] = deque()
@@ -138,7 +130,7 @@ class Session:
                 pass
         except ReplyError as error:
             self._close(events, None, str(error), is_clean=False)
-        if self._held and not self._pipelining and not self._awaited:
+        if self._held and not self._streams and not self._awaited and not self._closed:
             # Nothing more is due, and nothing more has come.
             self._release(events)
         return events
@@ -154,7 +146,7 @@ class Session:
         """What is to be written now, in order; each call gives only what is new."""
         unproved = self._unwritten or (self._held and not self._awaited)
         self._unwritten = False
-        if unproved and self._pipelining and self._current is None and not (self._quitting or self._closed):
+        if unproved and self._streams and self._current is None and not (self._quitting or self._closed):
             self._send(_RSET, command.RSET)
             self._reset_due = False
         out, self._out = self._out, []
@@ -213,7 +205,7 @@ class Session:
             self._send(*self._script.popleft())
 
     def _send_quit_if_possible(self) -> None:
-        if self._quitting and self._current is None and (self._pipelining or not self._awaited):
+        if self._quitting and self._current is None and (self._streams or not self._awaited):
             self._send(_QUIT, command.QUIT)
 
     # What comes in
@@ -267,7 +259,10 @@ class Session:
         if not self._awaited:
             raise ReplyError(f"a reply that nobody asked for: {shown(str(reply))}")
         phase = self._awaited[0]
-        if not _fits(phase, reply.code) or (phase is _QUIT and self._held and not reply.is_positive):
+        if self._stepping or (self._streams and self._held and phase in _BEHIND_DOT and refuses_streaming(reply)):
+            self._step_back(phase, reply, events)
+            return
+        if not fits(phase, reply.code) or (phase is _QUIT and self._held and not reply.is_positive):
             raise ReplyError(f"not a reply to {phase.name}: {shown(str(reply))}")
         if phase is _QUIT:
             self._close(events, reply, "", is_clean=True)
@@ -282,6 +277,30 @@ class Session:
             self._send_next()
         else:
             self._on_path(phase, reply)
+
+    def _step_back(self, phase: Phase, reply: Reply, events: list[Event]) -> None:
+        """503 to what stood behind a dot. The lone RSET must be accepted: a refusal there may be the last one of the
+        others, come late, and then the first of them was the dot's.
+        """
+        self._awaited.popleft()
+        if self._stepping and phase is _RSET:
+            if reply.code != 250 or self._awaited:
+                raise ReplyError(f"not a reply to a lone RSET: {shown(str(reply))}")
+            self._stepping = False
+            self._release(events)
+            if self._current is not None:
+                self._begin_group(self._current)
+            self.wants_next = self._current is None and not self._quitting
+            self._send_quit_if_possible()
+            return
+        if reply.code < 500:
+            raise ReplyError(f"not a refusal of {phase.name} behind the end of a message: {shown(str(reply))}")
+        self._stepping, self._streams, self.wants_next = True, False, False
+        if not self._awaited:
+            if not self._reader.is_empty:
+                raise ReplyError("a reply too many behind the end of a message")
+            self._reset_due = False
+            self._send(_RSET, command.RSET)
 
     def _on_path(self, phase: Phase, reply: Reply) -> None:
         """MAIL or RCPT."""
@@ -330,7 +349,7 @@ class Session:
         if self._at_dot is not None:
             self._held.append(Finished(self._at_dot, _DOT, reply))
             self._at_dot = None
-        if not self._pipelining:
+        if not self._streams:
             self._end_group()
 
     # How it ends
@@ -338,7 +357,7 @@ class Session:
     def _end_group(self) -> None:
         """The current transaction needs no further command; the next may begin if the server can take it."""
         self._current = self._refusal = None
-        self.wants_next = not self._quitting and (self._pipelining or not self._awaited)
+        self.wants_next = not self._quitting and (self._streams or not self._awaited)
         self._send_quit_if_possible()
 
     def _release(self, events: list[Event]) -> None:
@@ -367,14 +386,3 @@ class Session:
             awaited = next(phase for phase in (*self._awaited, _MAIL) if phase in _GROUP)
             unresolved.append((self._current, awaited))
         return tuple(unresolved)
-
-
-def _fits(phase: Phase, code: int) -> bool:
-    """The classes of RFC 5321 4.3.2. 220 and 221 belong to no transaction, whatever their class."""
-    if code >= 400:
-        return phase is not _RSET
-    if phase is _DATA:
-        return code == 354
-    if phase is _QUIT:
-        return code < 300
-    return 250 <= code < 260

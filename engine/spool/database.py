@@ -1,8 +1,8 @@
-"""The spool's file: folder, lock, SQLite's settings, tables.
+"""The spool's file: folder, lock, SQLite's settings, node. Its tables stand in layout.py.
 
 One folder holds one spool.db and belongs to one engine: the folder is locked with flock(2) and SQLite keeps the
 file exclusively, so no other program's older SQLite can touch the write-ahead log. Refuses SQLite before 3.51.3
-(a WAL reset could lose commits), a folder that others may write to, a file of another layout.
+(a WAL reset could lose commits), a folder that others may write to, a file of a newer layout.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ from pathlib import Path
 
 import apsw
 
+from engine.spool.layout import SpoolUnusable, lay_out
+
 OLDEST_SQLITE = (3, 51, 3)
-LAYOUT = 1
-APPLICATION_ID = 0x534F4B55  # "SOKU", as `file spool.db` shows it
 COUNTER_BITS = 48
 SECOND_BITS = 16
 BEGINNING = 1_735_689_600  # 2025-01-01 UTC
 CACHE_KIB = 32 * 1024
-
-
-class SpoolUnusable(Exception):  # noqa: N818 - a start that cannot be, not a bug
-    """The folder cannot be opened as a spool; the text names the thing and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +52,6 @@ class Tuning:
     """Rows that one commit takes away, about 6 ms."""
     quiet_seconds: float = 1.0
     """Without work for so long, the rows of the settled go at once."""
-
-
-# No auto_vacuum: pages of settled rows go to SQLite's free list and the next rows take them, without moving pages
-# on the hot path; the file stays as large as the longest queue was (the floor counts its free pages as free).
-# AUTOINCREMENT where a number must not come back: live objects and compiled templates are kept by it, and
-# `cleared` is the last intent that a deferral answered.
-TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE lane (
-  id INTEGER PRIMARY KEY, domain TEXT NOT NULL, priority INTEGER NOT NULL, UNIQUE (domain, priority)) STRICT;
-CREATE TABLE message (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 BLOB NOT NULL UNIQUE, touched REAL NOT NULL,
-  content BLOB NOT NULL) STRICT;
-CREATE TABLE mailing (
-  id INTEGER PRIMARY KEY, sender TEXT NOT NULL, name TEXT NOT NULL,
-  accepted INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, bounced INTEGER NOT NULL DEFAULT 0,
-  expired INTEGER NOT NULL DEFAULT 0, suppressed INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
-  first_accepted_at REAL NOT NULL, last_change_at REAL NOT NULL, cancelled_at REAL, UNIQUE (sender, name)) STRICT;
-CREATE TABLE batch (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE, digest BLOB NOT NULL, mailing INTEGER NOT NULL,
-  category TEXT NOT NULL, topic TEXT NOT NULL, message INTEGER NOT NULL, priority INTEGER NOT NULL,
-  accepted_at REAL NOT NULL, not_before INTEGER NOT NULL, expires INTEGER NOT NULL, closed TEXT,
-  first INTEGER NOT NULL, count INTEGER NOT NULL, remaining INTEGER NOT NULL, refused BLOB NOT NULL) STRICT;
-CREATE INDEX batch_mailing ON batch (mailing);
-CREATE INDEX batch_message ON batch (message) WHERE remaining > 0;
-CREATE INDEX batch_expires ON batch (expires) WHERE remaining > 0 AND closed IS NULL;
-CREATE INDEX batch_settled ON batch (accepted_at) WHERE remaining = 0;
-CREATE TABLE recipient (
-  id INTEGER PRIMARY KEY, batch INTEGER NOT NULL, lane INTEGER NOT NULL, due INTEGER NOT NULL,
-  attempts INTEGER NOT NULL, doubt INTEGER NOT NULL, cleared INTEGER NOT NULL,
-  address TEXT NOT NULL, fields BLOB NOT NULL) STRICT;
-CREATE INDEX recipient_due ON recipient (lane, due);
-CREATE INDEX recipient_doubt ON recipient (id) WHERE doubt = 1;
-CREATE TABLE settled (id INTEGER PRIMARY KEY AUTOINCREMENT, recipients BLOB NOT NULL) STRICT;
-CREATE TABLE intent (id INTEGER PRIMARY KEY AUTOINCREMENT, recipients BLOB NOT NULL) STRICT;
-"""
 
 
 def check_version(version: str) -> None:
@@ -145,7 +105,7 @@ def open_database(settings: SpoolSettings, *, now: float, vfs: str = "") -> apsw
         _create_file(path)
         connection = apsw.Connection(str(path), vfs=vfs or None)
         _set_up(connection)
-        _lay_out(connection, path)
+        lay_out(connection, path)
         _check_node(connection, settings.node, now)
     except (apsw.Error, OSError) as error:
         raise SpoolUnusable(f"spool {str(path)!r} cannot be opened: {error}; check disk, owner and mode") from error
@@ -163,19 +123,6 @@ def _set_up(connection: apsw.Connection) -> None:
     connection.pragma("temp_store", "memory")
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     connection.pragma("trusted_schema", 0)
-
-
-def _lay_out(connection: apsw.Connection, path: Path) -> None:
-    layout = connection.pragma("user_version")
-    if layout == LAYOUT:
-        return
-    if layout != 0 or connection.pragma("application_id") not in (0, APPLICATION_ID):
-        raise SpoolUnusable(f"{str(path)!r} has layout {layout!r}, this engine knows {LAYOUT}; use its own version")
-    with connection:
-        connection.execute(TABLES)
-        connection.execute("INSERT INTO meta VALUES ('next', 1)")
-        connection.pragma("application_id", APPLICATION_ID)
-        connection.pragma("user_version", LAYOUT)
 
 
 def _check_node(connection: apsw.Connection, node: int, now: float) -> None:

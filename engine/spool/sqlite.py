@@ -25,8 +25,9 @@ from engine.mail.envelope import Priority, Recipient
 from engine.spool import intake, queued, reading, retention, settling
 from engine.spool.clearing import recover_settled
 from engine.spool.copying import copy_spool
-from engine.spool.database import SpoolSettings, SpoolUnusable, Tuning, lock_folder, open_database
+from engine.spool.database import SpoolSettings, Tuning, lock_folder, open_database
 from engine.spool.intents import Intents
+from engine.spool.layout import SpoolUnusable
 from engine.spool.port import (
     Cursor,
     Deferred,

@@ -413,7 +413,12 @@ PLAYED: dict[type[wire.Request], Answer] = {
     Purge: _played({"dry_run": True, "examined": 3, "purged": 2, "kept": {"MONTH": 1}, "texts": 0}),
     Forget: _played({"events": 3, "erased": 2, "kept": [["shop", "2027-04-16", "ORDER_SOON"]]}),
     wire.Reload: _played(
-        {"errors": [], "changes": ["news.example.jp signs with s2026b (before: s2026a)"], "seconds": 0.5}
+        {
+            "errors": [],
+            "changes": ["news.example.jp signs with s2026b (before: s2026a)"],
+            "restart_only": ["[socket]", "[journal]"],
+            "seconds": 0.5,
+        }
     ),
     wire.Trace: _played(
         {

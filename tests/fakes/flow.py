@@ -450,7 +450,7 @@ class World:
             off, {}, _never, steering=steering, establish=lambda _sender, _why: None, file=FilePath("/nonexistent"),
             clock=self.clock,
         )  # fmt: skip
-        return Guards(guarding, fitness, None)  # type: ignore[arg-type]
+        return Guards(guarding, fitness, None, self.promote)  # type: ignore[arg-type]
 
     async def _accepted(self, batch: Batch) -> int:
         return sum(one.accepted for one in await self.spool.totals(batch.sender, batch.mailing))

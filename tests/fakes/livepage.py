@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.admin import Admin, AdminSettings, Views
+from engine.admin import Admin, Views
 from engine.page.feed import Source
 from engine.page.series import Sample
+from engine.page.settings import AdminSettings
 from engine.wire import Refusal
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>\u202egnp.exe"

@@ -53,6 +53,8 @@ def configuration(
 ) -> str:
     """`more` stands at the end: further tables."""
     limits = "\n".join(f"{key} = {value}" for key, value in {**SHAPING, **(shaping or {})}.items())
+    # Nobody's DNS knows the test's domains; the tests of the preflight say so themselves.
+    gate = "" if "[preflight]" in more else '[preflight]\nmode = "off"\n'
     routed = "\n".join(f'"{domain}" = {{ to = "{to}", tls = "Disabled" }}' for domain, to in routes.items())
     return f"""[engine]
 state = "state"
@@ -75,7 +77,7 @@ tokusho_url = "https://shop.example/tokusho"
 [[senders.shop.dkim]]
 selector = "s1"
 key = "dkim.pem"
-[routes]
+{gate}[routes]
 {routed}
 [shaping.default]
 {limits}

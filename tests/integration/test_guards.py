@@ -95,6 +95,7 @@ def in_order(running: Running) -> dict[str, Any]:
         "_dmarc.shop.example": {"TXT": ['"v=DMARC1; p=none; rua=mailto:d@shop.example"']},
         "7.2.0.192.in-addr.arpa": {"PTR": ["out.shop.example."]},
         "out.shop.example": {"A": ["192.0.2.7"]},
+        "mx.shop.example": {"A": ["192.0.2.8"]},
     }
 
 
@@ -104,7 +105,7 @@ def asked(running: Running, zone: dict[str, Any]) -> Iterator[None]:
     port = free_port()
     (running.folder / "zone.json").write_text(json.dumps({"zone": zone}), "utf-8")
     file = running.folder / "sokutatsu.toml"
-    text = file.read_text("utf-8").partition("[resolver]")[0]
+    text = file.read_text("utf-8").partition("[resolver]")[0].replace('[preflight]\nmode = "off"\n', "")
     addresses = 'addresses = ["192.0.2.7 out.shop.example"]'
     tables = f'[resolver]\nservers = ["127.0.0.1:{port}"]\n[preflight]\nmode = "enforce"\n{addresses}\n'
     file.write_text(text + tables, "utf-8")

@@ -187,5 +187,5 @@ def test_a_trace_shows_the_dialogue_and_neither_message_nor_control_characters(t
         assert main(["trace", "d.example", "--socket", running.socket, "--timeout", "0", "--json"]) == 1
         assert "open already" in capsys.readouterr().out
         assert main(["trace", "d.example", "--socket", running.socket, "--next", "99"]) == 2
-        assert main(["trace", "", "--socket", running.socket]) == 3
+        assert main(["trace", "", "--socket", running.socket]) == 2
         assert running.stop() == 0

@@ -72,6 +72,8 @@ legal_name = "x"
 address = "news@{DOMAIN}"
 unsubscribe_url = "https://{DOMAIN}/u/{{token}}"
 {keys}
+[preflight]
+mode = "off"
 [routes]
 {routed}
 [shaping.default]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.running import Running
 from tests.interop.peers.exim import exim
+from tests.interop.peers.haraka import NEEDED, haraka
 from tests.interop.peers.names import Names
 from tests.interop.peers.opensmtpd import opensmtpd
 from tests.interop.peers.place import Copy, Peer
@@ -29,6 +30,7 @@ PEERS: dict[str, tuple[Start, bool]] = {
     "pedantic-postfix": (lambda folder, _dns: postfix(folder, pedantic=True), False),
     "exim": (lambda folder, dns: exim(folder, dns.resolver), True),
     "opensmtpd": (lambda folder, dns: opensmtpd(folder, dns.resolver), False),
+    "haraka": (lambda folder, dns: haraka(folder, dns.resolver), True),
 }
 
 
@@ -61,7 +63,7 @@ def are_well_signed(copies: list[Copy], dns: Names, spam: Rspamd, folder: Path) 
 
 
 @pytest.mark.parametrize("pipelining", ["true", "false"])
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDED if name == "haraka" else ()) for name in PEERS])
 def test_every_mail_arrives_once_and_unchanged(
     name: str, pipelining: str, place: Path, dns: Names, keys: Keys, filter_of_spam: Rspamd
 ) -> None:

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from test_metrics import observed
 
-from engine.admin import Admin, AdminSettings, Views
+from engine.admin import Admin, Views
+from engine.page.settings import AdminSettings
 
 STATUS = {"accepted": 3, "sites": [{"site": "mx.example.jp:25", "last_error": "猫は留守"}]}
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from engine.admin import AdminSettings
 from engine.config import (
     EngineSettings,
     Settings,
@@ -45,6 +44,7 @@ from engine.journal import JournalSettings
 from engine.mail.profile import MailOrder, Profile
 from engine.net.mx import Family
 from engine.net.resolver import Credentials, TlsMode
+from engine.page.settings import AdminSettings
 from engine.policy.guard import GuardSettings
 from engine.policy.shaping import Limits
 from engine.signer.keys import generate_key, key_pem

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Settings, read_configuration
-from engine.config.changing import FIXED, LIVE, WHOLE, fixed_changes, live_changes
+from engine.config.changing import FIXED, LIVE, WHOLE, fixed_changes, live_changes, restart_only
 from tests.integration.running import configuration, make_key
 
 
@@ -48,7 +48,9 @@ def test_the_same_is_no_change(settings: Settings, tmp_path: Path) -> None:
         ("[senders.shop", "[senders.mise", [], ["senders new: mise", "senders gone, their mail waits: shop"]),
         ("127.0.0.1:25", "127.0.0.1:26", [], ["routes changed"]),
         ("connection_limit = 4", "connection_limit = 5", [], ["shaping changed"]),
-        ("[signer]", "[resolver]\nlookups = 7\n[signer]", ["resolver.lookups: 200 to 7 cannot change"], []),
+        ("[signer]", "[resolver]\nlookups = 7\n[signer]", [], ["resolver changed"]),
+        ("[signer]", "[tls]\nmta_sts = false\n[guard]\ncanary = 0\n[preflight]\nmode = 'off'\n[signer]", [],
+         ["tls changed", "guard changed", "preflight changed"]),
     ],
 )  # fmt: skip
 def test_changes(settings: Settings, tmp_path: Path, old: str, new: str, refused: list[str], live: list[str]) -> None:
@@ -64,3 +66,10 @@ def test_a_table_that_is_gone(settings: Settings, tmp_path: Path) -> None:
     with_it = read(tmp_path, configuration({"*": "127.0.0.1:25"}, 9180, more="[unsubscribe]\n"))
     (line,) = fixed_changes(with_it, replace(with_it, unsubscribe=None))
     assert line.startswith("unsubscribe: the table is gone")
+
+
+def test_what_needs_a_restart_is_listed_once() -> None:
+    listed = restart_only()
+    assert len(listed) == len(FIXED)
+    assert {"[socket]", "[engine] (but log_level, max_recipients, stop_seconds)"} <= {*listed}
+    assert not {"[resolver]", "[tls]", "[guard]", "[preflight]"} & {*listed}

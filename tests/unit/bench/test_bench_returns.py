@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from bench.returns import MEANS, load_reader, main, measure, read_rows
+from bench.unseen import Unseen, text_of
 from engine.policy.classify import Class
 from tests.unit.returns.returned_samples import ARF, POSTFIX, QMAIL, VACATION
 
@@ -57,3 +58,19 @@ def test_the_published_mapping() -> None:
     rows = re.findall(r"^\| `([a-z]+)` \| (`[a-z_`, ]+) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
     assert {reason: tuple(re.findall(r"[a-z_]+", classes)) for reason, classes in rows} == MEANS
     assert {name for classes in MEANS.values() for name in classes} <= set(Class)
+
+
+def test_a_family_is_measured_without_its_own_words(tmp_path: Path) -> None:
+    """ "mailfolder is full" stands in one family alone, "User unknown" in two: only the latter may be known to it."""
+    one = "From: MAILER-DAEMON@a.example\nSubject: failure\n\n<neko@a.example>: their mailfolder is full\n"
+    two = "From: MAILER-DAEMON@b.example\nSubject: failure\n\n<neko@b.example>: 550 User unknown\n"
+    for name, text in (("full-01.eml", one), ("full-02.eml", two), ("other-1.eml", two)):
+        (tmp_path / name).write_text(text)
+    rows = [{"file": name, "expected": []} for name in ("full-01.eml", "full-02.eml", "other-1.eml")]
+    unseen = Unseen(rows, tmp_path)
+    assert {name: len(those) for name, those in unseen.rows.items()} == {"full": 2, "other": 1}
+    assert unseen.reader("full").diagnose(["their mailfolder is full"], "", "").bounce_class is Class.OTHER
+    assert unseen.reader("other").diagnose(["their mailfolder is full"], "", "").bounce_class is Class.MAILBOX_FULL
+    for name in ("full", "other"):
+        assert unseen.reader(name).diagnose(["550 User unknown"], "", "RCPT TO").bounce_class is Class.UNKNOWN_USER
+    assert text_of(b"Subject: x\nContent-Type: text/plain; charset=iso-2022-jp\n\n" + "宛先".encode("iso-2022-jp"))

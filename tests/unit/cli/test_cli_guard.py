@@ -62,10 +62,12 @@ def test_without_an_engine_the_remedy_is_said(words, tmp_path, capsys) -> None:
 
 
 def test_every_finding_has_words_in_both_languages() -> None:
-    files = ("net/preflight", "net/proof", "net/landing", "policy/landing")
+    files = ("net/preflight", "net/proof", "net/replies", "net/landing", "policy/landing")
     code = "".join((ROOT / "engine" / f"{name}.py").read_text("utf-8") for name in files)
     found = set(re.findall(r'Finding\(\s*"([a-z_.]+)"', code))
-    found |= {f"{kind}.{what}" for kind in ("from", "envelope") for what in ("records", "no_records")}
+    found |= {
+        f"{kind}.{what}" for kind in ("from", "envelope") for what in ("records", "no_records", "null_mx", "mx_nowhere")
+    }
     found |= {f"spf.{kind}.{one}" for kind in ("from", "envelope") for one in spf.Spf if one is not spf.Spf.TEMPERROR}
     found |= {"optout.certificate", "optout.unreachable"}
     found |= {f"dmarc.{one}_{what}" for one in ("dkim", "spf") for what in ("aligned", "unaligned")}

@@ -105,7 +105,7 @@ def test_a_drain_counts_every_place() -> None:
     ("arguments", "code", "error"),
     [
         (["top", "--interval", "0"], 2, "--interval 0: write 0.1 to 60"),
-        (["top", "--json"], 2, "--json belongs to --once"),
+        (["top", "--json"], 3, "start the engine"),
         (["mailings", "--seconds", "-1"], 2, "--seconds -1: write 0 to 60"),
         (["drain", "--off", "--wait"], 2, "give one of them"),
         (["top", "--once"], 3, "start the engine"),

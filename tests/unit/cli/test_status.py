@@ -173,7 +173,7 @@ def test_an_engine_is_asked_where_the_environment_says(behind, sokutatsu, capsys
     assert set(answer) == {"engine", "draining", "credit", "mailings", "truncated"}
     assert sokutatsu("--sender", "shop", "--mailing", "m1") == 0
     assert row(capsys.readouterr().out, "shop")[:3] == ["shop", "m1", "1"]
-    assert sokutatsu("--mailing", "m2") == 1
+    assert sokutatsu("--mailing", "m2") == 2
     assert "no mailing 'm2' is known" in capsys.readouterr().err
 
 

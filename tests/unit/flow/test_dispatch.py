@@ -11,6 +11,8 @@ import pytest
 
 from engine.engine import Engine
 from engine.mail.envelope import Priority
+from engine.net.negotiate import Refused
+from engine.smtp.event import Phase
 from engine.spool.port import Outcome
 from suppression import LedgerFailed
 from tests.fakes.flow import HELD, LIMITS, REFUSED, TOO_MANY, Setting, World
@@ -120,6 +122,43 @@ def test_after_many_refusals_what_is_ready_is_deferred_with_an_attempt_each() ->
         assert (failed.response and failed.response.content, failed.num_attempts) == ("connection refused", 0)
 
     flowing(test, Setting(replace(SHORT, consecutive_connection_failures_before_delay=2)))
+
+
+def test_mail_that_a_policy_of_tls_keeps_back_says_so_at_once_each_in_the_journal() -> None:
+    """Not only the site's last error: whoever asks what became of a mail finds the reason in its own record."""
+    policy = Refused(Phase.STARTTLS, None, "DANE: TLSA lookup failed: SERVFAIL", tls_failed=True)
+
+    async def test(world: World) -> None:
+        site = world.site("d1")
+        site.refusal = policy
+        await world.submit([f"r{n}@d1.example" for n in range(5)])
+        await asyncio.sleep(3.0)
+        assert site.attempts == 1, "by the first refusal"
+        assert [record.type for record in world.journal] == ["TransientFailure"] * 5
+        for record in world.journal:
+            assert record.response is not None
+            assert (record.response.content, record.response.command) == (policy.error, "STARTTLS")
+        assert (world.status()["ready"], world.status()["in_flight"], world.status()["waiting"]) == (0, 0, 5)
+        site.refusal = None
+        await world.settled(7200)
+        assert world.outcome(Outcome.DELIVERED) == 5
+
+    flowing(test)
+
+
+@pytest.mark.parametrize("local", ["421-", "dot421-"])
+def test_letters_are_free_at_once_when_a_421_makes_their_site_rest(local: str) -> None:
+    async def test(world: World) -> None:
+        await world.submit([f"{local}{n}x@d1.example" for n in range(40)])
+        path = None
+        while path is None or not path.pool.paused_until:
+            await asyncio.sleep(0.05)
+            path = world.dispatch.paths.get("d1")
+        assert path.pool.paused_until - world.clock() > 20.0
+        await asyncio.sleep(1.0)
+        assert (path.in_flight, path.prepared, world.status()["in_flight"]) == (0, 0, 0)
+
+    flowing(test, Setting(replace(SHORT, retry_interval=60.0)))
 
 
 def test_other_sites_do_not_notice() -> None:

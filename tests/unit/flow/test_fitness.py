@@ -21,6 +21,7 @@ class Gate:
         self.now = 1_000_000.0
         self.level = Level.OK
         self.looks = 0
+        self.code = "dkim.missing"
         self.identity: dict[str, str] = {}
         self.steering = Steering(clock=self.clock)
         self.file = folder / "preflight.json"
@@ -35,7 +36,7 @@ class Gate:
 
     async def check(self, sender: str) -> Report:
         self.looks += 1
-        finding = Finding("dkim.missing", self.level, "s._domainkey.a.example", "", ("a record",))
+        finding = Finding(self.code, self.level, "s._domainkey.a.example", "", ("a record",))
         return Report(sender, self.now, (finding,))
 
     async def look(self, level: Level) -> tuple[str | None, bool]:
@@ -126,7 +127,10 @@ def test_another_mode_lets_go_who_waited(tmp_path: Path) -> None:
         )  # fmt: skip
         again.begin()
         assert gate.standing == (None, False)
-        await again.run()
+        work = asyncio.create_task(again.run())
+        await asyncio.sleep(0.01)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
         assert not gate.looks
 
     running(test)
@@ -187,10 +191,98 @@ def test_after_a_reload_a_sender_with_another_key_waits_for_a_look_of_its_own(tm
     async def test() -> None:
         gate = Gate(tmp_path)
         assert await gate.look(Level.OK) == ("", False)
-        gate.fitness.adopt({"shop": "f1"})
+        gate.fitness.adopt(ENFORCE, {"shop": "f1"})
         assert gate.standing == ("", False)
-        gate.fitness.adopt({"shop": "f2"})
+        gate.fitness.adopt(ENFORCE, {"shop": "f2"})
         assert gate.standing == ("", True)
         assert await gate.look(Level.OK) == ("", False)
 
     running(test)
+
+
+def test_a_reload_changes_the_mode_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("off"))
+        work = asyncio.create_task(gate.fitness.run())
+        await asyncio.sleep(0)
+        assert (gate.standing, gate.looks) == ((None, False), 0)
+        gate.fitness.adopt(ENFORCE, {"shop": "f1"})
+        assert gate.standing == (None, True), "held until somebody has looked"
+        async with asyncio.timeout(10):
+            while gate.standing != ("", False):
+                await asyncio.sleep(0)
+        assert gate.looks == 1
+        gate.fitness.adopt(PreflightSettings("off"), {"shop": "f2"})
+        await asyncio.sleep(0.01)
+        assert (gate.standing, gate.looks) == (("", False), 1)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    running(test)
+
+
+def test_a_look_that_a_reload_overtook_does_not_count(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        check = gate.fitness._check
+
+        async def overtaken(sender: str) -> Report:
+            gate.fitness.adopt(ENFORCE, {"shop": "f2"})
+            return await check(sender)
+
+        gate.fitness._check = overtaken
+        assert await gate.look(Level.OK) == (None, True)
+        assert not gate.fitness.standings
+
+    running(test)
+
+
+def test_what_carriers_alone_would_refuse_waits_for_them_alone(tmp_path: Path) -> None:
+    """docomo and au read the From domain's SPF, too: mail to them waits, the others get theirs."""
+
+    async def test() -> None:
+        gate = Gate(tmp_path)
+        gate.code = "spf.from.none"
+        for level, carriers in ((Level.WARN, {"docomo", "au"}), (Level.UNKNOWN, {"docomo", "au"}), (Level.OK, set())):
+            gate.level = level
+            await gate.fitness.look("shop")
+            held = {one.scope for one in gate.steering.directives.values() if one.by == PREFLIGHT}
+            assert held == {Scope(provider=name, sender="shop") for name in carriers}
+            assert gate.identity == {"shop": ""}
+
+    running(test)
+
+
+def test_a_stop_in_the_moment_of_a_reload_is_heeded(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings("off"))
+        work = asyncio.create_task(gate.fitness.run())
+        await asyncio.sleep(0.01)
+        gate.fitness.adopt(PreflightSettings("off"), {"shop": "f2"})
+        await asyncio.sleep(0)
+        work.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(work, return_exceptions=True)
+        assert work.cancelled()
+
+    running(test)
+
+
+@pytest.mark.parametrize("mode", ["law", "enforce"])
+def test_the_default_refuses_and_warns_by_each_finding(tmp_path: Path, mode: str) -> None:
+    async def test() -> None:
+        gate = Gate(tmp_path, PreflightSettings(mode))
+        assert gate.standing == (None, True)
+        assert await gate.look(Level.WARN) == ("", False)
+        gate.fitness.standings.clear()
+        assert await gate.look(Level.REFUSE) == (UNVERIFIED, False)
+
+    running(test)
+    assert PreflightSettings().mode == "law"
+
+
+def test_blocklists_are_zones() -> None:
+    assert PreflightSettings(blocklists=("zen.spamhaus.org",)).blocklists
+    for wrong in (("nodots",), ("a b.example",), ("UPPER.example",), ("x" * 190 + ".example",), ("a.example",) * 9):
+        with pytest.raises(ValueError, match="write at most 8 DNS zones"):
+            PreflightSettings(blocklists=wrong)

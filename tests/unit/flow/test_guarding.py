@@ -229,6 +229,38 @@ def test_when_too_many_orders_stand_it_is_said(caplog: pytest.LogCaptureFixture)
     flowing(test, guards())
 
 
+def test_a_reload_judges_what_was_counted_by_the_new_shares() -> None:
+    async def test(world: World) -> None:
+        await world.submit(people(300, 20), mailing="m", category="AD")
+        await world.settled()
+        assert not paused(world)
+        world.guards.guarding.adopt(guards(unknown_sample=100, unknown_pause=0.05))
+        world.guards.guarding.adopt(guards(unknown_sample=100, unknown_pause=0.05))
+        await world.submit(people(10, 5), mailing="m", category="AD")
+        await world.until(lambda: paused(world) == [Scope(sender="shop", mailing="m")])
+        world.guards.guarding.adopt(guards(enabled=False))
+        assert paused(world), "what is paused stays so"
+        world.guards.guarding.told(Complaint("a@d1.example", world.clock(), "arf", "shop", ""))
+        assert not any(daily.complaints for daily in world.guards.guarding.known.dailies.values())
+
+    flowing(test, guards(unknown_sample=1000))
+
+
+def test_without_a_canary_after_a_reload_who_waits_for_it_goes() -> None:
+    async def test(world: World) -> None:
+        world.site("d1").rtt = 2.0
+        await world.submit(people(1500), mailing="m", category="AD")
+        await world.until(lambda: bool(world.guards.guarding.screen.held))
+        before = world.clock()
+        world.guards.guarding.adopt(guards())
+        world.promote.screen = None
+        assert not world.guards.guarding.has_canary
+        await ended(world, 1500)
+        assert world.clock() - before < HOLD_SECONDS
+
+    flowing(test, guards(canary=50))
+
+
 # -- the canary ----------------------------------------------------------------------------------------------------
 
 

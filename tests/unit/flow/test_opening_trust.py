@@ -471,3 +471,26 @@ def test_a_session_that_breaks_is_no_reason_for_plain_text(tmp_path: Path) -> No
         client.close()
 
     played(tmp_path, test, host)
+
+
+def test_another_authority_is_trusted_from_the_next_connection_on(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.enforce()
+        client, resolver, opening = world.parts()
+        stranger = tmp_path / "stranger.pem"
+        trustme.CA().cert_pem.write_to_path(stranger)
+        right = opening._contexts
+        await resolver.look_up("example.jp")
+        path: Any = SimpleNamespace(route=resolver.route("example.jp"), limits=LIMITS, source=ONLY_SOURCE)
+        opening.use(resolver, TlsContexts.load(str(stranger)), Trust(client, dane=True))
+        assert isinstance(await opening(path), Refused)
+        opening._untrusted["127.0.0.1"] = world.now + 60.0
+        opening.use(resolver, right, Trust(client, dane=False))
+        assert not opening._untrusted, "tried again"
+        found = await opening(path)
+        assert isinstance(found, Connection)
+        found.attach(SimpleNamespace(closed=lambda *_: None))  # type: ignore[arg-type]
+        found.abort()
+        client.close()
+
+    played(tmp_path, test, good())

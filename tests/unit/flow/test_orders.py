@@ -31,7 +31,13 @@ def ordering(test: Callable[[World, Orders], Awaitable[None]], setting: Setting 
             ways=world.dispatch.ways, steering=world.steering, shaping=shaping, timeline=world.timeline,
             clock=world.clock,
         )  # fmt: skip
-        orders = Orders(world.steering, explain, senders=frozenset({"shop"}), providers=frozenset({"docomo"}))
+        orders = Orders(
+            world.steering,
+            explain,
+            senders=frozenset({"shop"}),
+            providers=frozenset({"docomo"}),
+            mailings=world.spool.totals,
+        )
         world.start()
         await test(world, orders)
         world.check()

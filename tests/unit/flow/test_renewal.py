@@ -164,3 +164,18 @@ def test_a_share_follows_its_provider_and_counts_what_is_open() -> None:
     assert other.throttle is None
     other.adopt(0, Rate(1, 1, 1))
     assert other.throttle is not None
+
+
+def test_hosts_named_by_dns_are_reached_at_the_new_port_and_routes_of_the_operator_are_not() -> None:
+    async def test(world: World) -> None:
+        await world.submit([*three_hundred(), "a@d2.example"])
+        await asyncio.sleep(3.0)
+        first, second = world.dispatch.paths["d1"], world.dispatch.paths["d2"]
+        first.route = replace(first.route, mx=(("mx.d1.example",),))
+        was = second.route.port
+        use(world, shaping=Shaping(SLOW), mx_port=2525)
+        assert (first.route.port, second.route.port) == (2525, was)
+        use(world, shaping=Shaping(SLOW), mx_port=None)
+        assert first.route.port == 2525, "routes alone: what DNS named is asked for no more"
+
+    flowing(test, Setting(limits=SLOW))

@@ -493,7 +493,7 @@ def test_a_rule_suspends_and_the_site_comes_back_with_one_connection_and_one_mor
     flowing(test, Setting(shaping=automated(rule)))
 
 
-def test_a_rule_slows_a_path_down_and_lets_it_rise_by_the_minute() -> None:
+def test_a_rule_slows_a_path_down_and_lets_it_rise_by_what_is_delivered() -> None:
     rule = {
         "regex": "(?i)slow down", "action": {"SetConfig": {"name": "max_message_rate", "value": "1/s"}},
         "duration": "1m", "back": {"max_message_rate": "1/s", "step": "1/s"},

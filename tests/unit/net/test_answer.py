@@ -47,7 +47,7 @@ def read(response: dns.message.Message | bytes, name: str = "a.example", kind: K
     wire = response if isinstance(response, bytes) else response.to_wire()
     asked = question(name, kind)
     assert answers(wire, 7, asked)
-    return read_response(wire, asked)
+    return read_response(wire, asked, name)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,15 @@ def test_negative_answers_hold_as_long_as_their_soa_says() -> None:
         assert (found.rcode, found.values, found.ttl) == (3, (), expected)
 
 
+def test_what_stands_behind_an_owner_with_a_name_of_its_own() -> None:
+    """Owners of the other sections are passed over unread, however they are written."""
+    soa = b"\1.\0" + struct.pack("!5I", 1, 2, 3, 4, 60)
+    for owner in (b"\7example\0", b"\3sub\xc0\x0c", b"\0"):
+        row = owner + struct.pack("!HHIH", Kind.SOA, 1, 900, len(soa)) + soa
+        head = struct.pack("!6H", 7, 0x8183, 1, 0, 1, 0)
+        assert read(head + question("a.example", Kind.MX) + row).ttl == 60
+
+
 def test_flags_and_extended_errors() -> None:
     response = message("a.example", Kind.MX)
     response.flags |= dns.flags.AD | dns.flags.TC
@@ -181,7 +190,7 @@ def test_data_of_the_wrong_length() -> None:
         asked = question("a.example", kind)
         head = struct.pack("!6H", 7, 0x8180, 1, 1, 0, 0)
         with pytest.raises(WireError):
-            read_response(head + asked + record(data, kind), asked)
+            read_response(head + asked + record(data, kind), asked, "a.example")
 
 
 def test_pointers_go_backwards_only() -> None:
@@ -216,7 +225,7 @@ def test_any_bytes_are_read_or_refused(rest: bytes, count: int, others: int, kin
     asked = question("a.example", kind)
     wire = struct.pack("!6H", 7, 0x8180, 1, count, others, others) + asked + rest
     try:
-        found = read_response(wire, asked)
+        found = read_response(wire, asked, "a.example")
     except WireError:
         return
     assert len(found.name) <= 4 * LONGEST_NAME
@@ -231,7 +240,7 @@ def test_every_shortened_and_every_flipped_message_is_read_or_refused() -> None:
     for at in range(12 + len(asked), len(whole)):
         for wire in (whole[:at], whole[:at] + bytes((whole[at] ^ 1 << chance.randrange(8),)) + whole[at + 1 :]):
             with contextlib.suppress(WireError):
-                assert read_response(wire, asked).name.isascii()
+                assert read_response(wire, asked, "a.example").name.isascii()
 
 
 _LABELS = st.lists(st.text("abcdefgh-_0123456789", min_size=1, max_size=12), min_size=1, max_size=5)

@@ -10,6 +10,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +98,40 @@ def test_what_an_authoritys_record_refuses(chain: tuple[bytes, ...], names: list
 def test_an_authority_that_dns_has_whole_need_not_be_sent() -> None:
     assert mismatch([record(2, 0, 0, ROOT_DER)], [OWN, MIDDLE_DER], [HOST], NOW) == ""
     assert mismatch([record(2, 0, 0, NO_LEAF)], [OWN, MIDDLE_DER], [HOST], NOW) != ""
+
+
+def test_an_authority_whose_bare_key_dns_has_need_not_be_sent() -> None:
+    """RFC 7671 5.2.3: what the key signed is followed, whoever sent its certificate or did not."""
+    assert mismatch([record(2, 1, 0, ROOT_DER)], [OWN, MIDDLE_DER], [HOST], NOW) == ""
+    assert mismatch([record(2, 1, 0, MIDDLE_DER)], [OWN], [HOST], NOW) == ""
+    assert mismatch([record(2, 1, 0, ROOT_DER)], CHAIN, [HOST], NOW) == "", "and sent, as before"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "chain", "names"),
+    [
+        (OTHER_DER, (OWN, MIDDLE_DER), [HOST]),
+        (ROOT_DER, (OWN,), [HOST]),
+        (ROOT_DER, (OWN, MIDDLE_DER), ["mx.elsewhere.jp"]),
+        (MIDDLE_DER, (issued(MIDDLE, HOST, until=NOW - timedelta(days=1)),), [HOST]),
+    ],
+    ids=["another key", "a gap", "another name", "expired"],
+)
+def test_what_a_bare_key_refuses(certificate: bytes, chain: tuple[bytes, ...], names: list[str]) -> None:
+    assert "does not vouch" in mismatch([record(2, 1, 0, certificate)], chain, names, NOW)
+
+
+def test_a_bare_key_that_is_none() -> None:
+    for octets in (b"\x30\x00", b"key", x25519_key()):
+        assert "cannot be read" in mismatch([Tlsa(2, 1, 0, octets)], [OWN, MIDDLE_DER], [HOST], NOW)
+    assert mismatch([Tlsa(2, 1, 1, hashlib.sha256(key(ROOT_DER)).digest())], [OWN, MIDDLE_DER], [HOST], NOW) != "", (
+        "of a digest alone nothing can be made"
+    )
+
+
+def x25519_key() -> bytes:
+    public = x25519.X25519PrivateKey.generate().public_key()
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def test_a_server_certificate_is_no_authority() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import uvloop
@@ -335,9 +336,9 @@ def test_sockets_give_way_to_others() -> None:
             await client.query(f"n{n}.example", Kind.A)
         await asyncio.gather(*late)
         await asyncio.sleep(0)
-        assert all(sock.transport.is_closing() for sock in before)
+        assert all(sock.sock.fileno() < 0 for sock in before)
         assert not nameserver._worn
-        assert len({sock.transport.get_extra_info("sockname") for sock in nameserver._sockets if sock}) > 1
+        assert len({sock.sock.getsockname() for sock in nameserver._sockets if sock}) > 1
 
     play(scene, timeout=1.0)
 
@@ -348,5 +349,26 @@ def test_a_name_that_dns_cannot_have_is_not_asked_for() -> None:
         assert found.status is Status.MALFORMED
         assert found.text.isprintable()
         assert not server.asked
+
+    play(scene)
+
+
+def test_other_servers_are_asked_from_the_next_question_on_and_who_was_asked_still_answers() -> None:
+    async def scene(server: DnsServer, client: DnsClient, _: Clock) -> None:
+        async with serving(DnsServer({"a.example": {"A": ["192.0.2.9"]}})) as other:
+            before = client._settings
+            client.adopt(replace(before, concurrent=7))
+            assert (await client.query("a.example", Kind.A)).records == ("192.0.2.1",)
+            server.seconds = 0.05
+            late = asyncio.create_task(client.query("a.example", Kind.MX))
+            await asyncio.sleep(0.01)
+            client.adopt(replace(before, servers=(("127.0.0.1", other.port),)))
+            assert (await client.query("a.example", Kind.A)).records == ("192.0.2.9",), "and not from memory"
+            assert len((await late).records) == 2, "asked before, answered by whom it was asked of"
+            assert (await client.query("a.example", Kind.MX)).status is Status.NODATA, "but not remembered"
+            strays = client.strays
+            client.adopt(replace(before, trust_ad=True))
+            client.adopt(replace(before, trust_ad=True, timeout=1.0))
+            assert client.strays == strays
 
     play(scene)

@@ -406,3 +406,53 @@ def test_two_lookups_at_once_do_no_harm() -> None:
 
     work: Callable[[], Coroutine[Any, Any, None]] = main
     run(work())
+
+
+def test_other_settings_forget_what_was_found_by_the_old_ones() -> None:
+    async def test() -> None:
+        made = resolver({("a.example", MX): hosts("mx.a.example"), ("mx.a.example", A): ["192.0.2.1"]})
+        table = made._table
+        assert (await found(made)).port == 25
+        made.use(table)
+        made.use(table, MxSettings(allowed=TEST_NET))
+        assert isinstance(made.route("a.example"), Route), "nothing is new"
+        made.use(table, MxSettings(port=2525, allowed=TEST_NET))
+        assert made.route("a.example") is None
+        assert (await found(made)).port == 2525
+        made.use(table, forget=True)
+        assert made.route("a.example") is None, "DNSSEC is not believed any more"
+
+    run(test())
+
+
+def test_failures_can_be_forgotten_and_routes_stay() -> None:
+    async def test() -> None:
+        table = {
+            ("a.example", MX): hosts("mx.a.example"),
+            ("mx.a.example", A): ["192.0.2.1"],
+            ("b.example", MX): Status.TIMEOUT,
+        }
+        made = resolver(table)
+        await found(made)
+        await found(made, "b.example")
+        assert isinstance(made.route("b.example"), ResolveFailure)
+        made.forget_failures()
+        assert made.route("b.example") is None
+        assert isinstance(made.route("a.example"), Route)
+
+    run(test())
+
+
+def test_a_lookup_that_new_settings_overtake_is_made_again() -> None:
+    async def test() -> None:
+        made = resolver({("a.example", MX): hosts("mx.a.example"), ("mx.a.example", A): ["192.0.2.1"]})
+        under_way = asyncio.create_task(made.look_up("a.example"))
+        for _ in range(2):
+            await asyncio.sleep(0)
+        made.use(made._table, MxSettings(allowed=parse_networks(["10.0.0.0/8"])))
+        await under_way
+        route = made.route("a.example")
+        assert isinstance(route, ResolveFailure)
+        assert "never connect" in route.text
+
+    run(test())

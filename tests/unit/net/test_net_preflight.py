@@ -51,6 +51,7 @@ def zone(**changes: Any) -> Zone:
     spf = [b"v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all"]
     return {
         ("news.example.jp", Kind.MX): [Mx(10, "mx.example.jp")],
+        ("mx.example.jp", Kind.A): ["192.0.2.9"],
         ("rp.example.jp", Kind.A): ["192.0.2.8"],
         ("news.example.jp", Kind.TXT): spf,
         ("rp.example.jp", Kind.TXT): spf,
@@ -75,7 +76,7 @@ class Dns:
             return Answer(found, text=f"{kind.name} of {name}: {found}")
         if not found:
             return Answer(Status.NODATA if any(known == name for known, _ in self.records) else Status.NXDOMAIN)
-        return Answer(Status.NOERROR, tuple(found))
+        return Answer(Status.NOERROR, tuple(found), 60.0)
 
     ask = query
 
@@ -273,10 +274,10 @@ def test_a_reverse_name_that_does_not_lead_back_is_refused() -> None:
     assert found.records == ("out1.example.jp. IN A 192.0.2.7",)
 
 
-def test_a_generic_name_and_another_greeting_are_warnings() -> None:
+def test_a_generic_name_is_a_warning_and_another_greeting_is_refused() -> None:
     records = with_(OUT.address.reverse_pointer, Kind.PTR, "192-0-2-7.example.net")
     found = bad(checked(records | {("192-0-2-7.example.net", Kind.A): ["192.0.2.7"]}))
-    assert {code: one.level for code, one in found.items()} == {"ptr.generic": Level.WARN, "helo.differs": Level.WARN}
+    assert {code: one.level for code, one in found.items()} == {"ptr.generic": Level.WARN, "helo.differs": Level.REFUSE}
 
 
 # -- DNS that does not answer --------------------------------------------------------------------------------------

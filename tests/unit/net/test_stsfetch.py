@@ -14,6 +14,7 @@ import trustme
 from aiohttp import web
 
 from engine.net.dns import Answer, Kind, Status
+from engine.net.fetch import ReportPoster
 from engine.net.negotiate import TlsContexts
 from engine.net.sts import Trouble
 from engine.net.stsfetch import LONGEST_POLICY, FetchSettings, PolicyFetcher
@@ -231,3 +232,52 @@ def test_a_server_that_speaks_no_http_is_a_trouble(contexts: TlsContexts, raw: b
     assert isinstance(found, Trouble), found
     assert found.text.isascii()
     assert len(found.text) <= 200
+
+
+# -- reports (RFC 8460 5.3) ------------------------------------------------------------------------------------
+
+
+def posted(contexts: TlsContexts, answer: Answerer, *, name: str = "reports.example.jp", allowed: bool = True) -> str:
+    async def main() -> str:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await answer(request)  # type: ignore[arg-type]
+
+        runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_tls(OURS, name)).start()
+        networks = (ip_network("127.0.0.0/8"),) if allowed else ()
+        poster = ReportPoster(Dns("127.0.0.1"), lambda: contexts.verified, seconds=1.0, allowed=networks)
+        try:
+            return await poster(f"https://reports.example.jp:{runner.addresses[0][1]}/v1?x=1", b"\x1f\x8bpacked")
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(main())
+
+
+def test_a_report_is_posted_as_it_is(contexts: TlsContexts) -> None:
+    seen: list[tuple[str, str, str, bytes]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.content.read()
+        seen.append((request.method, request.path_qs, request.headers["Content-Type"], body))
+        return web.Response(status=201)
+
+    assert posted(contexts, answer) == ""
+    assert seen == [("POST", "/v1?x=1", "application/tlsrpt+gzip", b"\x1f\x8bpacked")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "why"),
+    [
+        (missing, {}, "HTTP status 404"),
+        (redirect, {}, "HTTP status 302"),
+        (hanging, {}, "no answer within 1 seconds"),
+        (plain, {"name": "other.example"}, "certificate"),
+        (plain, {"allowed": False}, "loopback"),
+    ],
+)
+def test_reports_that_are_not_taken(
+    contexts: TlsContexts, answer: Answerer, words: dict[str, object], why: str
+) -> None:
+    assert why in posted(contexts, answer, **words)  # type: ignore[arg-type]

@@ -74,6 +74,9 @@ def test_what_kumomtas_users_write_is_read() -> None:
         ({"duration": None}, "a[0].duration: None"),
         ({"duration": "8 days"}, "write a duration from 1 second to 7 days"),
         ({"back": 1}, "write {connection_limit = 1, step = 1}"),
+        ({"back": {"connection_limit": 1, "step": 1, "successes": 0}}, "deliveries for one step"),
+        ({"back": {"connection_limit": 1, "step": 1, "successes": True}}, "deliveries for one step"),
+        ({"back": {"connection_limit": 1, "step": 1, "successes": 1000001}}, "deliveries for one step"),
         ({"back": {"connection_limit": 1}}, "write {connection_limit = 1, step = 1}"),
         (
             {"back": {"connection_limit": 1, "max_message_rate": "1/s", "step": 1}},
@@ -161,14 +164,52 @@ def test_googles_procedure_one_connection_and_one_more_for_each_success() -> Non
     assert not brake.changes, "a rule without a way back leaves nothing"
 
 
-def test_a_rate_rises_a_step_a_minute_with_successes_only() -> None:
+def deliveries_until_a_change(brake: Brake, now: float = 60.0) -> int:
+    for count in range(1, 10_000):
+        if brake.success(now):
+            return count
+    raise AssertionError
+
+
+def test_a_rate_rises_by_successes_and_never_by_the_clock() -> None:
+    """A cohort is what the rate lets through in a minute, so that at full pace it is a step a minute."""
     brake = Brake(dict(NORMAL))
     brake.begin_back(rule(back={"max_message_rate": "1/s", "step": "4/s"}), until=0.0)
-    assert [brake.success(now) for now in (60.0, 61.0, 119.0, 120.0, 121.0)] == [True, False, False, True, False]
+    assert not any(brake.success(now) for now in (60.0, 3600.0, 86_400.0)), "time alone lifts nothing"
+    assert deliveries_until_a_change(brake) == 60 - 3
+    assert brake.value("max_message_rate") == 5
+    assert deliveries_until_a_change(brake) == 5 * 60
     assert brake.value("max_message_rate") == 9
-    assert brake.success(1000.0)
-    assert brake.value("max_message_rate") == 10
-    assert not brake.changes
+    assert deliveries_until_a_change(brake) == 9 * 60
+    assert (brake.value("max_message_rate"), brake.changes) == (10, {})
+
+
+def test_a_very_slow_rate_rises_with_each_success() -> None:
+    brake = Brake(dict(NORMAL))
+    brake.begin_back(rule(back={"max_message_rate": "1/hr", "step": "1/min"}), until=0.0)
+    assert deliveries_until_a_change(brake) == 1
+    assert deliveries_until_a_change(brake) == 2
+
+
+def test_a_rule_names_its_cohort() -> None:
+    for back, counts in (
+        ({"connection_limit": 1, "step": 1, "successes": 20}, [20, 20, 20]),
+        ({"max_message_rate": "7/s", "step": "1/s", "successes": 5}, [5, 5, 5]),
+    ):
+        brake = Brake(dict(NORMAL))
+        brake.begin_back(rule(back=back), until=0.0)
+        assert [deliveries_until_a_change(brake) for _ in counts] == counts
+        assert not brake.changes
+
+
+def test_a_new_match_counts_its_successes_anew() -> None:
+    brake = Brake(dict(NORMAL))
+    one = rule(back={"connection_limit": 1, "step": 1, "successes": 3})
+    for _ in range(2):
+        brake.begin_back(one, until=0.0)
+        assert not brake.success(1.0)
+        assert not brake.success(1.0)
+    assert brake.success(1.0)
 
 
 def test_set_and_scale_hold_for_their_duration_and_a_new_match_begins_anew() -> None:
@@ -198,7 +239,7 @@ def test_a_path_without_a_limit_has_a_limit_to_rise_to() -> None:
     )
     brake.apply(one, one.actions[0], 0.0)
     assert brake.value("max_message_rate") == 50
-    assert brake.success(700.0)
+    assert deliveries_until_a_change(brake, 700.0) == 50 * 60
     assert not brake.changes
 
 

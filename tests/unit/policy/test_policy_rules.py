@@ -165,3 +165,23 @@ def test_rules_can_be_put_in_front() -> None:
     both = Rules((*first.rules, *second.rules))
     assert both.match(Phase.RCPT, Reply(550, "5.7.28", "enough")) is first.rules[0]
     assert both.match(Phase.RCPT, Reply(550, "", "enough")) is second.rules[0]
+
+
+def test_a_table_with_rules_taken_out_is_read_unchecked() -> None:
+    text = """
+[[rule]]
+name = "first"
+class = "policy"
+codes = [5]
+reply = "550 anything"
+
+[[rule]]
+name = "never"
+class = "content"
+codes = [5]
+words = ["spam"]
+reply = "550 spam"
+"""
+    with pytest.raises(RulesError, match=r"rules\.never: its own reply"):
+        compile_rules(text)
+    assert len(compile_rules(text, check_replies=False).rules) == 2

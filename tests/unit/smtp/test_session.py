@@ -345,3 +345,143 @@ def test_8bit_content_is_announced() -> None:
     first.eightbit = True
     session.begin(first)
     assert session.data_to_send() == [b"MAIL FROM:<s@us> BODY=8BITMIME\r\nRCPT TO:<a@x>\r\nDATA\r\n"]
+
+
+# -- servers that take nothing behind a dot (Haraka since 3.3: GHSA-rp4q-8m6x-c43c) ------------------------------
+
+REFUSED = b"503 Bad sequence of commands - pipelined after end of DATA\r\n"
+TAKEN = b"250 Message Queued\r\n"
+DELIVERED = Reply(250, "", "Message Queued")
+
+
+def written(session: Session) -> bytes:
+    return b"".join(session.data_to_send())
+
+
+def test_a_reset_refused_behind_the_dot_is_asked_again_alone() -> None:
+    session, first = at_dot()
+    assert written(session).endswith(b".\r\nRSET\r\n")
+    assert session.receive_data(TAKEN + REFUSED) == [], "not proved yet"
+    assert (written(session), session.wants_next, session.phase) == (b"RSET\r\n", False, Phase.RSET)
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert (session.wants_next, session.phase) == (True, None)
+
+
+def test_the_next_one_refused_behind_the_dot_goes_again_and_nothing_rides_behind_a_dot_any_more() -> None:
+    session, first = at_dot()
+    second = transaction("b@x")
+    session.begin(second)
+    written(session)
+    assert session.receive_data(TAKEN + REFUSED + REFUSED) == []
+    assert session.receive_data(REFUSED) == []
+    assert written(session) == b"RSET\r\n"
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert written(session) == b"MAIL FROM:<s@us> SIZE=4\r\nRCPT TO:<b@x>\r\nDATA\r\n", "in one piece still"
+    assert not session.wants_next
+    session.receive_data(GO)
+    assert (written(session), session.wants_next) == (b"hi\r\n.\r\n", False)
+    assert session.receive_data(TAKEN) == [Finished(second, Phase.DOT, DELIVERED)]
+    assert (written(session), session.wants_next) == (b"", True)
+    third = transaction("c@x")
+    session.begin(third)
+    written(session)
+    session.quit()
+    session.receive_data(GO)
+    assert written(session) == b"hi\r\n.\r\n", "no QUIT behind it either"
+    assert session.receive_data(TAKEN) == []
+    assert written(session) == b"QUIT\r\n"
+    assert session.receive_data(b"221 bye\r\n")[0] == Finished(third, Phase.DOT, DELIVERED)
+
+
+def test_what_was_refused_with_a_reset_before_it_goes_again_too() -> None:
+    session, first = at_dot()
+    written(session)
+    second = transaction("b@x")
+    session.begin(second)
+    written(session)
+    session.receive_data(TAKEN + REFUSED * 4)
+    assert written(session) == b"RSET\r\n"
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert written(session).startswith(b"MAIL FROM")
+    session.receive_data(b"550 no\r\n" * 2 + b"503 no\r\n")
+    assert session.wants_next, "a refusal of its own is one"
+
+
+def test_a_quit_refused_behind_the_dot_is_sent_again() -> None:
+    session, first = begun()
+    session.quit()
+    session.receive_data(GO)
+    assert written(session).endswith(b".\r\nQUIT\r\n")
+    assert session.receive_data(TAKEN + REFUSED) == []
+    assert written(session) == b"RSET\r\n"
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert written(session) == b"QUIT\r\n"
+    (closed,) = session.receive_data(b"221 bye\r\n")
+    assert isinstance(closed, Closed)
+    assert closed.unresolved == ()
+
+
+def test_a_lone_dot_for_a_refused_recipient_with_what_is_refused_behind_it() -> None:
+    session, first = begun()
+    assert session.receive_data(b"250 ok\r\n550 5.1.1 no\r\n354 go\r\n") == [
+        Finished(first, Phase.RCPT, Reply(550, "5.1.1", "no"))
+    ]
+    assert written(session).startswith(b".\r\n")
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        TAKEN + REFUSED + b"250 ok\r\n",
+        TAKEN + REFUSED + REFUSED,
+        TAKEN + b"554 5.7.1 no\r\n",
+        TAKEN + b"503 5.5.1 no\r\n",
+        b"250 stray\r\n" + TAKEN + REFUSED,
+    ],
+    ids=[
+        "a reply too many",
+        "a refusal too many",
+        "another refusal",
+        "a refusal without its reason",
+        "a stray line before",
+    ],
+)
+def test_what_does_not_fit_is_no_delivery(replies: bytes) -> None:
+    session, first = at_dot()
+    written(session)
+    events = session.receive_data(replies)
+    (closed,) = [event for event in events if isinstance(event, Closed)]
+    if replies.startswith(b"250 stray"):
+        # The stray line is taken for the dot's reply, and the reset's place has a 250: what follows is unasked for.
+        assert closed.error
+    else:
+        assert [transaction for transaction, _ in closed.unresolved] == [first]
+        assert not [event for event in events if isinstance(event, Finished)]
+
+
+def test_a_reset_that_is_refused_alone_ends_the_session() -> None:
+    session, first = at_dot()
+    written(session)
+    session.receive_data(TAKEN + REFUSED)
+    written(session)
+    (closed,) = session.receive_data(b"250 ok\r\n250 unasked\r\n")[-1:]
+    assert isinstance(closed, Closed)
+    session, first = at_dot()
+    written(session)
+    session.receive_data(TAKEN + REFUSED)
+    written(session)
+    (closed,) = session.receive_data(b"450 no\r\n")
+    assert isinstance(closed, Closed)
+    assert [transaction for transaction, _ in closed.unresolved] == [first]
+
+
+def test_a_refusal_that_comes_late_is_not_taken_for_the_answer_to_the_lone_reset() -> None:
+    """A stray line was taken for the dot's reply, and the dot's 503 for MAIL's: the last refusal comes one too late."""
+    session, first = at_dot()
+    session.begin(transaction("b@x"))
+    written(session)
+    assert session.receive_data(b"250 stray\r\n" + REFUSED * 3) == []
+    assert written(session) == b"RSET\r\n"
+    (closed,) = session.receive_data(REFUSED)
+    assert isinstance(closed, Closed)
+    assert first in [transaction for transaction, _ in closed.unresolved]

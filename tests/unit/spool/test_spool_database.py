@@ -9,7 +9,8 @@ import shutil
 import apsw
 import pytest
 
-from engine.spool.database import SpoolUnusable, check_version
+from engine.spool.database import check_version
+from engine.spool.layout import LAYOUT, SpoolUnusable
 from engine.spool.port import SpoolFull
 from engine.spool.sqlite import SpoolSettings, SqliteSpool, disk_space
 from tests.fakes.disk import Disk, no_space, nothing
@@ -67,7 +68,7 @@ def test_settings_that_durability_rests_on(tmp_path):
         spool = await SqliteSpool.open(SpoolSettings(tmp_path))
         pragma = spool._store.connection.pragma
         found = {name: pragma(name) for name in ("journal_mode", "synchronous", "locking_mode", "user_version")}
-        assert found == {"journal_mode": "wal", "synchronous": 2, "locking_mode": "exclusive", "user_version": 1}
+        assert found == {"journal_mode": "wal", "synchronous": 2, "locking_mode": "exclusive", "user_version": LAYOUT}
         await spool.close()
 
     asyncio.run(run())

@@ -161,7 +161,7 @@ def test_a_failure_after_the_commit_is_for_good_and_reaches_all(ledger, told) ->
             answer.result(10)
     with pytest.raises(LedgerFailed, match="RuntimeError: index broken"):
         ledger.put(batch(9)).result(10)
-    assert ledger.failure == "RuntimeError: index broken"
+    assert ledger.failure.startswith("suppression ledger: RuntimeError: index broken; check its disk")
 
 
 def test_an_entry_that_cannot_be_stored_fails_the_whole_group_and_leaves_nothing(ledger) -> None:

@@ -1,0 +1,81 @@
+"""How well a program that no rule was made for is understood: each family of messages measured without its own words.
+
+A rule's words were found in messages, so a figure over the same messages flatters. For each family (the files of one
+mail program: the name without its number) every word that occurs in messages of this family alone is taken out of all
+rules; then the family is measured. A bound from below: some of those words are anybody's, and were known without it.
+"""
+
+from __future__ import annotations
+
+import email
+import json
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from engine.policy.classify import Rules
+from engine.policy.rules import compile_rules
+from engine.returns import Reader
+
+SOURCES = (("engine.returns", "rules.toml"), ("engine.policy", "rules.toml"), ("engine.returns", "fallback.toml"))
+CHARSETS = ("utf-8", "iso-2022-jp", "euc-jp", "latin-1")
+
+
+def family(file: str) -> str:
+    return re.sub(r"-\d+\.eml$", "", file)
+
+
+def text_of(raw: bytes) -> str:
+    """All of a message in lower case, its parts decoded, blanks as one."""
+    parts = [raw.decode("utf-8", "replace")]
+    for part in email.message_from_bytes(raw).walk():
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes):
+            parts.append(next(text for charset in CHARSETS if (text := _decoded(payload, charset)) is not None))
+    return " ".join("\n".join(parts).lower().split())
+
+
+def _decoded(payload: bytes, charset: str) -> str | None:
+    try:
+        return payload.decode(charset)
+    except UnicodeDecodeError:
+        return None
+
+
+class Unseen:
+    def __init__(self, rows: Iterable[Mapping[str, Any]], messages: Path) -> None:
+        texts: dict[str, list[str]] = defaultdict(list)
+        self.rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            self.rows[family(row["file"])].append(dict(row))
+            texts[family(row["file"])].append(text_of((messages / row["file"]).read_bytes()))
+        self._texts = {name: "\n".join(those) for name, those in texts.items()}
+        self._tables = [tomllib.loads(files(place).joinpath(name).read_text("utf-8")) for place, name in SOURCES]
+        self._where = cache(self._found)
+
+    def _found(self, words: str) -> frozenset[str]:
+        """Families in whose messages these words stand."""
+        parts = [part.strip() for part in words.lower().strip("^").split("*") if part.strip()]
+        return frozenset(name for name, text in self._texts.items() if all(part in text for part in parts))
+
+    def reader(self, name: str) -> Reader:
+        """Without what only messages of this family could have taught."""
+        reports, replies, fallback = (self._without(name, table) for table in self._tables)
+        return Reader(reports, replies, fallback)
+
+    def _without(self, name: str, table: Mapping[str, Any]) -> Rules:
+        kept = []
+        for rule in table["rule"]:
+            words = [text for text in rule.get("words", ()) if self._where(text) != {name}]
+            if words or "words" not in rule:
+                kept.append(rule | ({"words": words} if words else {}))
+        return compile_rules("\n".join(map(_toml, kept)), check_replies=False)
+
+
+def _toml(rule: Mapping[str, Any]) -> str:
+    return "\n".join(["[[rule]]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in rule.items())])

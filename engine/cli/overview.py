@@ -1,0 +1,48 @@
+"""One line a command, for --help: it is shown without loading the commands. A test compares it with what they say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HELP: Final = {
+    "run": "run the engine in the foreground",
+    "check": "read the configuration and its key files, report every error, print what is in effect",
+    "backup": "copy spool, ledger and secrets of the running engine into a folder of their own",
+    "restore": "put a backup in place of the state of a stopped engine",
+    "admin-token": "make or show the token for actions on the live page",
+    "unsubscribe-key": "add or list the keys of unsubscribe links",
+    "preflight": "check a sender's DNS, DKIM, SPF, DMARC and our hosts before its first mailing",
+    "enqueue": "hand a mailing to the engine",
+    "cancel": "stop a mailing, or one recipient of it",
+    "restore-address": "lift a hard bounce that was wrong",
+    "suppress": "record an opt-out, at once",
+    "lint": "check what a message displays (表示義務)",
+    "status": "show places, outcomes, mailings and sites of a running engine",
+    "consents": "import and export consents",
+    "optouts": "import and export opt-outs",
+    "form": "store and show the forms that people consented by",
+    "evidence": "write everything that is recorded of an address, or of a sender",
+    "why": "explain what binds mail to a domain: site, limits and their origin, what waits, ETA",
+    "suspend": "keep mail in the spool until resumed, or for a time",
+    "bounce": "end waiting mail, with a journal record AdminBounce; with --for also what comes in that time",
+    "reroute": "send mail to another host, or from another pool",
+    "resume": "end orders of suspend, bounce, reroute or automation",
+    "reload": "take the changed configuration into use while mail goes on",
+    "drain": "take no new mail and deliver what is there",
+    "mailings": "show progress, rate and ETA of the mailings",
+    "top": "watch a running engine: rate, places, sites, mailings, errors",
+    "trace": "show the dialogue of the next sessions with a receiver, live",
+    "completion": "print shell completion, or write the manual pages",
+    "classify": "explain what a receiver's reply means to the engine, and what it does then",
+    "dkim": "DKIM keys and signatures",
+    "submission-user": "make a line for the users file of SMTP submission",
+    "retention": "how long records of consents are kept, and the purge of those that are not needed any more",
+    "forget": "forget a person: plain address and evidence go, the refusal stays",
+    "hold": "legal holds: evidence that a proceeding needs is neither purged nor forgotten",
+    "law": "the law as the engine applies it",
+    "why-not": "say why an address gets or does not get a mail: decision, reason, article, recorded events",
+    "order": "record an order of the authorities against a sender, or its release",
+    "guard": "show what guards have seen and paused: unknown users, canaries, complaints",
+    "sender": "stop a sender at once, or let it go again",
+    "bounce-test": "say what a bounce, complaint or reply means to the return path",
+}
