@@ -328,8 +328,8 @@ def _replace(into: dict[str, ConfiguredSender], senders: Mapping[str, Configured
 def _ledger_fault(error: LedgerFailed) -> str:
     """Before the new configuration is in place and behind it: the remedy is the same."""
     return (
-        "the suppression ledger failed while refusals were taken over for senders of the same client or agency "
-        f"({error}), and the engine stops: mend its disk and start it again, it reads the new configuration then"
+        "refusals could not be taken over for senders of the same client or agency, and the engine stops; it reads the "
+        f"new configuration when it is started again. {error}"
     )
 
 

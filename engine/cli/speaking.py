@@ -20,7 +20,7 @@ from engine.client import AGAIN, SOCKET, EngineError, Unreachable
 VARIABLE = "SOKUTATSU_SOCKET"
 CONFIG = "/etc/sokutatsu/sokutatsu.toml"
 CONFIG_VARIABLE = "SOKUTATSU_CONFIG"
-UNABLE = {*AGAIN, "backup_failed", "busy", "forbidden", "frame_lost", "flood", "internal"}
+UNABLE = {*AGAIN, "backup_failed", "busy", "forbidden", "frame_lost", "flood", "internal", "ledger_failed"}
 """Codes of refusals that are the engine's state or the way to it; what gets any other is wrong itself."""
 
 

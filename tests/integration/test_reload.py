@@ -132,15 +132,15 @@ def test_a_ledger_that_fails_while_refusals_are_taken_over_is_the_answer_and_sto
         if asked_by == "socket":
             assert main(["reload", "--socket", running.socket]) == 3
             err = capsys.readouterr().err
-            assert "the engine refused: ledger_failed: the suppression ledger failed while refusals were taken" in err
+            assert "the engine refused: ledger_failed: refusals could not be taken over for senders of" in err
             assert "no such table: hashed_optout" in err
-            assert "mend its disk and start it again" in err
+            assert "check its disk for room and faults, then start again" in err
             assert "nothing was changed" not in err
         else:
             running.child.popen.send_signal(signal.SIGHUP)
         assert running.child.popen.wait(60) == 1
         log = running.log.read_text()
-        assert "stopped by a fault: SQLError: no such table: hashed_optout" in log
+        assert "stopped by a fault: suppression ledger: SQLError: no such table: hashed_optout" in log
         assert "Traceback" not in log
 
 
