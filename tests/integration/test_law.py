@@ -105,11 +105,11 @@ def test_who_refuses_an_agency_is_mailed_by_none_of_its_clients_also_of_those_th
 
         def sender(name: str, more: str) -> str:
             start = text.index("[senders.shop]")
-            table = text[start : text.index("[routes]")].replace("senders.shop", f"senders.{name}")
+            table = text[start : text.index("[preflight]")].replace("senders.shop", f"senders.{name}")
             return table.replace('agency = "koukoku"', more)
 
         direct = sender("direct", 'client = "shop"')
-        path.write_text(text.replace("[routes]", f"{direct}[routes]"), "utf-8")
+        path.write_text(text.replace("[preflight]", f"{direct}[preflight]"), "utf-8")
         running.start()
         said = command(running, "suppress", "taro@d.example", "--agency", "koukoku")
         assert (said.returncode, "of any client of koukoku" in said.stdout) == (0, True), said.stderr

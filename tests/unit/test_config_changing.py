@@ -49,7 +49,7 @@ def test_the_same_is_no_change(settings: Settings, tmp_path: Path) -> None:
         ("127.0.0.1:25", "127.0.0.1:26", [], ["routes changed"]),
         ("connection_limit = 4", "connection_limit = 5", [], ["shaping changed"]),
         ("[signer]", "[resolver]\nlookups = 7\n[signer]", [], ["resolver changed"]),
-        ("[signer]", "[tls]\nmta_sts = false\n[guard]\ncanary = 0\n[preflight]\nmode = 'off'\n[signer]", [],
+        ('[preflight]\nmode = "off"\n', "[tls]\nmta_sts = false\n[guard]\ncanary = 0\n[preflight]\nmode = 'warn'\n", [],
          ["tls changed", "guard changed", "preflight changed"]),
     ],
 )  # fmt: skip
