@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from pathlib import Path
 
 from bench.processes import free_port
@@ -56,18 +58,23 @@ deadline = 1
 
 
 def test_guards_and_preflight_change_and_what_is_wrong_changes_nothing(tmp_path: Path, capsys) -> None:
-    with engine(tmp_path, {"*": "127.0.0.1:9"}) as running, running.client() as client:
+    with contextlib.ExitStack() as stack:
+        # A DNS server that never answers: the preflight is not over while the test looks.
+        silent = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        silent.bind(("127.0.0.1", 0))
+        resolver = f'[resolver]\nservers = ["127.0.0.1"]\nport = {silent.getsockname()[1]}\n'
+        running = stack.enter_context(engine(tmp_path, {"*": "127.0.0.1:9"}, more=resolver))
+        client = stack.enter_context(running.client())
         file = tmp_path / "sokutatsu.toml"
         good = file.read_text("utf-8")
         wrong = """
-[resolver]
-servers = ["ns.example.jp"]
 [tls]
 ca_file = "nowhere.pem"
 [guard]
 unknown_warn = 0.5
 """
         strict = good.replace('[preflight]\nmode = "off"', '[preflight]\nmode = "strict"')
+        strict = strict.replace('servers = ["127.0.0.1"]', 'servers = ["ns.example.jp"]')
         assert strict != good
         file.write_text(strict + wrong, "utf-8")
         assert main(["reload", "--socket", running.socket]) == 2
