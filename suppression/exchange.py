@@ -65,7 +65,7 @@ def read_lines(
     for line in found:
         if lines.has_faults:
             yield from lines.faults()
-        if isinstance(line, Line) and _is_undecoded(line):
+        if isinstance(line, Line) and (line.rest or not line.address.isascii()) and _is_undecoded(line):
             yield Fault(line.number, "bytes that are not of this encoding; say --encoding, for example cp932")
         else:
             yield line
@@ -172,8 +172,6 @@ def _text(name: str, value: object) -> str:
 
 
 def _is_undecoded(line: Line) -> bool:
-    if line.address.isascii() and not line.rest:
-        return False
     return any(not text.isascii() and _SURROGATE.search(text) for text in (line.address, *dict(line.rest).values()))
 
 

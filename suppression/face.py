@@ -39,7 +39,8 @@ from suppression.tables import Table
 _log = logging.getLogger(__name__)
 
 _PAIR: Final = struct.Struct("<QQ")
-_IMPORT_ROWS: Final = 250_000
+_IMPORT_ROWS: Final = 1_000_000
+"""In one transaction; the writer is busy for some seconds."""
 _SNAPSHOT_EVENTS: Final = 500_000
 _MAX_REFUSED: Final = 10_000
 
@@ -264,7 +265,7 @@ class Suppression:
         rows: Iterable[tuple[str, float]],
         progress: Callable[[Imported], None] | None = None,
     ) -> Imported:
-        """Imports many (address, at) that share everything else with `event`. Blocks; each quarter million is one
+        """Imports many (address, at) that share everything else with `event`. Blocks; each million is one
         transaction and in force after it, events of others go in between. Raises EventError (before anything is
         recorded), LedgerFailed.
         """

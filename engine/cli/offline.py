@@ -7,6 +7,8 @@ The rules are the socket's. It refuses to open a ledger that an engine has open.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import sys
 import time
 from collections import defaultdict
@@ -25,7 +27,10 @@ from suppression.forms import Form
 from suppression.hashed import MatchHashed
 from suppression.view import LedgerView
 
-CHUNK = 250_000
+CHUNK = 1_000_000
+"""Lines in one transaction: each rewrites the pages of the ledger's index, whatever it brings. With a million, ten
+million take 132 s instead of 160 (a quarter of a million), and 1.3 GB instead of 0.75.
+"""
 WORTH_A_BULK = 500
 """Lines of one kind below which a bulk costs more than it saves."""
 
@@ -93,14 +98,27 @@ def import_offline(
         before = suppression.epoch
         try:
             importing = _Importing(suppression, args.sender, shared, forms, report, keep=args.norec)
-            while batch := list(islice(lines, CHUNK)):
-                importing.take(batch)
-                show()
+            with _without_collector():
+                while batch := list(islice(lines, CHUNK)):
+                    importing.take(batch)
+                    show()
             _match(suppression, before, report)
         finally:
             suppression.close()
     except (LedgerRefused, SecretError, LedgerFailed) as error:
         raise FileError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """A million lines are a million tuples in no cycle, and looking through them again and again takes an eighth of the
+    time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _match(suppression: Suppression, before: int, report: Reporting) -> None:
