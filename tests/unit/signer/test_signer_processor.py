@@ -44,6 +44,14 @@ def test_the_faster_way_is_taken_and_doubt_leaves_it_as_it_is(own, other, wanted
     assert choose(saying(own, other)) == wanted
 
 
+def test_a_difference_that_is_seen_the_second_time_counts(tmp_path: Path) -> None:
+    """The first time the machine was busy. Each probe leaves a line, so that the second knows that it is one."""
+    seen = tmp_path / "seen"
+    count = f"open({str(seen)!r}, 'a').write('x'); n = len(open({str(seen)!r}).read()); "
+    assert choose(saying(count + "print(900 if n == 1 else 675)", count + "print(890 if n == 2 else 600)")) == BOTH
+    assert seen.read_text() == "xxxx"
+
+
 def test_a_probe_that_hangs_is_ended(monkeypatch) -> None:
     monkeypatch.setattr(processor, "PROBE_SECONDS", 0.3)
     assert choose(saying("print(600)", "import time; time.sleep(60)")) == {}
