@@ -232,7 +232,7 @@ class Session:
     def _read_reply(self, events: list[Event]) -> bool:
         """Reads one reply; False when no whole one is there. Raises ReplyError for what does not fit."""
         reader, awaited = self._reader, self._awaited
-        if awaited:
+        if awaited and not self._stepping:
             phase = awaited[0]
             if phase is _MAIL or phase is _RCPT:
                 if reader.take(b"250 "):

@@ -485,3 +485,14 @@ def test_a_refusal_that_comes_late_is_not_taken_for_the_answer_to_the_lone_reset
     (closed,) = session.receive_data(REFUSED)
     assert isinstance(closed, Closed)
     assert first in [transaction for transaction, _ in closed.unresolved]
+
+
+@pytest.mark.parametrize("reply", [b"250 ok\r\n", b"250-ok\r\n250 ok\r\n", b"450 4.3.0 later\r\n"])
+def test_behind_a_refusal_of_what_stood_behind_the_dot_only_refusals_come(reply: bytes) -> None:
+    session, first = at_dot()
+    session.begin(transaction("b@x"))
+    written(session)
+    (closed,) = session.receive_data(TAKEN + REFUSED + reply + REFUSED)
+    assert isinstance(closed, Closed)
+    assert "not a refusal of RCPT" in closed.error
+    assert first in [transaction for transaction, _ in closed.unresolved]
