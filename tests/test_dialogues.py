@@ -15,7 +15,7 @@ from engine.net.connection import Connection
 from engine.net.negotiate import Refused, TlsContexts, open_connection
 from engine.net.resolver import Target, TlsMode
 from engine.smtp.command import transparency
-from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.event import Closed, Event, Finished, Phase, Returned, Transaction
 from engine.smtp.extensions import parse_extensions
 from engine.smtp.reply import Reply
 from engine.smtp.session import Session
@@ -57,6 +57,8 @@ def transactions(dialogue: Dialogue) -> deque[Transaction]:
 def shown(event: Event) -> list[str]:
     if isinstance(event, Finished):
         return [f"{event.transaction.recipient} {event.phase.name} {event.reply.code}"]
+    if isinstance(event, Returned):
+        return [f"{event.transaction.recipient} returned"]
     lines = [f"{transaction.recipient} {phase.name} unresolved" for transaction, phase in event.unresolved]
     why = event.error if event.reply is None else str(event.reply.code)
     return [*lines, f"closed {'idle' if event.phase is None else event.phase.name} {why}"]
@@ -77,6 +79,7 @@ class SessionPlayer:
 
     def advance(self, events: list[Event]) -> None:
         self.outcomes += [line for event in events for line in shown(event)]
+        self.waiting.extendleft(event.transaction for event in events if isinstance(event, Returned))
         while self.session.wants_next and self.waiting:
             refused = self.session.begin(self.waiting.popleft())
             if refused is not None:
@@ -139,6 +142,10 @@ class Sender:
 
     def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None:
         self.note(Finished(transaction, phase, reply))
+
+    def returned(self, connection: Connection, transaction: Transaction) -> None:
+        self.waiting.appendleft(transaction)
+        self.note(Returned(transaction))
 
     def closed(self, connection: Connection, closed: Closed) -> None:
         self.note(closed)

@@ -88,14 +88,13 @@ class Path:
         self.provider = provider
         self.domain = domain
         self.brake = Brake(normal_of(limits))
-        self.site = name or route.site
+        self.name = self.site = name or route.site
         """The site's name, with the domain's behind it for a path of its own."""
         self.limits = limits
         self.ready = Ready(limits.max_ready)
         self.pool = Pool(limits, share)
         self.counts = PathCounts()
         self.closing = False
-        self.name = self.site
         self.in_flight = 0
         """Taken from ready and not yet handed to settle."""
         self.bind = ""
@@ -133,12 +132,11 @@ class Path:
 
     def knows_nothing(self, now: float) -> bool:
         """An empty path that may be forgotten: a new one would do the same."""
-        throttles = (self.throttle, self.sour_throttle)
         return (
             self.is_empty
             and not self.brake.changes
             and self.pool.knows_nothing(now)
-            and all(t is None or t.is_full(now) for t in throttles)
+            and all(t is None or t.is_full(now) for t in (self.throttle, self.sour_throttle))
         )
 
     # -- filling -------------------------------------------------------------------------------------------
@@ -184,12 +182,10 @@ class Path:
             self._wake_connections()
 
     def _wake_connections(self) -> None:
-        busy = len(self.pool.connections)
         idle = self.pool.idle()
-        busy -= len(idle)
         urgent, bulk = self._prepared
         wanted = len(urgent) + -(-len(bulk) // LETTERS_TO_WAKE)
-        if not busy:
+        if len(idle) == len(self.pool.connections):
             wanted = max(wanted, 1)
         for connection in idle[:wanted]:
             connection.kick()
@@ -204,17 +200,15 @@ class Path:
             target = min(target, LETTERS_PER_CONNECTION)
         while self.ready and lines:
             wanted = target - self._preparing - self.prepared
-            urgent = bool(self.ready.queues[Priority.TRANSACTIONAL])
-            if urgent:
-                # A transactional mail does not queue behind the letters already made for bulk.
-                wanted = max(wanted, len(self.ready.queues[Priority.TRANSACTIONAL]))
+            urgent, bulk = self.ready.queues
+            # A transactional mail does not queue behind the letters already made for bulk.
+            wanted = max(wanted, len(urgent))
             if wanted < 1 or (not urgent and not self._room()):
                 return
             fuller = min(SHEET, target, 2 * len(self.ready)) // 2
             if not urgent and wanted < fuller and self._preparing + self.prepared:
                 return  # wait for a fuller sheet
-            queue = self.ready.queues[Priority.TRANSACTIONAL if urgent else Priority.BULK]
-            taken = self.ready.take(min(wanted, SHEET, len(queue)))
+            taken = self.ready.take(min(wanted, SHEET, len(urgent or bulk)))
             self.in_flight += len(taken)
             now = self._clock()
             sheet = [recipient for recipient in taken if self._desk.may_leave(recipient, now)]
@@ -332,6 +326,12 @@ class Path:
         assert isinstance(letter, Letter)
         self.in_flight -= 1
         self._desk.finished(self, connection, letter, phase, reply, "")
+
+    def returned(self, connection: Connection, transaction: Transaction) -> None:  # noqa: ARG002 - the owner's face
+        letter = transaction.context
+        assert isinstance(letter, Letter)
+        self.in_flight -= 1
+        self.ready.put_back([letter.recipient])
 
     def closed(self, connection: Connection, event: Closed) -> None:
         """The first unresolved transaction was the one that the session died in; those in DOT may have arrived;

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.net.trace import Note, note_out, text_of
-from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.event import Closed, Event, Finished, Phase, Returned, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.reply import Reply
 from engine.smtp.session import Session
@@ -48,6 +48,10 @@ class Owner(Protocol):
         ...
 
     def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None: ...
+
+    def returned(self, connection: Connection, transaction: Transaction) -> None:
+        """It was not sent; next_transaction() may give it again."""
+        ...
 
     def closed(self, connection: Connection, closed: Closed) -> None:
         """Exactly once, and last."""
@@ -196,6 +200,9 @@ class Connection(asyncio.Protocol):
                 if type(event) is Finished:
                     assert self._owner is not None
                     self._owner.finished(self, *event)
+                elif type(event) is Returned:
+                    assert self._owner is not None
+                    self._owner.returned(self, event.transaction)
                 elif type(event) is Closed:
                     self._end(event)
         except BaseException:

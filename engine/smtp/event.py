@@ -1,4 +1,4 @@
-"""The words between a session and its caller: phase, transaction, and the two things that can happen to one.
+"""The words between a session and its caller: phase, transaction, and the three things that can happen to one.
 
 Phases carry the timeouts of RFC 5321 4.5.3.2 as defaults. Values only; session.py is what moves.
 """
@@ -58,6 +58,12 @@ class Finished(NamedTuple):
     reply: Reply
 
 
+class Returned(NamedTuple):
+    """Not sent, and not refused for anything of its own: it may begin again, if its owner still wants it to."""
+
+    transaction: Transaction
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The session is over; the connection is to be closed."""
@@ -72,4 +78,4 @@ class Closed:
     """Without an outcome. DOT: payload and dot have been given to the wire, the message may have been accepted."""
 
 
-Event = Finished | Closed
+Event = Finished | Returned | Closed

@@ -10,8 +10,9 @@ answered by 354, or by the RSET that follows a refused group; the last message's
 dot is answered. Anything that does not fit (unasked reply, wrong class, a reply to the dot before the dot was
 written) ends the session, and what was not proved is unknown. A server that answers 503 to all that stands behind a
 dot, and says so (Haraka since 3.3, against smuggling), has taken the message: a lone RSET proves it, what was refused
-goes again, and from then on this session writes nothing behind a dot. There, and without PIPELINING, a stray line is
-seen when it comes before its command was written or in one read with another; the rest would cost a round trip each.
+is Returned (its owner may have lost the right to send it since), and from then on this session writes nothing behind
+a dot. There, and without PIPELINING, a stray line is seen when it comes before its command was written or in one read
+with another; the rest would cost a round trip each.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import re
 from collections import deque
 
 from engine.smtp import command
-from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.event import Closed, Event, Finished, Phase, Returned, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.fitting import fits, refuses_streaming
 from engine.smtp.reply import Reply, ReplyError, ReplyReader, shown
 
-__all__ = ["Closed", "Event", "Finished", "Phase", "Session", "Transaction"]
+__all__ = ["Closed", "Event", "Finished", "Phase", "Returned", "Session", "Transaction"]
 
 # Reading a member from the class costs more than the whole comparison.
 _MAIL, _RCPT, _DATA, _DOT, _RSET, _QUIT = (
@@ -289,9 +290,8 @@ class Session:
             self._stepping = False
             self._release(events)
             if self._current is not None:
-                self._begin_group(self._current)
-            self.wants_next = self._current is None and not self._quitting
-            self._send_quit_if_possible()
+                events.append(Returned(self._current))
+            self._end_group()
             return
         if reply.code < 500:
             raise ReplyError(f"not a refusal of {phase.name} behind the end of a message: {shown(str(reply))}")

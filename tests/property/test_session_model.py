@@ -12,7 +12,7 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.event import Closed, Event, Finished, Phase, Returned, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.session import Session
 
@@ -22,8 +22,10 @@ COMMANDS = ("MAIL", "RCPT", "DATA", "DOT", "RSET", "QUIT")
 class Server:
     """Strict in its state, free in its replies: `script` says what goes wrong with the n-th reply."""
 
-    def __init__(self, script: dict[int, str]) -> None:
+    def __init__(self, script: dict[int, str], *, streams: bool = True) -> None:
         self.script = script
+        self.streams = streams
+        """False: answers 503 to what it reads with a dot before it."""
         self.count = 0
         self.buffer = b""
         self.in_data = False
@@ -48,7 +50,11 @@ class Server:
             if self.in_data and self.buffer.startswith(b".\r\n"):
                 size = 3
             unit, self.buffer = self.buffer[:size], self.buffer[size:]
+            was_in_data = self.in_data
             out += self.answer(unit)
+            if was_in_data and not self.streams:
+                out += b"503 5.5.1 pipelined after end of DATA\r\n" * self.buffer.count(b"\r\n") * (not self.gone)
+                self.buffer = b""
         return out
 
     def answer(self, unit: bytes) -> bytes:
@@ -108,6 +114,7 @@ class Client:
 
     def advance(self, events: list[Event]) -> bytes:
         self.events += events
+        self.waiting.extendleft(event.transaction for event in events if isinstance(event, Returned))
         while self.session.wants_next and self.waiting:
             assert self.session.begin(self.waiting.popleft()) is None
         if self.session.wants_next:
@@ -115,8 +122,10 @@ class Client:
         return b"".join(self.session.data_to_send())
 
 
-def play(count: int, pipelining: bool, script: dict[int, str], sizes: list[int]) -> tuple[Client, Server]:
-    client, server = Client(count, pipelining), Server(script)
+def play(
+    count: int, pipelining: bool, script: dict[int, str], sizes: list[int], *, streams: bool = True
+) -> tuple[Client, Server]:
+    client, server = Client(count, pipelining), Server(script, streams=streams)
     out = client.advance([])
     turn = 0
     while not client.session.is_closed:
@@ -139,20 +148,16 @@ lies = st.dictionaries(st.integers(0, 30), st.sampled_from(["refuse", "stray", "
 """A lie is a stray 250 before a refusal: the one thing that could make a refused message delivered. Two at most: a
 server that writes three of them in a row, each in a packet of its own, can shift a 250 into every place of a proof.
 """
-plays = (
-    st.integers(1, 6),
-    st.booleans(),
-    faults,
-    st.lists(st.sampled_from([1, 3, 7, 20, 1000]), min_size=1, max_size=4),
-)
+cuts = st.lists(st.sampled_from([1, 3, 7, 20, 1000]), min_size=1, max_size=4)
+plays = (st.integers(1, 6), st.booleans(), faults, cuts)
 
 
-@given(*plays)
+@given(*plays, st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_every_transaction_ends_in_one_place(
-    count: int, pipelining: bool, script: dict[int, str], sizes: list[int]
+    count: int, pipelining: bool, script: dict[int, str], sizes: list[int], streams: bool
 ) -> None:
-    client, server = play(count, pipelining, script, sizes)
+    client, server = play(count, pipelining, script, sizes, streams=streams)
     finished = {e.transaction.recipient: e for e in client.events if isinstance(e, Finished)}
     (closed,) = [e for e in client.events if isinstance(e, Closed)]
     assert client.events[-1] is closed
@@ -179,7 +184,15 @@ def test_any_cut_gives_the_same_events(count: int, pipelining: bool, script: dic
     assert events(sizes) == events([100_000])
 
 
-@given(st.integers(1, 6), lies, st.lists(st.sampled_from([1, 3, 7, 20, 1000]), min_size=1, max_size=4))
+@given(st.integers(2, 6), cuts)
+@settings(max_examples=50, deadline=None)
+def test_a_server_that_takes_nothing_behind_a_dot_takes_everything(count: int, sizes: list[int]) -> None:
+    client, server = play(count, True, {}, sizes, streams=False)
+    assert server.taken == [transaction.recipient for transaction in client.all]
+    assert [e.transaction.recipient for e in client.events if isinstance(e, Returned)] == ["r1@x"], "once a session"
+
+
+@given(st.integers(1, 6), lies, cuts)
 @settings(max_examples=200, deadline=None)
 def test_a_stray_line_delivers_nothing(count: int, script: dict[int, str], sizes: list[int]) -> None:
     client, server = play(count, True, script, sizes)

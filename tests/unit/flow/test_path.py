@@ -249,6 +249,28 @@ def test_who_may_not_leave_is_asked_twice_and_leaves_no_trace() -> None:
     staged(test)
 
 
+def test_what_a_session_gives_back_is_asked_about_again() -> None:
+    async def test(stage: Stage) -> None:
+        path = stage.path
+        path.push(recipients(3))
+        line = stage.line()
+        await stage.turn()
+        assert line.ids == [1]
+        path.returned(line, line.on_it.pop())  # type: ignore[arg-type]
+        assert (len(path.ready), path.in_flight) == (1, 2), "first in the queue, no attempt counted"
+        assert stage.desk.ended == []
+        stage.desk.forbidden = {1}
+        line.kick()
+        line.answer()
+        line.answer()
+        await stage.turn()
+        assert stage.desk.begun == [1, 2, 3], "an opt-out came meanwhile: 1 does not begin again"
+        assert stage.desk.refused == [1]
+        assert path.in_flight == 0
+
+    staged(test)
+
+
 def test_a_sheet_of_nobody_is_not_written() -> None:
     async def test(stage: Stage) -> None:
         stage.desk.forbidden = {1, 2, 3}

@@ -55,6 +55,9 @@ class Sender:
         self.outcomes.append((transaction.recipient, phase, reply.code))
         self.on_finished(connection)
 
+    def returned(self, connection: Connection, transaction: Transaction) -> None:
+        self.outcomes.append((transaction.recipient, "returned"))
+
     def closed(self, connection: Connection, closed: Closed) -> None:
         self.outcomes.append(closed)
         self.ended.set()
@@ -89,6 +92,19 @@ async def test_one_read_leads_to_one_write() -> None:
     assert wire.writes[1] == b"hi\r\n.\r\nMAIL FROM:<s@us>\r\nRCPT TO:<b@x>\r\nDATA\r\n"
     assert sender.outcomes == [("a@x", Phase.DOT, 250)]
     assert made.transactions == 3
+    made.abort()
+
+
+@on_loop
+async def test_what_was_not_sent_is_given_back_and_asked_for_again() -> None:
+    made, wire, sender = connection("a@x", "b@x", "c@x")
+    made.kick()
+    made.data_received(GO)
+    made.data_received(b"250 queued\r\n" + b"503 5.5.1 pipelined after end of DATA\r\n" * 3)
+    assert wire.writes[-1] == b"RSET\r\n"
+    made.data_received(b"250 ok\r\n")
+    assert sender.outcomes == [("a@x", Phase.DOT, 250), ("b@x", "returned")]
+    assert b"c@x" in wire.writes[-1], "the owner decides what goes next"
     made.abort()
 
 

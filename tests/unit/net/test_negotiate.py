@@ -103,6 +103,9 @@ class Sender:
     def finished(self, connection: Connection, transaction: Transaction, phase: Phase, reply: Reply) -> None:
         self.outcomes.append((transaction.recipient, phase.name, reply.code))
 
+    def returned(self, connection: Connection, transaction: Transaction) -> None:
+        raise AssertionError("nothing is pipelined behind a dot here")
+
     def closed(self, connection: Connection, closed: Closed) -> None:
         self.ended.set_result(closed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.smtp.event import Closed, Event, Finished, Phase, Transaction
+from engine.smtp.event import Closed, Event, Finished, Phase, Returned, Transaction
 from engine.smtp.extensions import Extensions
 from engine.smtp.reply import Reply
 from engine.smtp.session import Session
@@ -367,7 +367,7 @@ def test_a_reset_refused_behind_the_dot_is_asked_again_alone() -> None:
     assert (session.wants_next, session.phase) == (True, None)
 
 
-def test_the_next_one_refused_behind_the_dot_goes_again_and_nothing_rides_behind_a_dot_any_more() -> None:
+def test_the_next_one_refused_behind_the_dot_is_given_back_and_nothing_rides_behind_a_dot_any_more() -> None:
     session, first = at_dot()
     second = transaction("b@x")
     session.begin(second)
@@ -375,7 +375,10 @@ def test_the_next_one_refused_behind_the_dot_goes_again_and_nothing_rides_behind
     assert session.receive_data(TAKEN + REFUSED + REFUSED) == []
     assert session.receive_data(REFUSED) == []
     assert written(session) == b"RSET\r\n"
-    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED), Returned(second)]
+    assert (written(session), session.wants_next) == (b"", True), "whether it goes again is its owner's to say"
+    assert session.open_transactions == ()
+    session.begin(second)
     assert written(session) == b"MAIL FROM:<s@us> SIZE=4\r\nRCPT TO:<b@x>\r\nDATA\r\n", "in one piece still"
     assert not session.wants_next
     session.receive_data(GO)
@@ -393,7 +396,7 @@ def test_the_next_one_refused_behind_the_dot_goes_again_and_nothing_rides_behind
     assert session.receive_data(b"221 bye\r\n")[0] == Finished(third, Phase.DOT, DELIVERED)
 
 
-def test_what_was_refused_with_a_reset_before_it_goes_again_too() -> None:
+def test_what_was_refused_with_a_reset_before_it_is_given_back_too() -> None:
     session, first = at_dot()
     written(session)
     second = transaction("b@x")
@@ -401,7 +404,8 @@ def test_what_was_refused_with_a_reset_before_it_goes_again_too() -> None:
     written(session)
     session.receive_data(TAKEN + REFUSED * 4)
     assert written(session) == b"RSET\r\n"
-    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED)]
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED), Returned(second)]
+    session.begin(second)
     assert written(session).startswith(b"MAIL FROM")
     session.receive_data(b"550 no\r\n" * 2 + b"503 no\r\n")
     assert session.wants_next, "a refusal of its own is one"
@@ -419,6 +423,18 @@ def test_a_quit_refused_behind_the_dot_is_sent_again() -> None:
     (closed,) = session.receive_data(b"221 bye\r\n")
     assert isinstance(closed, Closed)
     assert closed.unresolved == ()
+
+
+def test_what_was_refused_behind_the_dot_of_a_session_that_ends_is_given_back_and_not_sent() -> None:
+    session, first = at_dot()
+    second = transaction("b@x")
+    session.begin(second)
+    written(session)
+    session.quit()
+    session.receive_data(TAKEN + REFUSED * 3)
+    assert written(session) == b"RSET\r\n"
+    assert session.receive_data(b"250 ok\r\n") == [Finished(first, Phase.DOT, DELIVERED), Returned(second)]
+    assert written(session) == b"QUIT\r\n"
 
 
 def test_a_lone_dot_for_a_refused_recipient_with_what_is_refused_behind_it() -> None:
