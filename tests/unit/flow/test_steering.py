@@ -270,6 +270,37 @@ def test_an_order_that_cannot_be_written_is_not_in_force(tmp_path: Path) -> None
     flowing(test, Setting(directives=kept(tmp_path / "missing" / "directives.json")))
 
 
+def test_an_order_that_comes_while_a_message_is_loaded_holds_for_it() -> None:
+    """Its recipients are in promote's hands, and the letters of others come back from the signer meanwhile."""
+
+    async def test(world: World) -> None:
+        received = world.site("d1").received
+        world.signer.hold = []
+        await world.submit(["a@d1.example"], mailing="spring")
+        await world.until(lambda: bool(world.signer.hold), 10)
+        asked, go, content = asyncio.Event(), asyncio.Event(), world.spool.content
+
+        async def slowly(number: int) -> bytes:
+            asked.set()
+            await go.wait()
+            return await content(number)
+
+        world.spool.content = slowly
+        await world.submit(["b@d1.example"], mailing="autumn", message={"subject": "Autumn", "text": "Leaves\n"})
+        await asked.wait()
+        number = await suspend(world, Scope(sender="shop", mailing="autumn"))
+        world.signer.release()
+        await world.until(lambda: received == ["a@d1.example"], 10)
+        go.set()
+        await asyncio.sleep(60)
+        assert received == ["a@d1.example"]
+        await resume(world, number)
+        await world.settled(30)
+        assert len(received) == 2
+
+    flowing(test)
+
+
 def test_the_same_order_again_replaces_the_first_and_there_is_a_bound() -> None:
     async def test(world: World) -> None:
         first = await suspend(world, Scope(domain="d1.example"), 60.0)

@@ -177,6 +177,30 @@ def test_a_batch_that_a_start_finds_half_swept_is_swept_to_its_own_end() -> None
     virtually(main())
 
 
+def test_who_was_in_promotes_hands_does_not_wait_for_a_site_that_rests() -> None:
+    async def test(world: World) -> None:
+        world.site("d1").refusal = REFUSED
+        await world.submit(["a@d1.example"], mailing="other")
+        await world.until(lambda: world.site("d1").attempts > 5, 1000)
+        asked, go, content = asyncio.Event(), asyncio.Event(), world.spool.content
+
+        async def slowly(number: int) -> bytes:
+            asked.set()
+            await go.wait()
+            return await content(number)
+
+        world.spool.content = slowly
+        await world.submit(["b@d1.example"], message={"subject": "Autumn", "text": "Leaves\n"})
+        await asked.wait()
+        await world.cancel()
+        await asyncio.sleep(1)
+        go.set()
+        await asyncio.sleep(1)
+        assert world.outcome(Outcome.CANCELLED) == 1
+
+    flowing(test)
+
+
 def test_the_spool_is_tidied_now_and_then() -> None:
     async def test(world: World) -> None:
         tidied: list[float] = []
