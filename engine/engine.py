@@ -316,6 +316,11 @@ class Engine:
         await self.guards.guarding.close()
         await self.steering.close()
 
+    def halt(self) -> None:
+        """After a fault: nothing more leaves."""
+        if hasattr(self, "dispatch"):
+            self.dispatch.halt()
+
     async def last_words(self) -> None:
         """After a fault, when nothing else moves any more. Raises JournalFailed when that was the fault."""
         if hasattr(self, "settle"):
