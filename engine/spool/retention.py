@@ -64,7 +64,7 @@ def drop_old_keys(store: Store, before: float) -> bool:
 
 def _free_keys(store: Store, before: float) -> bool:
     """Of open batches. Their numbers are in the order of their coming, so that each is looked at once in a process, up
-    to the first that is too young: all of them each minute, millions of single mails, would keep the writer for seconds.
+    to the first that is too young: millions of single mails, looked at each minute, would keep the writer for seconds.
     """
     count, last, young = store.execute(
         "SELECT count(*), max(id), min(CASE WHEN accepted_at >= ? THEN id END) FROM"
