@@ -201,6 +201,40 @@ def test_who_was_in_promotes_hands_does_not_wait_for_a_site_that_rests() -> None
     flowing(test)
 
 
+def test_who_comes_back_from_the_signer_to_a_site_that_rests_is_not_forgotten() -> None:
+    async def test(world: World) -> None:
+        await bring(world, "signing")
+        world.dispatch.paths["d1"].pool.pause(world.clock(), 7200.0)
+        await world.cancel()
+        await asyncio.sleep(0.1)
+        world.signer.release()
+        await asyncio.sleep(3)
+        assert world.outcome(Outcome.CANCELLED) == 1
+
+    flowing(test)
+
+
+def test_a_long_sweep_leaves_time_for_what_is_done_each_second() -> None:
+    async def test(world: World) -> None:
+        looks: list[float] = []
+        tidy = world.dispatch.tidy
+
+        def watched() -> None:
+            looks.append(world.clock())
+            tidy()
+
+        world.dispatch.tidy = watched  # type: ignore[method-assign]
+        world.sweep.cancel_batches(range(1_000_000, 1_005_000))
+        await world.submit(["late@d1.example"], not_before=5, expires=4)
+        began = world.clock()
+        await asyncio.sleep(10)
+        assert not world.sweep._closed.empty(), "it still sweeps"
+        assert len([at for at in looks if at >= began]) >= 8
+        world.sweep._closed = asyncio.Queue()
+
+    flowing(test)
+
+
 def test_the_spool_is_tidied_now_and_then() -> None:
     async def test(world: World) -> None:
         tidied: list[float] = []
