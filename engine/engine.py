@@ -224,7 +224,7 @@ class Engine:
             spool=self.spool,
             signer=self.signer,
             senders=senders,
-            sent=LastSent(self.sent),
+            sent=LastSent(self.sent, wall=time.time),
             verp_secret=secret_at(state / "verp.secret"),
             clock=self.clock,
         )
