@@ -21,7 +21,7 @@ CHUNK = 500
 EXPIRED_AT_ONCE = 100
 LOOK_SECONDS = 1.0
 LOOKS_AFTER = 5
-"""Looks at the paths after a sweep: who was at the signer when it began comes back later, perhaps to a path that rests."""
+"""Looks at the paths after a sweep: who was at the signer when it began comes back later, perhaps to one that rests."""
 TIDY_SECONDS = 60.0
 
 
