@@ -95,6 +95,28 @@ def test_looking_for_old_keys_does_not_cost_more_with_every_mail_that_waits(tmp_
     watched(tmp_path, test)
 
 
+def test_who_is_looked_for_in_one_mailing_costs_nothing_of_the_others(tmp_path):
+    """Cancelling one recipient, and the canary's question how large its mailing is."""
+
+    async def test(world):
+        spool = world.spool
+        await spool.put_message(b"content")
+        await spool.submit(submission([new("a@a.example")], key=b"one", mailing="small"))
+
+        async def asked():
+            world.steps = 0
+            ((_, found),) = await spool.find("shop", "small", "a@a.example")
+            (totals,) = await spool.totals("shop", "small")
+            assert (found.address, totals.accepted) == ("a@a.example", 1)
+            return world.steps
+
+        before = await asked()
+        await world.submit(0, 3000)
+        assert await asked() <= before + 5
+
+    watched(tmp_path, test)
+
+
 def test_the_keys_of_open_batches_go_at_their_time_and_once(tmp_path):
     async def test(world):
         await world.submit(0, 450)
