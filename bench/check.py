@@ -2,8 +2,8 @@
 to the floor of the same run.
 
 Seven rounds in turns with the floor, medians, 20 % tolerance. A loss must be found three times in a row: a busy
-neighbour alone was seen to make the core 19 % dearer for a minute. Only what every measurement shows fails. Nothing recorded, nothing to fail against: 0, and it says
-so.
+neighbour alone was seen to make the core 19 % dearer for a minute. Only what every measurement shows fails. Nothing
+recorded, nothing to fail against: 0, and it says so.
 """
 
 from __future__ import annotations
