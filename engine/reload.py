@@ -56,6 +56,7 @@ from suppression.tables import Table
 
 log = logging.getLogger(__name__)
 
+STOPPING = "the engine is stopping; start it again to take the new configuration"
 RETIRE_POLL = 0.05
 
 
@@ -147,7 +148,7 @@ class Reload:
     async def _run(self) -> tuple[list[str], list[str]]:
         engine = self._engine
         if engine.dispatch.closing:
-            return ["the engine is stopping; start it again to take the new configuration"], []
+            return [STOPPING], []
         new = await asyncio.to_thread(self._read, engine.settings.file)
         if isinstance(new, list):
             return new, []
@@ -167,6 +168,9 @@ class Reload:
         except BaseException:
             await signer.close()
             raise
+        if engine.dispatch.closing:  # since it began: nobody would close the new signer
+            await signer.close()
+            return [STOPPING], []
         changes = [*live_changes(engine.settings, new), *_key_changes(engine.signer, signer)]
         self._swap(new, opened, signer, changed, made)
         # And what was refused between the first look and now.

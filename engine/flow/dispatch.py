@@ -302,6 +302,7 @@ class Dispatch:
                 own = self._rule_connect(path, refused, now, _ages(recipient))
                 reply = refused.reply or Reply(0, "", refused.error)
                 self._conclude.attempt(recipient, own, now, reply=reply, phase=refused.phase.name, path=path)
+            path.feed()
             self.on_drained(path.site)
         path.pump()
 
