@@ -147,7 +147,7 @@ class Reload:
 
     async def _run(self) -> tuple[list[str], list[str]]:
         engine = self._engine
-        if engine.dispatch.closing:
+        if self._is_stopping():
             return [STOPPING], []
         new = await asyncio.to_thread(self._read, engine.settings.file)
         if isinstance(new, list):
@@ -168,7 +168,7 @@ class Reload:
         except BaseException:
             await signer.close()
             raise
-        if engine.dispatch.closing:  # since it began: nobody would close the new signer
+        if self._is_stopping():  # since it began: nobody would close the new signer
             await signer.close()
             return [STOPPING], []
         changes = [*live_changes(engine.settings, new), *_key_changes(engine.signer, signer)]
@@ -176,6 +176,9 @@ class Reload:
         # And what was refused between the first look and now.
         await asyncio.to_thread(engine.suppression.take_over, engine.suppression.parties)
         return [], changes
+
+    def _is_stopping(self) -> bool:
+        return self._engine.dispatch.closing
 
     async def _compiled(self, new: Settings, changed: frozenset[str]) -> dict[Name, Compiled]:
         """What the batches in memory of changed senders become. When it returns, none is missing but those that do
