@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine import wire
-from engine.flow.display import LintMode, Warnings, check_display
+from engine.flow.display import LintMode, Selling, Warnings, check_display
 from engine.flow.validate import Reading
 from engine.mail.address import parse_address
 from engine.mail.identity import TOKEN, SenderIdentity, cancel_url
@@ -27,6 +27,7 @@ class ConfiguredSender:
     token_key: TokenKey
     lint: LintMode = LintMode.AUTO
     regions: tuple[str, ...] = ()
+    selling: Selling = Selling.REFUSE
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
@@ -54,7 +55,15 @@ def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mappi
             raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
         is_raw = spec.raw is not None
         where = (*configured.regions, region) if region else configured.regions
-        return check_display(compiled, configured.identity, configured.lint, category, is_raw=is_raw, regions=where)
+        return check_display(
+            compiled,
+            configured.identity,
+            configured.lint,
+            category,
+            is_raw=is_raw,
+            regions=where,
+            selling=configured.selling,
+        )
 
     return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions)
 

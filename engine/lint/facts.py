@@ -52,6 +52,10 @@ class Facts:
         named = {host_of(url) for url in urls} | {self.identity.domain, self.identity.from_address.rpartition("@")[2]}
         return frozenset(name for name in named if name)
 
+    def is_campaign(self, host: str) -> bool:
+        """A link there takes its reader to an advertisement (2条2号 has ウェブサイトへ誘導, too)."""
+        return any(f".{host}".endswith(f".{one.lower()}") for one in self.profile.campaign_hosts)
+
     def is_own(self, host: str) -> bool:
         return any(f".{host}".endswith(f".{own}") or own.endswith(f".{host}") for own in self.hosts)
 

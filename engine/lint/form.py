@@ -1,7 +1,8 @@
 """D11 to D14 and D16: what is left of templates, header fields, subjects that pretend, TX that sells, and mere form.
 
 RFC 5322 2.1.1 and 3.6, RFC 8058; limits of size are those that docomo, au and SoftBank published. A category of TX is
-the sender's word: two advertising phrases, or one in the subject, are enough to ask again.
+the sender's word: two advertising phrases, one in the subject, or a link to its shop or campaign are enough to ask
+again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.lint.facts import FULL, SPECIFIED, Facts
+from engine.lint.facts import FULL, SPECIFIED, Facts, host_of
 from engine.lint.finding import Finding, block, warn
 from engine.lint.screen import Screen
 from engine.lint.wording import say
@@ -82,12 +83,16 @@ def selling_findings(facts: Facts) -> Iterator[Finding]:
     found: dict[str, tuple[str, int, str]] = {}
     if match := AD_WORDS.search(subject):
         found[match[0].casefold()] = ("subject", 0, subject)
-    in_subject = bool(found)
+    is_enough = bool(found)
     for screen in facts.sample.screens:
+        for link in screen.links if facts.profile.campaign_hosts else ():
+            if facts.is_campaign(host := host_of(link.target)):
+                is_enough = True
+                found.setdefault(host, (screen.part, link.number, link.text or link.target))
         for line in screen.lines:
             for match in AD_WORDS.finditer(line.plain[:5000]):
                 found.setdefault(match[0].casefold(), (screen.part, line.number, line.text))
-    if len(found) < 2 and not in_subject:
+    if len(found) < 2 and not is_enough:
         return
     part, number, text = next(iter(found.values()))
     shown = "、".join(list(found)[:5])
