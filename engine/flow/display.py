@@ -1,8 +1,9 @@
 """The display check at the door: once per message, sender and category, before anything of it becomes durable.
 
 Advertising whose display is wrong is refused with every finding in the text (特定電子メール法 4条: it could be sent to
-nobody); incidental advertising too, which owes the sender's name alone (施行規則 6条・9条但書). A TX that reads like
-an advertisement is sent back with the question what it is (D14). What is only doubtful comes back as warnings and stands in the log. The sender's setting says how hard: see LintMode. Accept remembers it.
+nobody); incidental advertising too, which owes the sender's name alone (施行規則 6条・9条但書). A TX that reads like an
+advertisement is sent back with the question what it is (D14). What is only doubtful comes back as warnings and stands
+in the log. The sender's setting says how hard: see LintMode. Accept remembers it.
 """
 
 from __future__ import annotations

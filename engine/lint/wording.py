@@ -99,11 +99,10 @@ _SENTENCES: Final = {
         "List-Unsubscribe with one https URL and List-Unsubscribe-Post are missing: set unsubscribe_url",
     ),
     "selling": (
-        "広告と読める言葉またはリンクがあります（{0}）。広告が主であれば区分を AD または AD_MO に、取引の通知に付随する広告"
-        "であれば TX_AD に改めて送信してください。広告でなければ、その言葉やリンクを外してください。確認済みの送信者は"
-        '設定 tx_that_sells = "warn" とすると警告のみになります。',
-        "this reads like advertising ({1}): send it as AD or AD_MO, or as TX_AD where the advertisement is incidental to a "
-        'notice of a contract; else take it out (tx_that_sells = "warn" of the sender lets it pass with a warning)',
+        "広告と読める言葉またはリンクがあります（{0}）。広告なら AD か AD_MO、取引の通知に付随する広告なら TX_AD として送り直し、"
+        + "広告でなければ外してください。確認済みの送信者は tx_that_sells を warn にすると警告にとどまります。",
+        "this reads like advertising ({1}): send it as AD or AD_MO, or as TX_AD where the advertisement is incidental to "
+        + "a notice of a contract; else take it out (tx_that_sells = warn of the sender lets it pass)",
     ),
     "confirm_sells": (
         "同意を求めるメール（CONFIRM）に広告は書けません（{0}）。同意のお願いだけにしてください。",
