@@ -39,6 +39,7 @@ from engine.flow.retention import Retention
 from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
+from engine.flow.sizes import Sizes
 from engine.flow.steering import Steering, open_steering
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
@@ -264,9 +265,10 @@ class Engine:
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
-        reads = reading(senders, lambda: self.suppression.regions)
+        reads = reading(senders, lambda: self.suppression.regions, lambda: self.settings.shaping.message_sizes)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
-        leads = self.dispatch.ways.leads
+        ways, leads = self.dispatch.ways, self.dispatch.ways.leads
+        self.accept.sizes = Sizes(settings.shaping, lambda domain: ways.facts(domain).provider)
         self.tls_reports = make_tls_reports(settings, self.network, self.accept, leads, self.clock)
         self.retention = make_retention(settings, self.suppression, self.sent, self.spool, self.clock)
         self._closers.append(self.retention.close)

@@ -110,7 +110,14 @@ def _findings(options: argparse.Namespace, sender: SenderSettings, settings: Set
         raise FileError(f"{options.message}: {error}") from None
     is_raw = spec.raw is not None
     regions = options.region or sender.regions
-    found = check(compiled, sender.identity, options.category, is_raw=is_raw, regions=regions)
+    found = check(
+        compiled,
+        sender.identity,
+        options.category,
+        is_raw=is_raw,
+        regions=regions,
+        sizes=settings.shaping.message_sizes,
+    )
     if options.network:
         links = opt_out_links(compiled, sender.identity, options.category, is_raw=is_raw)
         found += asyncio.run(_landings(settings, links))

@@ -69,11 +69,12 @@ def check_display(
     is_raw: bool,
     regions: Sequence[str] = (),
     selling: Selling = Selling.REFUSE,
+    sizes: Mapping[str, int] | None = None,
 ) -> Warnings:
     """The findings that do not refuse, as they stand in the answer. Raises Refusal `display`. About 3 ms."""
     if mode is LintMode.OFF:
         return ()
-    findings = check(compiled, identity, category, is_raw=is_raw, regions=regions)
+    findings = check(compiled, identity, category, is_raw=is_raw, regions=regions, sizes=sizes or {})
     blocking = refusing(findings, mode, category, selling)
     if blocking:
         told = findings if is_enforced(mode, category) else blocking

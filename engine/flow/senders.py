@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine import wire
-from engine.flow.display import LintMode, Selling, Warnings, check_display
+from engine.flow.display import LintMode, Selling, Warnings, check_display, is_enforced
 from engine.flow.validate import Reading
+from engine.lint import octets_of
 from engine.mail.address import parse_address
 from engine.mail.identity import TOKEN, SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
@@ -41,8 +42,14 @@ def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
     return lambda sender, token: urls.get(sender, "").replace(TOKEN, token)
 
 
-def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mapping[str, str]] = dict) -> Reading:
-    """How accept reads addresses and messages. `regions`: those of the decision tables, and their countries."""
+def reading(
+    senders: Mapping[str, ConfiguredSender],
+    regions: Callable[[], Mapping[str, str]] = dict,
+    sizes: Callable[[], Mapping[str, int]] = dict,
+) -> Reading:
+    """How accept reads addresses and messages. `regions`: those of the decision tables, and their countries. `sizes`:
+    of messages, as receivers limit them.
+    """
 
     def suits(content: bytes, sender: str, category: str, region: str = "") -> Warnings:
         spec, configured = decode(content), senders.get(sender)
@@ -63,9 +70,21 @@ def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mappi
             is_raw=is_raw,
             regions=where,
             selling=configured.selling,
+            sizes=sizes(),
         )
 
-    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions)
+    def octets(content: bytes, sender: str, category: str) -> int:
+        configured = senders.get(sender)
+        if configured is None or not is_enforced(configured.lint, category):
+            return 0
+        spec = decode(content)
+        return octets_of(
+            compile_message(spec, configured.identity, mail_order=category == Category.AD_MO), configured.identity
+        )
+
+    return Reading(
+        parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions, octets
+    )
 
 
 def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:

@@ -7,8 +7,8 @@ NP are no 特定電子メール at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from engine.lint.parts import Sample
@@ -34,6 +34,8 @@ class Facts:
     """The sample reader's opt-out link; empty when the sender has none."""
     is_raw: bool
     regions: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Receiver -> octets of the largest message that it takes."""
 
     @property
     def profile(self) -> Profile:

@@ -1,8 +1,8 @@
 """D11 to D14 and D16: what is left of templates, header fields, subjects that pretend, TX that sells, and mere form.
 
-RFC 5322 2.1.1 and 3.6, RFC 8058; limits of size are those that docomo, au and SoftBank published. A category of TX is
-the sender's word: two advertising phrases, one in the subject, or a link to its shop or campaign are enough to ask
-again.
+RFC 5322 2.1.1 and 3.6, RFC 8058; lines and header are limited as docomo and SoftBank published, the size as shaping
+says of each carrier. A category of TX is the sender's word: two advertising phrases, one in the subject, or a link to
+its shop or campaign are enough to ask again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from engine.lint.wording import say
 from engine.lint.words import AD_WORDS, EXAMPLE_HOST, REPLY_SUBJECT, SLOT_LEFT, URL, narrowed
 
 MOST_HEADER = 12 * 1024
-MOST_OCTETS = 1 << 20
 LONGEST_LINE = 998
 _SINGLE = ("from", "date", "message-id", "subject", "to", "reply-to", "list-unsubscribe", "list-unsubscribe-post")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
@@ -116,7 +115,7 @@ def form_findings(facts: Facts) -> Iterator[Finding]:
     if sample.header_octets > MOST_HEADER:
         words = say("large_header", sample.header_octets, MOST_HEADER)
         yield block("D16", "header", 0, words)
-    if sample.octets > MOST_OCTETS:
-        words = say("large_message", sample.octets, MOST_OCTETS)
-        severity = block if facts.category in SPECIFIED else warn
-        yield severity("D16", "message", 0, words)
+    over = [f"{name}: {most}" for name, most in facts.sizes.items() if sample.octets > most]
+    if over:
+        # Who is refused for it is known only when the recipients are.
+        yield warn("D16", "message", 0, say("large_message", sample.octets, ", ".join(over[:5])))

@@ -88,8 +88,8 @@ def test_a_tx_that_reads_like_advertising_is_sent_back_with_the_question_what_it
     assert (refused.value.code, refused.value.field) == ("display", "text")
     assert told.startswith("1 findings forbid sending it")
     assert "D14 text:2" in told
-    assert "as TX_AD where the advertisement is incidental" in told
-    assert "TX_AD として送り直し" in told
+    assert "send it as AD or TX_AD, or take it out" in told
+    assert "AD か TX_AD に改めるか" in told
     assert "D11" not in told, "what would not refuse a TX is not told as if it did"
     with pytest.raises(Refusal, match="D01"):
         suits(SALE, "TX_AD")
