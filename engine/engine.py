@@ -24,6 +24,7 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
+from engine.flow.heldsegments import HeldSegments
 from engine.flow.holds import Holds
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
@@ -172,7 +173,10 @@ class Engine:
         self.signer.failed.add_done_callback(self.failed)
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder, ledger.hard_bounced)
-        self.journal = Journal(settings.journal)
+        held = HeldSegments(
+            self.suppression.history.holds, self.suppression.identify, lambda: self.settings.retention.hold
+        )
+        self.journal = Journal(settings.journal, keeps=held.keeps)
         self._closers.append(self.journal.close)
         for state in await self.spool.lanes():
             self.timeline.add(state.lane, state.waiting, state.next_due)
