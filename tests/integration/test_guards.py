@@ -100,9 +100,7 @@ def in_order(running: Running) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def asked(
-    running: Running, zone: dict[str, Any], more: str = 'allow_networks = ["127.0.0.0/8"]\n'
-) -> Iterator[None]:
+def asked(running: Running, zone: dict[str, Any], more: str = 'allow_networks = ["127.0.0.0/8"]\n') -> Iterator[None]:
     """The engine's resolver knows this zone; its preflight is enforced. Where its own page is, nobody answers."""
     port = free_port()
     (running.folder / "zone.json").write_text(json.dumps({"zone": zone}), "utf-8")

@@ -105,9 +105,7 @@ def test_what_was_stated_of_recipients_decides_as_if_they_were_submitted_now(tmp
     verdicts = {}
     for address, fields in found.items():
         told = suppression.decide_identities("shop", "news", "AD", suppression.identify([address]), *asked(fields))
-        now = suppression.decide_one(
-            "shop", "news", "AD", suppression.identify([address])[0], region=people[address]
-        )
+        now = suppression.decide_one("shop", "news", "AD", suppression.identify([address])[0], region=people[address])
         assert told == [now]
         verdicts[address] = now.verdict
     suppression.close()
