@@ -139,14 +139,11 @@ class Accept:
         self.carry: Carry | None = None
         """Asked for each submit of CONFIRM."""
         self.sizes: Sizes | None = None
-        self._octets: dict[tuple[bytes, str, str], int] = {}
-        """Of letters; 0: small enough for everybody."""
 
     def adopt(self, settings: AcceptSettings) -> None:
         """A reload: every message is looked at again, its sender may be another."""
         self._settings, self._roles = settings, settings.roles
         self._suited.clear()
-        self._octets.clear()
 
     def credit(self) -> int:
         """The engine's credit less what is on its way into the spool."""
@@ -202,7 +199,10 @@ class Accept:
             warnings = await self._check_suits(message, request.sender, request.category)
             recipients, refused = await self._read(raws, needed, request.override, roles)
             recipients, abroad = await self._check_abroad(message, request, recipients)
-            recipients, large = await self._check_size(message, request, recipients)
+            large: list[wire.Refused] = []
+            if self.sizes is not None:
+                what = (message, request.sender, request.category)
+                recipients, large = await self.sizes.fitting(what, self._spool, self._reading.octets, recipients)
             refused = sorted([*refused, *abroad, *large]) if abroad or large else refused
             if self.carry is not None and request.category == "CONFIRM" and recipients:
                 recipients, without = await self.carry(request.sender, key, recipients)
@@ -307,24 +307,6 @@ class Accept:
             return recipients, []
         out = [(one.index, "display", faults[to]) for one in recipients if (to := region_of(one.fields)) in faults]
         return [one for one in recipients if region_of(one.fields) not in faults], out
-
-    async def _check_size(
-        self, message: bytes, request: wire.Submit, recipients: list[NewRecipient]
-    ) -> tuple[list[NewRecipient], list[wire.Refused]]:
-        """Some carriers take no large mail (D16): their recipients are refused, by their index."""
-        sizes, key = self.sizes, (message, request.sender, request.category)
-        if sizes is None:
-            return recipients, []
-        octets = self._octets.get(key)
-        if octets is None:
-            number = await self._spool.message_number(message)
-            content = b"" if number is None else await self._spool.content(number)
-            may_exceed = sizes.may_exceed(len(content))
-            octets = await asyncio.to_thread(self._reading.octets, content, *key[1:]) if may_exceed else 0
-            _remember(self._octets, key, octets)
-        out = sizes.too_large(octets, recipients)
-        gone = {index for index, _, _ in out}
-        return [one for one in recipients if one.index not in gone] if out else recipients, out
 
     async def _check_suits(self, message: bytes, sender: str, category: str, region: str = "") -> Warnings:
         """Compiles it for the sender, once: what cannot be sent is refused here and not found out in the queue."""

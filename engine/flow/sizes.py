@@ -6,18 +6,22 @@ where DNS has told by now, of their exchangers. A message far below the smallest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from engine.lint.finding import block
 from engine.lint.wording import say
 from engine.policy.shaping import Shaping
-from engine.spool.port import NewRecipient
+from engine.spool.port import NewRecipient, Spool
 from engine.wire import Refused
 
 WIDEST = 3
 """Octets of a letter for one of its content: quoted-printable."""
 ADDED = 64 * 1024
 """What the engine may add: header fields, footer, signatures."""
+
+
+REMEMBERED = 1024
 
 
 class Sizes:
@@ -31,6 +35,28 @@ class Sizes:
     def use(self, shaping: Shaping) -> None:
         self._shaping = shaping
         self._smallest = min(shaping.message_sizes.values(), default=0)
+        self._octets: dict[tuple[bytes, str, str], int] = {}
+        """Of letters; 0: small enough for everybody."""
+
+    async def fitting(
+        self,
+        what: tuple[bytes, str, str],
+        spool: Spool,
+        octets_of: Callable[[bytes, str, str], int],
+        recipients: list[NewRecipient],
+    ) -> tuple[list[NewRecipient], list[Refused]]:
+        """Those who may get it, and the refusals of the others. `what`: message, sender and category."""
+        octets = self._octets.get(what)
+        if octets is None:
+            number = await spool.message_number(what[0])
+            content = b"" if number is None else await spool.content(number)
+            octets = await asyncio.to_thread(octets_of, content, *what[1:]) if self.may_exceed(len(content)) else 0
+            if len(self._octets) >= REMEMBERED:
+                self._octets.clear()
+            self._octets[what] = octets
+        out = self.too_large(octets, recipients)
+        gone = {index for index, _, _ in out}
+        return [one for one in recipients if one.index not in gone] if out else recipients, out
 
     def may_exceed(self, content: int) -> bool:
         """Whether a letter of so many octets of content may be too large for anybody."""

@@ -153,14 +153,22 @@ class Journal:
         if is_busy or not self._settings.keep_seconds or time.monotonic() < self._retained_at + RETENTION_INTERVAL:
             return
         self._retained_at = time.monotonic()
-        self._retaining = threading.Thread(target=self._retain, name="journal-retention", daemon=True)
+        old = self._listed()
+        self._retaining = threading.Thread(target=self._retain, args=(old,), name="journal-retention", daemon=True)
         self._retaining.start()
 
-    def _retain(self) -> None:
+    def _listed(self) -> list[Path]:
+        try:
+            return expired(self._settings.folder, self._settings.keep_seconds, time.time())
+        except OSError as error:
+            log.warning("journal %s: its segments cannot be listed: %s", self._settings.folder, error)
+            return []
+
+    def _retain(self, old: list[Path]) -> None:
         """A segment that cannot be deleted, or may have to stay, is no lost mail: told, and tried again later."""
         folder = self._settings.folder
         try:
-            for path in expired(folder, self._settings.keep_seconds, time.time()):
+            for path in old:
                 if self._keeps is not None and self._keeps(path, self._rest):
                     log.info("journal segment %s stays: a legal hold may need it", path.name)
                     continue
