@@ -24,6 +24,7 @@ from engine.flow.conclude import Identity
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.door import Door
+from engine.flow.heldsegments import HeldSegments
 from engine.flow.holds import Holds
 from engine.flow.lastsent import LastSent
 from engine.flow.ledger import SuppressionLedger
@@ -39,6 +40,7 @@ from engine.flow.retention import Retention
 from engine.flow.returning import WayBack
 from engine.flow.senders import ConfiguredSender, reading
 from engine.flow.settle import Settle
+from engine.flow.sizes import Sizes
 from engine.flow.steering import Steering, open_steering
 from engine.flow.submission import Submission
 from engine.flow.sweep import Sweep
@@ -171,7 +173,10 @@ class Engine:
         self.signer.failed.add_done_callback(self.failed)
         ledger = SuppressionLedger(self.suppression, self.clock)
         self.counts.recovered_in_doubt = await recover(self.spool, settings.journal.folder, ledger.hard_bounced)
-        self.journal = Journal(settings.journal)
+        held = HeldSegments(
+            self.suppression.history.holds, self.suppression.identify, lambda: self.settings.retention.hold
+        )
+        self.journal = Journal(settings.journal, keeps=held.keeps)
         self._closers.append(self.journal.close)
         for state in await self.spool.lanes():
             self.timeline.add(state.lane, state.waiting, state.next_due)
@@ -264,9 +269,10 @@ class Engine:
 
     def _wire_doors(self, senders: Mapping[str, ConfiguredSender], ledger: SuppressionLedger, ring: TokenRing) -> None:
         settings = self.settings
-        reads = reading(senders, lambda: self.suppression.regions)
+        reads = reading(senders, lambda: self.suppression.regions, lambda: self.settings.shaping.message_sizes)
         self.accept = Accept(self.spool, self, senders, reads, settings=settings.accept, clock=self.clock)
-        leads = self.dispatch.ways.leads
+        ways, leads = self.dispatch.ways, self.dispatch.ways.leads
+        self.accept.sizes = Sizes(settings.shaping, lambda domain: ways.facts(domain).provider)
         self.tls_reports = make_tls_reports(settings, self.network, self.accept, leads, self.clock)
         self.retention = make_retention(settings, self.suppression, self.sent, self.spool, self.clock)
         self._closers.append(self.retention.close)

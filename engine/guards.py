@@ -22,6 +22,7 @@ from engine.flow.ledger import SuppressionLedger
 from engine.flow.promote import Promote
 from engine.mail.envelope import Batch
 from engine.net.dns import DnsClient
+from engine.net.fetch import Fetch
 from engine.net.mx import MxResolver
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.net.proof import Outlet
@@ -152,7 +153,11 @@ def open_fitness(
 
     async def check(name: str) -> Report:
         subject, probe = looked_at.subjects[name], probing(looked_at.settings, dns)
-        return await preflight(subject, dns, sign, clock(), greet_https, probe=probe)
+        mx = looked_at.settings.resolver.mx
+        allowed = mx.allowed if mx else ()
+        # What is no advertisement owes no opt-out (4条).
+        get = Fetch(dns, allowed=allowed) if subject.advertises else None
+        return await preflight(subject, dns, sign, clock(), greet_https, get, probe=probe, allowed=allowed)
 
     def establish(name: str, identity: str) -> None:
         sender = looked_at.settings.senders[name]

@@ -86,7 +86,9 @@ def make_senders(settings: Settings) -> tuple[TokenRing, dict[str, ConfiguredSen
 
 def configured(settings: Settings, ring: TokenRing) -> dict[str, ConfiguredSender]:
     return {
-        name: ConfiguredSender(own.identity, own.legal_name, own.categories, ring.newest, own.lint, own.regions)
+        name: ConfiguredSender(
+            own.identity, own.legal_name, own.categories, ring.newest, own.lint, own.regions, own.selling
+        )
         for name, own in settings.senders.items()
     }
 

@@ -219,6 +219,8 @@ class Reload:
         tell_senders(new, engine.suppression)
         engine.suppression.use_tables(opened.tables)
         engine.accept.adopt(new.accept)
+        if engine.accept.sizes:
+            engine.accept.sizes.use(new.shaping)
         engine.records.adopt(sign_up_links(new))
         engine.orders.adopt(frozenset(new.senders), new.shaping)
         if engine.web:

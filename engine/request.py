@@ -260,6 +260,8 @@ class WhyNot(Request, frozen=True, kw_only=True, tag="why_not"):
     topic: OptionalName = ""
     region: Annotated[str, Meta(max_length=8)] = ""
     """Of the recipient, such as EU; empty: what the sender is set to."""
+    override: Literal["", "UNKNOWN_USER", "FICT_SUSPECT"] = ""
+    """As a submit of TX to one person may state it."""
 
 
 class Hold(Request, frozen=True, kw_only=True, tag="hold"):

@@ -202,13 +202,20 @@ class Suppression:
         return decisions[number]
 
     def explain(
-        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+        self,
+        sender: str,
+        topic: str,
+        category: str,
+        identity: bytes,
+        display: str = "",
+        region: str = "",
+        override: str = "",
     ) -> Finding:
         """The same decision, with the row and the article that gave it. Not for the hot path."""
-        decision = self.decide_one(sender, topic, category, identity, display, region)
+        decision = self.decide_one(sender, topic, category, identity, display, region, override)
         if decision in (policy.UNAVAILABLE, policy.ADDR_SYNTAX):
             return Finding(decision)
-        asked = (sender, topic, category, display, region, "")
+        asked = (sender, topic, category, display, region, override)
         exact, wide = _PAIR.unpack(identity)
         return self._columns.explain(asked, self._index.find(self._columns.column(asked).sender, exact, wide))
 

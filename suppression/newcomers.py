@@ -24,10 +24,11 @@ _BYTES_AT_ONCE: Final = 1 << 20
 def newcomers(store: SentStore, sender: str, identities: Sequence[bytes]) -> list[bool]:
     """Blocks: for a thread. True: never mailed. `identities` as Keyring makes them, none empty."""
     wanted = exact_keys(identities)
-    return store.read(lambda database: _newcomers(database, sender, wanted))
+    return store.read(lambda database: never_mailed(database, sender, wanted))
 
 
-def _newcomers(database: apsw.Connection, sender: str, wanted: Keys) -> list[bool]:
+def never_mailed(database: apsw.Connection, sender: str, wanted: Keys) -> list[bool]:
+    """The same of an open database of the store."""
     number = database.execute("SELECT id FROM sender WHERE name = ?", (sender,)).get
     if number is None:
         return [True] * len(wanted)

@@ -25,13 +25,14 @@ from suppression.day import date_of, day_of
 from suppression.decision import Category, Decision
 from suppression.events import AddressState, Basis, Covers
 from suppression.forms import Form, read_form, read_forms
+from suppression.newcomers import never_mailed
 from suppression.order import order_state
 from suppression.orders import read_orders
 from suppression.pages import last
 from suppression.policy import RULES_NONE, Circumstances, decide
 from suppression.reasons import packaged_tables
 from suppression.secret import SecretError, read_secret
-from suppression.sent import FILE
+from suppression.sent import FILE, exact_keys
 from suppression.standing import EVERY, NOTHING, Fact, Folded, Kind, Refusal, Standing, fold
 from suppression.tables import in_force
 
@@ -50,6 +51,10 @@ _LIVES_ON: Final = (
 """No later consent with a record (Basis OPTIN_REC, MO_REC) has lifted this refusal."""
 
 _FACTS: Final = "SELECT kind, wide, exact, sender, topic, at, detail FROM event WHERE wide = ?"
+_RECENT: Final = (
+    f"SELECT DISTINCT address FROM event WHERE kind = {Kind.CONSENT:d} AND sender = ? AND address IS NOT NULL"  # noqa: S608 - a number
+    " AND id > (SELECT coalesce(max(id), 0) FROM event) - 2000000 LIMIT ?"
+)
 _NOBODY: Final = -1
 
 Told = dict[str, Any]
@@ -128,6 +133,25 @@ class LedgerView:
             standing = next((found for found in _standings(folded, number, exact, wide) if found is not None), NOTHING)
             refused += standing.elsewhere.refusal is not Refusal.NONE
         return unknown, refused
+
+    def newcomers(self, addresses: Iterable[str], sender: str) -> int | None:
+        """How many of them this sender never mailed advertising to; None: it has mailed nobody yet, as far as noted."""
+        if not self._sent.exists():
+            return None
+        identities = [identity for address in addresses if (identity := self._keyring.identity(address))]
+        database = apsw.Connection(str(self._sent), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            if not database.execute("SELECT count(*) FROM sender WHERE name = ?", (sender,)).get:
+                return None
+            return sum(never_mailed(database, sender, exact_keys(identities)))
+        finally:
+            database.close()
+
+    def recent_consents(self, sender: str, most: int) -> list[str]:
+        """Addresses of the sender's latest consents, among the last two million events of the ledger."""
+        number = self._database.execute("SELECT id FROM sender WHERE name = ?", (sender,)).get or _NOBODY
+        rows: Any = self._database.execute(_RECENT, (number, most))
+        return [address for (address,) in rows]
 
     def signups(self, address: str) -> list[Told]:
         rows: Any = self._database.execute(

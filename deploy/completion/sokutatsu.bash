@@ -75,7 +75,7 @@ _sokutatsu() {
     "unsubscribe-key list") words="--config --help --json -h" ;;
     "unsubscribe-key rotate") words="--config --help --json -h" ;;
     "why") words="--every-limit --help --json --patience --socket -h" ;;
-    "why-not") words="--category --help --json --patience --region --sender --socket --topic -h" ;;
+    "why-not") words="--category --help --json --override --patience --region --sender --socket --topic -h" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

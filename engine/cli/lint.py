@@ -21,7 +21,7 @@ from engine.cli.preflight_words import WORDS
 from engine.cli.recipients import FileError, read_message
 from engine.cli.speaking import add_config
 from engine.config import SenderSettings, Settings, read_configuration
-from engine.flow.display import is_enforced
+from engine.flow.display import refusing
 from engine.lint import Finding, Severity, check, opt_out_links, rule_texts
 from engine.lint.finding import block, warn
 from engine.mail.message import MessageError, decode_message
@@ -110,7 +110,14 @@ def _findings(options: argparse.Namespace, sender: SenderSettings, settings: Set
         raise FileError(f"{options.message}: {error}") from None
     is_raw = spec.raw is not None
     regions = options.region or sender.regions
-    found = check(compiled, sender.identity, options.category, is_raw=is_raw, regions=regions)
+    found = check(
+        compiled,
+        sender.identity,
+        options.category,
+        is_raw=is_raw,
+        regions=regions,
+        sizes=settings.shaping.message_sizes,
+    )
     if options.network:
         links = opt_out_links(compiled, sender.identity, options.category, is_raw=is_raw)
         found += asyncio.run(_landings(settings, links))
@@ -154,16 +161,16 @@ def _report(options: argparse.Namespace, sender: SenderSettings, findings: Seque
             console.print(Text(f"      > {finding.excerpt}", style="dim"))
         if finding.article:
             console.print(Text(f"      {finding.article}", style="dim"))
-    console.print(Text(f"\n{_verdict(options.category, sender, len(findings), blocking)}"))
+    console.print(Text(f"\n{_verdict(options.category, sender, findings, blocking)}"))
 
 
-def _verdict(category: str, sender: SenderSettings, count: int, blocking: int) -> str:
-    if not count:
+def _verdict(category: str, sender: SenderSettings, findings: Sequence[Finding], blocking: int) -> str:
+    if not findings:
         return "問題は見つかりませんでした。 / Nothing found."
-    numbers = f"blocking {blocking}, warnings {count - blocking}"
+    numbers = f"blocking {blocking}, warnings {len(findings) - blocking}"
     if not blocking:
         return f"送信できます（警告あり）。 / May be sent. {numbers}"
-    if is_enforced(sender.lint, category):
+    if refusing(findings, sender.lint, category, sender.selling):
         return f"このままでは受け付けられません。 / Would be refused. {numbers}"
     return f"問題がありますが、lint = {sender.lint} なので受け付けられます。 / Would be taken all the same. {numbers}"
 

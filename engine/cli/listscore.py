@@ -1,4 +1,5 @@
-"""The score of a list before it is imported: counted on a sample of its lines, and on what the ledger knows of them.
+"""The score of a list before it is imported: counted on a sample of its lines, on what the ledger knows of them and of
+the sender's earlier lists, and on what DNS says of their domains.
 
 Up to some megabytes the whole file is read, of a larger one stretches from its beginning to its end, so that a list of
 ten million lines costs a second. What the counts mean stands in policy/listscore.py.
@@ -6,15 +7,21 @@ ten million lines costs a second. What the counts mean stands in policy/listscor
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.cli.recipients import FileError
 from engine.config import Settings, read_configuration
 from engine.mail.address import parse_address
-from engine.policy.listscore import GOOD, LIMITS, OLD_DAYS, Counted, Score, score
+from engine.net.dns import DnsClient
+from engine.net.mx import MxResolver
+from engine.net.resolver import ResolveFailure, Resolver, StaticRoutes
+from engine.policy.listscore import GOOD, LEAST, LIMITS, OLD_DAYS, Counted, Score, score, unlikeness
 from suppression import LedgerRefused, SecretError
 from suppression.exchange import Fault, Line, read_lines, seconds
 from suppression.view import LedgerView
@@ -24,6 +31,9 @@ STRETCHES = 64
 STRETCH_BYTES = 256 << 10
 LOOKED_UP = 20_000
 """Addresses that the ledger is asked about."""
+DOMAINS = 400
+"""That DNS is asked about."""
+DNS_SECONDS = 10.0
 
 
 def count(path: Path, encoding: str, columns: Sequence[str], common_at: str) -> Counted:
@@ -86,12 +96,55 @@ def look_up(counted: Counted, settings: Settings, sender: str) -> Counted | None
     try:
         with LedgerView(settings.suppression.folder, settings.suppression.secret_file) as view:
             unknown, refused = view.known_bad(asked, sender)
+            new = view.newcomers(asked, sender)
+            unlike = unlikeness(asked, view.recent_consents(sender, LOOKED_UP))
     except (LedgerRefused, SecretError, OSError):
         return None
     scale = len(counted.addresses) / max(1, len(asked))
-    return Counted(
-        counted.lines, counted.faults, counted.addresses, counted.old, round(unknown * scale), round(refused * scale)
+    return replace(
+        counted,
+        unknown=round(unknown * scale),
+        refused=round(refused * scale),
+        new=None if new is None else round(new * scale),
+        unlike=unlike,
     )
+
+
+async def ask_dns(counted: Counted, resolver: Resolver, seconds: float = DNS_SECONDS) -> Counted:
+    """With the share at domains that do not exist or take no mail, of the domains that most addresses are at; what has
+    not answered by then counts as alive. Nobody's server is asked for a mailbox.
+    """
+    domains = Counter(address.rpartition("@")[2].lower().rstrip(".") for address in counted.addresses)
+    wanted = [domain for domain, _ in domains.most_common(DOMAINS // 2)]
+    others = [domain for domain in domains if domain not in set(wanted)]
+    wanted += others[:: max(1, len(others) * 2 // DOMAINS)][: DOMAINS // 2]  # the long tail, too
+
+    async def look(domain: str) -> None:
+        if resolver.route(domain) is None:
+            await resolver.look_up(domain)
+
+    looks = [asyncio.ensure_future(look(domain)) for domain in wanted]
+    if looks:
+        done, late = await asyncio.wait(looks, timeout=seconds)
+        for one in late:
+            one.cancel()
+        if late:
+            await asyncio.wait(late)
+        for one in done:
+            one.result()
+    found = {domain: resolver.route(domain) for domain in wanted}
+    dead = sum(domains[name] for name, to in found.items() if isinstance(to, ResolveFailure) and to.final)
+    scale = len(counted.addresses) / max(1, sum(domains[name] for name in wanted))
+    return replace(counted, dead=round(dead * scale))
+
+
+async def _with_dns(counted: Counted, settings: Settings) -> Counted:
+    dns = DnsClient(settings.resolver.dns)
+    try:
+        table = StaticRoutes(settings.routes, dns)
+        return await ask_dns(counted, MxResolver(table, dns, settings.resolver.mx))
+    finally:
+        dns.close()
 
 
 def scored(path: Path, encoding: str, columns: Sequence[str], common_at: str, whose: tuple[Path, str]) -> Score:
@@ -103,8 +156,11 @@ def scored(path: Path, encoding: str, columns: Sequence[str], common_at: str, wh
     counted = count(path, encoding, columns, common_at)
     config, sender = whose
     settings = read_configuration(config) if config.exists() else []
-    asked = look_up(counted, settings, sender) if isinstance(settings, Settings) else None
-    return score(asked or counted)
+    if isinstance(settings, Settings):
+        counted = look_up(counted, settings, sender) or counted
+        if settings.resolver.mx is not None and "*" not in settings.routes and counted.lines >= LEAST:
+            counted = asyncio.run(_with_dns(counted, settings))  # behind a relay for everybody DNS is the relay's
+    return score(counted)
 
 
 def notes_of(found: Score) -> list[str]:

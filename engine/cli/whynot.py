@@ -56,6 +56,12 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--category", required=True, metavar="CATEGORY", help="such as AD, TX")
     parser.add_argument("--topic", default="", metavar="NAME", help="of the mail; consents may be for one topic only")
     parser.add_argument("--region", default="", metavar="CODE", help="of the recipient, such as EU")
+    parser.add_argument(
+        "--override",
+        choices=("UNKNOWN_USER", "FICT_SUSPECT"),
+        default="",
+        help="of a TX: as if it were sent in spite of this state of the address (enqueue --override)",
+    )
     parser.add_argument("--json", action="store_true", help="the whole answer as JSON")
     _register_order(subparsers)
 
@@ -99,7 +105,8 @@ def run_why_not(args: argparse.Namespace) -> int:
 
 
 def _why_not(args: argparse.Namespace) -> int:
-    fields = {name: getattr(args, name) for name in ("address", "sender", "category", "topic", "region")}
+    names = ("address", "sender", "category", "topic", "region", "override")
+    fields = {name: getattr(args, name) for name in names}
     with Client(args.socket, patience=args.patience) as client:
         answer = client.call("why_not", fields)
     if args.json:
@@ -123,8 +130,8 @@ def show_why_not(console: Console, asked: Mapping[str, str], answer: Mapping[str
         ("\n判定日時 decided: ", "dim"),
         times(answer["at"]),
     )
-    topic = f", topic {asked['topic']}" if asked["topic"] else ""
-    title = printable(f"{asked['address']} <- {asked['sender']}, {asked['category']}{topic}")
+    stated = "".join(f", {name} {asked[name]}" for name in ("topic", "region", "override") if asked.get(name))
+    title = printable(f"{asked['address']} <- {asked['sender']}, {asked['category']}{stated}")
     console.print(Panel(body, title=Text(title), title_align="left", border_style=style), highlight=False)
     if answer["orders"]:
         console.print(_orders(answer["orders"]))

@@ -104,6 +104,7 @@ def _sender(
         *pools,
         table.client,
         table.agency,
+        table.tx_that_sells,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine import wire
 from engine.flow.accept import AcceptSettings
-from engine.flow.display import LintMode
+from engine.flow.display import LintMode, Selling
 from engine.flow.door import DoorSettings
 from engine.flow.fitness import PreflightSettings
 from engine.flow.settle import SettleSettings
@@ -133,6 +133,8 @@ class SenderTable:
     """The 送信者 that mails for it: an agency refused without a word about whom is refused for all its clients."""
     lint: LintMode = LintMode.AUTO
     """What becomes of a message whose display is wrong."""
+    tx_that_sells: Selling = Selling.REFUSE
+    """What becomes of a TX message that reads like an advertisement, where lint is "auto"."""
     pool: str = "default"
     """Pool of sources that its bulk mail leaves from."""
     pool_transactional: str = ""
@@ -238,6 +240,7 @@ class SenderSettings:
     pool_transactional: str = "default"
     client: str = ""
     agency: str = ""
+    selling: Selling = Selling.REFUSE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from msgspec import Raw
 
 from engine import wire
+from engine.flow.sizes import Sizes
 from engine.flow.validate import Reading, check_names, check_override, read_recipients, read_window, spool_key
 from engine.mail.envelope import Priority, Recipient
 from engine.mail.slots import FieldUse
@@ -137,6 +138,7 @@ class Accept:
         self._gate = asyncio.Lock()
         self.carry: Carry | None = None
         """Asked for each submit of CONFIRM."""
+        self.sizes: Sizes | None = None
 
     def adopt(self, settings: AcceptSettings) -> None:
         """A reload: every message is looked at again, its sender may be another."""
@@ -197,7 +199,11 @@ class Accept:
             warnings = await self._check_suits(message, request.sender, request.category)
             recipients, refused = await self._read(raws, needed, request.override, roles)
             recipients, abroad = await self._check_abroad(message, request, recipients)
-            refused = sorted([*refused, *abroad]) if abroad else refused
+            large: list[wire.Refused] = []
+            if self.sizes is not None:
+                what = (message, request.sender, request.category)
+                recipients, large = await self.sizes.fitting(what, self._spool, self._reading.octets, recipients)
+            refused = sorted([*refused, *abroad, *large]) if abroad or large else refused
             if self.carry is not None and request.category == "CONFIRM" and recipients:
                 recipients, without = await self.carry(request.sender, key, recipients)
                 refused = sorted([*refused, *without])

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from engine import wire
 from engine.flow.requests import Answer
+from engine.flow.validate import check_override
 from engine.wire import Refusal
 from suppression import EventError, LedgerFailed, OrderKind, OrderReceived, OrderReleased
 from suppression.day import date_of
@@ -49,7 +50,14 @@ class Asked(Protocol):
     def identify(self, addresses: Sequence[str]) -> list[bytes]: ...
 
     def explain(
-        self, sender: str, topic: str, category: str, identity: bytes, display: str = "", region: str = ""
+        self,
+        sender: str,
+        topic: str,
+        category: str,
+        identity: bytes,
+        display: str = "",
+        region: str = "",
+        override: str = "",
     ) -> Finding: ...
 
     async def apply_order(self, event: OrderEvent) -> int: ...
@@ -68,9 +76,17 @@ class Law:
 
     async def why_not(self, request: wire.WhyNot) -> Mapping[str, object]:
         self._check_sender(request.sender, None)
+        check_override(request.override, request.category, 1)
         suppression = self._suppression
         identity = suppression.identify([request.address])[0]
-        found = suppression.explain(request.sender, request.topic, request.category, identity, region=request.region)
+        found = suppression.explain(
+            request.sender,
+            request.topic,
+            request.category,
+            identity,
+            region=request.region,
+            override=request.override,
+        )
         decision = found.decision
         words = entry(decision.reason or decision.basis, suppression.tables)
         events, orders = await asyncio.to_thread(self._recorded, identity, request.sender)

@@ -99,7 +99,10 @@ class Retention:
             self._count(self._purge.run(self._rest))
         except Stopped:
             return
-        self._sent.run(lambda database: database.execute("INSERT OR REPLACE INTO meta VALUES ('pass', ?)", (day,)).get)
+        # A day that was not stored would be passed again at once: the store has told the engine by then, which stops.
+        self._sent.run(
+            lambda database: database.execute("INSERT OR REPLACE INTO meta VALUES ('pass', ?)", (day,)).get
+        ).result()
 
     def _count(self, purged: Purged) -> None:
         self.counts.passes += 1

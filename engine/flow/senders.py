@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine import wire
-from engine.flow.display import LintMode, Warnings, check_display
+from engine.flow.display import LintMode, Selling, Warnings, check_display, is_enforced
 from engine.flow.validate import Reading
+from engine.lint import octets_of
 from engine.mail.address import parse_address
 from engine.mail.identity import TOKEN, SenderIdentity, cancel_url
 from engine.mail.message import MessageError, decode, decode_message, encode, use_of
@@ -27,6 +28,7 @@ class ConfiguredSender:
     token_key: TokenKey
     lint: LintMode = LintMode.AUTO
     regions: tuple[str, ...] = ()
+    selling: Selling = Selling.REFUSE
 
     def cancel_url(self, recipient_id: int, address: str, topic: str) -> str:
         """The recipient's own unsubscribe address (RFC 8058 3.1); empty when the sender has none."""
@@ -40,8 +42,14 @@ def confirm_urls(urls: Mapping[str, str]) -> Callable[[str, str], str]:
     return lambda sender, token: urls.get(sender, "").replace(TOKEN, token)
 
 
-def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mapping[str, str]] = dict) -> Reading:
-    """How accept reads addresses and messages. `regions`: those of the decision tables, and their countries."""
+def reading(
+    senders: Mapping[str, ConfiguredSender],
+    regions: Callable[[], Mapping[str, str]] = dict,
+    sizes: Callable[[], Mapping[str, int]] = dict,
+) -> Reading:
+    """How accept reads addresses and messages. `regions`: those of the decision tables, and their countries. `sizes`:
+    of messages, as receivers limit them.
+    """
 
     def suits(content: bytes, sender: str, category: str, region: str = "") -> Warnings:
         spec, configured = decode(content), senders.get(sender)
@@ -54,9 +62,29 @@ def reading(senders: Mapping[str, ConfiguredSender], regions: Callable[[], Mappi
             raise wire.Refusal("bad_message", error.field, error.value, error.text) from None
         is_raw = spec.raw is not None
         where = (*configured.regions, region) if region else configured.regions
-        return check_display(compiled, configured.identity, configured.lint, category, is_raw=is_raw, regions=where)
+        return check_display(
+            compiled,
+            configured.identity,
+            configured.lint,
+            category,
+            is_raw=is_raw,
+            regions=where,
+            selling=configured.selling,
+            sizes=sizes(),
+        )
 
-    return Reading(parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions)
+    def octets(content: bytes, sender: str, category: str) -> int:
+        configured = senders.get(sender)
+        if configured is None or not is_enforced(configured.lint, category):
+            return 0
+        spec = decode(content)
+        return octets_of(
+            compile_message(spec, configured.identity, mail_order=category == Category.AD_MO), configured.identity
+        )
+
+    return Reading(
+        parse_address, _read_message, lambda content: use_of(decode(content)), check_fields, suits, regions, octets
+    )
 
 
 def _read_message(given: wire.Message) -> tuple[bytes, FieldUse]:

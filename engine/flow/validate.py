@@ -63,6 +63,8 @@ class Reading:
     """
     regions: Callable[[], Mapping[str, str]] = dict
     """Those that the decision tables in force know, and their countries -> region."""
+    octets: Callable[[bytes, str, str], int] = lambda _what, _sender, _category: 0
+    """Of a letter of content that suits this sender in this category; 0: nobody is refused for it."""
 
 
 def read_address(text: str, reading: Reading) -> str:

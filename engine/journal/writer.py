@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -24,11 +25,20 @@ from engine.journal.segment import Files, JournalSettings, Segment, SystemFiles,
 log = logging.getLogger(__name__)
 
 RETENTION_INTERVAL = 3600.0
+REST_SECONDS = 0.02
+"""Of whoever looks through old segments, between two portions."""
 
 
 class JournalFailed(Exception):  # noqa: N818 - the journal's state, not one call's error
     """Disk lost: stop sending, say so, exit non-zero."""
 
+
+class JournalEnds(Exception):  # noqa: N818 - the journal's state
+    """Who looks through old segments goes on after the next start."""
+
+
+Keeps = Callable[[Path, Callable[[], None]], bool]
+"""Segment, rest -> whether retention leaves it, however old. In a thread of its own; `rest` raises JournalEnds."""
 
 _Group = tuple[Sequence[Record], asyncio.Future[None]]
 
@@ -36,8 +46,8 @@ _Group = tuple[Sequence[Record], asyncio.Future[None]]
 class Journal:
     """Owns the folder's newest segment and one thread that encodes, compresses, writes and syncs."""
 
-    def __init__(self, settings: JournalSettings, files: Files | None = None) -> None:
-        """Raises OSError when the folder cannot be used."""
+    def __init__(self, settings: JournalSettings, files: Files | None = None, keeps: Keeps | None = None) -> None:
+        """`keeps`: None when nothing is kept beyond its time. Raises OSError when the folder cannot be used."""
         self._settings = settings
         self._files = files or SystemFiles()
         prepare_folder(settings.folder, self._files)
@@ -47,6 +57,9 @@ class Journal:
         self._error: JournalFailed | None = None
         self._closed = False
         self._retained_at = -RETENTION_INTERVAL
+        self._keeps = keeps
+        self._ending = threading.Event()
+        self._retaining: threading.Thread | None = None
         self.records = 0
         self.bytes_written = 0
         self.sync_seconds = Buckets(SYNC_BOUNDS)
@@ -72,6 +85,9 @@ class Journal:
         self._closed = True
         self._groups.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
+        self._ending.set()
+        if self._retaining:
+            await self._loop.run_in_executor(None, self._retaining.join)
 
     def _write_groups(self) -> None:
         while True:
@@ -132,16 +148,42 @@ class Journal:
             segment.finish()
 
     def _delete_expired(self) -> None:
-        """Retention. A segment that cannot be deleted is no lost mail: it is logged and tried again later."""
-        if time.monotonic() < self._retained_at + RETENTION_INTERVAL:
+        """Retention, beside the writing: whoever asks what is kept may take his time."""
+        is_busy = self._retaining is not None and self._retaining.is_alive()
+        if is_busy or not self._settings.keep_seconds or time.monotonic() < self._retained_at + RETENTION_INTERVAL:
             return
         self._retained_at = time.monotonic()
+        old = self._listed()
+        self._retaining = threading.Thread(target=self._retain, args=(old,), name="journal-retention", daemon=True)
+        self._retaining.start()
+
+    def _listed(self) -> list[Path]:
         try:
-            for path in expired(self._settings.folder, self._settings.keep_seconds, time.time()):
+            return expired(self._settings.folder, self._settings.keep_seconds, time.time())
+        except OSError as error:
+            log.warning("journal %s: its segments cannot be listed: %s", self._settings.folder, error)
+            return []
+
+    def _retain(self, old: list[Path]) -> None:
+        """A segment that cannot be deleted, or may have to stay, is no lost mail: told, and tried again later."""
+        folder = self._settings.folder
+        try:
+            for path in old:
+                if self._keeps is not None and self._keeps(path, self._rest):
+                    log.info("journal segment %s stays: a legal hold may need it", path.name)
+                    continue
                 path.unlink()
                 log.info("journal segment %s deleted: older than journal.keep_seconds", path.name)
+        except JournalEnds:
+            return
         except OSError as error:
-            log.warning("journal %s: a segment past its time cannot be deleted: %s", self._settings.folder, error)
+            log.warning("journal %s: a segment past its time cannot be deleted: %s", folder, error)
+        except Exception:
+            log.exception("journal %s: what is kept cannot be told, and no segment is deleted", folder)
+
+    def _rest(self) -> None:
+        if self._ending.wait(REST_SECONDS):
+            raise JournalEnds
 
 
 def _answer(future: asyncio.Future[None], error: JournalFailed | None) -> None:

@@ -4,8 +4,8 @@ check() looks at a message as a terminal shows it and gives findings; it refuses
 (does the opt-out page answer, is the address in DNS) is not asked here: net/landing.py does, for who wants it.
 """
 
-from engine.lint.check import check, opt_out_links, rule_texts
+from engine.lint.check import check, octets_of, opt_out_links, rule_texts
 from engine.lint.finding import Finding, Severity
 from engine.lint.sample import sample
 
-__all__ = ["Finding", "Severity", "check", "opt_out_links", "rule_texts", "sample"]
+__all__ = ["Finding", "Severity", "check", "octets_of", "opt_out_links", "rule_texts", "sample"]

@@ -6,7 +6,7 @@ it. Once per message, sender and category; never per recipient.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from engine.lint.display import display_findings
@@ -19,6 +19,8 @@ from engine.lint.sample import sample, sample_link
 from engine.mail.compose import Compiled
 from engine.mail.identity import SenderIdentity
 
+_NO_SIZES: Mapping[str, int] = {}
+
 
 def check(
     compiled: Compiled,
@@ -27,12 +29,16 @@ def check(
     *,
     is_raw: bool = False,
     regions: Iterable[str] = (),
+    sizes: Mapping[str, int] = _NO_SIZES,
 ) -> list[Finding]:
-    """Blocking findings first. The variant without the advertisement is looked at as what it is sent as: TX."""
+    """Blocking findings first. The variant without the advertisement is looked at as what it is sent as: TX. `sizes`:
+    receiver -> octets of the largest message that it takes.
+    """
     wanted = frozenset(regions)
-    found = _checked(compiled, identity, category, is_raw, wanted)
+    facts = _facts(compiled, identity, category, is_raw, wanted)
+    found = list(_findings(replace(facts, sizes=sizes)))
     if compiled.without_ad is not None:
-        variant = _checked(compiled.without_ad, identity, "TX", is_raw, wanted)
+        variant = list(_findings(_facts(compiled.without_ad, identity, "TX", is_raw, wanted)))
         found += [replace(finding, part=f"without_ad.{finding.part}") for finding in variant]
     found.sort(key=lambda finding: (finding.severity is not Severity.BLOCK, finding.rule))
     return found[:MOST_FINDINGS]
@@ -48,10 +54,9 @@ def opt_out_links(
     ]
 
 
-def _checked(
-    compiled: Compiled, identity: SenderIdentity, category: str, is_raw: bool, regions: frozenset[str]
-) -> list[Finding]:
-    return list(_findings(_facts(compiled, identity, category, is_raw, regions)))
+def octets_of(compiled: Compiled, identity: SenderIdentity) -> int:
+    """Of a sample as it is sent, without signatures."""
+    return len(sample(compiled, identity))
 
 
 def _facts(compiled: Compiled, identity: SenderIdentity, category: str, is_raw: bool, regions: frozenset[str]) -> Facts:

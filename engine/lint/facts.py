@@ -7,8 +7,8 @@ NP are no 特定電子メール at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from engine.lint.parts import Sample
@@ -34,6 +34,8 @@ class Facts:
     """The sample reader's opt-out link; empty when the sender has none."""
     is_raw: bool
     regions: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Receiver -> octets of the largest message that it takes."""
 
     @property
     def profile(self) -> Profile:
@@ -51,6 +53,10 @@ class Facts:
                 self.order.seller_unsubscribe)  # fmt: skip
         named = {host_of(url) for url in urls} | {self.identity.domain, self.identity.from_address.rpartition("@")[2]}
         return frozenset(name for name in named if name)
+
+    def is_campaign(self, host: str) -> bool:
+        """A link there takes its reader to an advertisement (2条2号 has ウェブサイトへ誘導, too)."""
+        return any(f".{host}".endswith(f".{one.lower()}") for one in self.profile.campaign_hosts)
 
     def is_own(self, host: str) -> bool:
         return any(f".{host}".endswith(f".{own}") or own.endswith(f".{host}") for own in self.hosts)

@@ -1,7 +1,8 @@
 """D11 to D14 and D16: what is left of templates, header fields, subjects that pretend, TX that sells, and mere form.
 
-RFC 5322 2.1.1 and 3.6, RFC 8058; limits of size are those that docomo, au and SoftBank published. A category of TX is
-the sender's word: two advertising phrases, or one in the subject, are enough to ask again.
+RFC 5322 2.1.1 and 3.6, RFC 8058; lines and header are limited as docomo and SoftBank published, the size as shaping
+says of each carrier. A category of TX is the sender's word: two advertising phrases, one in the subject, or a link to
+its shop or campaign are enough to ask again.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.lint.facts import FULL, SPECIFIED, Facts
+from engine.lint.facts import FULL, SPECIFIED, Facts, host_of
 from engine.lint.finding import Finding, block, warn
 from engine.lint.screen import Screen
 from engine.lint.wording import say
 from engine.lint.words import AD_WORDS, EXAMPLE_HOST, REPLY_SUBJECT, SLOT_LEFT, URL, narrowed
 
 MOST_HEADER = 12 * 1024
-MOST_OCTETS = 1 << 20
 LONGEST_LINE = 998
 _SINGLE = ("from", "date", "message-id", "subject", "to", "reply-to", "list-unsubscribe", "list-unsubscribe-post")
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
@@ -82,12 +82,16 @@ def selling_findings(facts: Facts) -> Iterator[Finding]:
     found: dict[str, tuple[str, int, str]] = {}
     if match := AD_WORDS.search(subject):
         found[match[0].casefold()] = ("subject", 0, subject)
-    in_subject = bool(found)
+    is_enough = bool(found)
     for screen in facts.sample.screens:
+        for link in screen.links if facts.profile.campaign_hosts else ():
+            if facts.is_campaign(host := host_of(link.target)):
+                is_enough = True
+                found.setdefault(host, (screen.part, link.number, link.text or link.target))
         for line in screen.lines:
             for match in AD_WORDS.finditer(line.plain[:5000]):
                 found.setdefault(match[0].casefold(), (screen.part, line.number, line.text))
-    if len(found) < 2 and not in_subject:
+    if len(found) < 2 and not is_enough:
         return
     part, number, text = next(iter(found.values()))
     shown = "、".join(list(found)[:5])
@@ -111,7 +115,7 @@ def form_findings(facts: Facts) -> Iterator[Finding]:
     if sample.header_octets > MOST_HEADER:
         words = say("large_header", sample.header_octets, MOST_HEADER)
         yield block("D16", "header", 0, words)
-    if sample.octets > MOST_OCTETS:
-        words = say("large_message", sample.octets, MOST_OCTETS)
-        severity = block if facts.category in SPECIFIED else warn
-        yield severity("D16", "message", 0, words)
+    over = [f"{name}: {most}" for name, most in facts.sizes.items() if sample.octets > most]
+    if over:
+        # Who is refused for it is known only when the recipients are.
+        yield warn("D16", "message", 0, say("large_message", sample.octets, ", ".join(over[:5])))

@@ -99,8 +99,8 @@ _SENTENCES: Final = {
         "List-Unsubscribe with one https URL and List-Unsubscribe-Post are missing: set unsubscribe_url",
     ),
     "selling": (
-        "広告と読める言葉があります（{0}）。広告なら区分を AD か TX_AD とし、そうでなければ言葉を取ってください。",
-        "this reads like advertising ({1}): send it as AD or TX_AD, or take it out",
+        "広告と読める言葉かリンクがあります（{0}）。AD か TX_AD に改めるか、外してください（tx_that_sells で警告のみにできます）。",
+        "this reads like advertising ({1}): send it as AD or TX_AD, or take it out (tx_that_sells makes it a warning)",
     ),
     "confirm_sells": (
         "同意を求めるメール（CONFIRM）に広告は書けません（{0}）。同意のお願いだけにしてください。",
@@ -123,8 +123,8 @@ _SENTENCES: Final = {
         "the header has {0} octets: SoftBank takes {1}",
     ),
     "large_message": (
-        "全体で{0}バイトあります。携帯電話会社が受け取る{1}バイト以下にしてください。",
-        "the message has {0} octets: SoftBank takes {1}, au three times that",
+        "全体で{0}バイトあり、上限のある受信側（{1}）には届きません。画像などを減らして上限以下にしてください。",
+        "the message has {0} octets, more than some receivers take ({1}): make it smaller for those",
     ),
     "by_style": (
         "{0}が読めない状態です（{2}）。そのまま読める文字で表示してください。",

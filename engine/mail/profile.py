@@ -23,6 +23,7 @@ _URL = re.compile(r"https?://[!-;=?-~]+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()-]{7,24}[0-9]")
 _SHORT_FORM = re.compile(r"[㈱㈲]|[（(][株有][)）]")
 _HALF_OR_RINGED = re.compile("[\uff61-\uff9f\u2460-\u24ff\u3200-\u33ff]")
+_HOST = re.compile(r"(?=.{4,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)+[A-Za-z0-9-]{2,63}")
 _SLOT = re.compile(r"\{\{|%[a-z]{3,}%")
 
 
@@ -61,6 +62,8 @@ class Profile:
     """The sender is a person: legal_name is a person's name and has no 株式会社 or the like."""
     language: Language = Language.JA
     """In which %footer% is written."""
+    campaign_hosts: tuple[str, ...] = ()
+    """Hosts of its shop and campaigns: a TX that leads there or below is an advertisement, too (2条2号)."""
     mail_order: MailOrder | None = None
 
 
@@ -80,6 +83,9 @@ def profile_faults(profile: Profile) -> Iterator[tuple[str, str, str]]:
     for key, value in _urls(profile):
         if not _URL.fullmatch(value) or len(value) > MAX_URL:
             yield key, value, f"must be an http or https URL of at most {MAX_URL} ASCII"
+    for host in profile.campaign_hosts:
+        if not _HOST.fullmatch(host):
+            yield "campaign_hosts", host, "write the name of a host, as sale.example.jp"
     order = profile.mail_order
     if order and order.seller and not order.seller_unsubscribe:
         yield "mail_order.seller_unsubscribe", "", "is missing: another seller needs an opt-out of its own"

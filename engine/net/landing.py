@@ -1,8 +1,8 @@
 """Where an opt-out leads, asked of the network: the name resolves, the page answers without a login, the mailbox takes
 mail (D02 of the display check; 特定電子メール法 4条2号, 施行規則 8条).
 
-For `sokutatsu lint --network` and the preflight, never for a recipient: one GET and a few questions of DNS each. What
-did not answer is a doubt, never a pass.
+For `sokutatsu lint --network`, `preflight --network` and the engine's own look at a sender, never for a recipient: one
+GET and a few questions of DNS each. What did not answer is a doubt, never a pass.
 """
 
 from __future__ import annotations

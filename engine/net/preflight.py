@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.mail.identity import SenderIdentity, cancel_url
+from engine.net.address import Network
 from engine.net.dns import Asker, Kind
 from engine.net.landing import Get, landing
 from engine.net.proof import Outlet, Sign, dkim_findings, dmarc_findings, spf_findings
@@ -72,9 +73,10 @@ async def preflight(
     get: Get | None = None,
     *,
     probe: Probe | None = None,
+    allowed: tuple[Network, ...] = (),
 ) -> Report:
-    """`get`: the opt-out page is asked for too, with a link that is nobody's. `probe`: the From address, where the
-    subject wants it. Raises what `sign` raises.
+    """`get`: the opt-out page is asked for too, with a link that is nobody's; `allowed`: as `get` has it. `probe`: the
+    From address, where the subject wants it. Raises what `sign` raises.
     """
     identity = subject.identity
     envelope, outlets = identity.return_path_domain.lower(), subject.outlets[:MOST_OUTLETS]
@@ -95,7 +97,7 @@ async def preflight(
     if subject.host is not None and greet is not None:
         checks.append(_tls(greet, *subject.host, now))
     if get is not None:
-        checks += [_landing(asker, get, url) for url in opt_outs_of(identity)]
+        checks += [_landing(asker, get, url, allowed) for url in opt_outs_of(identity)]
     found = [*_said(subject), *(one for those in await asyncio.gather(*checks) for one in those)]
     return Report(identity.name, now, tuple(dict.fromkeys(found)))
 
@@ -106,8 +108,8 @@ def opt_outs_of(identity: SenderIdentity) -> list[str]:
     return [url for url in (cancel_url(identity, NOBODY), mailbox) if url]
 
 
-async def _landing(asker: Asker, get: Get, url: str) -> list[Finding]:
-    return [await landing(asker, get, url)]
+async def _landing(asker: Asker, get: Get, url: str, allowed: tuple[Network, ...]) -> list[Finding]:
+    return [await landing(asker, get, url, allowed)]
 
 
 def _said(subject: Subject) -> list[Finding]:

@@ -86,6 +86,8 @@ class Limits:
     """When bulk mail rests, such as "22:00-07:00 Asia/Tokyo"; "" never. Default ""."""
     spread_minute: int = 0
     """Bulk mail rests in minute :00 of each hour, then starts spread over so many minutes; 0: no rest. Default 0."""
+    max_message_size: int = 0
+    """Octets of a message above which its recipients there are refused at submit (D16); 0: no limit. Default 0."""
 
     def ladder(self) -> Ladder:
         return Ladder(self.retry_interval, self.max_retry_interval, self.retry_jitter, self.retry_steps)
@@ -224,4 +226,5 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "provider_max_message_rate": _rate,
     "quiet_hours": _quiet,
     "spread_minute": _integer(0, 50),
+    "max_message_size": _integer(0, 1 << 31),
 } | {field.name: _TIMEOUT for field in fields(Limits) if field.name.endswith("_timeout")}

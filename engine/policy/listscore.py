@@ -2,15 +2,17 @@
 
 特定電子メール法 2条4号・6条 forbid mail to addresses that a program made up. The engine cannot know where a list comes
 from, so it counts what made-up, bought and old lists have in common: numbered and crossed addresses, misspelt domains,
-roles, duplicates, addresses known to be dead. Every limit is a guess of ours: a low score is a question to whoever
-brought the list, and an answer can be given (`--min-score`). Pure: addresses in, shares and a score out.
+roles, duplicates, addresses and domains known to be dead, people never mailed, names unlike the sender's others. Every
+limit is a guess of ours: a low score is a question to whoever brought the list, and an answer can be given
+(`--min-score`). Pure: addresses in, shares and a score out.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +59,17 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "old": Limit(0.30, 1.00, 25, "2年より前の同意", "consents older than two years"),
     "unknown": Limit(0.01, 0.05, 60, "宛先不明として記録済みのアドレス", "addresses that bounced before"),
     "refused": Limit(0.10, 0.60, 30, "受信拒否の記録があるアドレス", "addresses that refused before"),
+    "dead": Limit(
+        0.01,
+        0.10,
+        60,
+        "存在しない、または受信しないドメイン(NXDOMAIN、null MX)",
+        "domains that are not, or take no mail",
+    ),
+    "new": Limit(0.60, 1.00, 15, "この送信者が一度も送信していないアドレス", "addresses that this sender never mailed"),
+    "unlike": Limit(
+        0.30, 0.80, 40, "この送信者の過去の同意と長さや文字の分布が異なる度合い", "unlike the sender's earlier consents"
+    ),
 }
 """What is counted. Guesses of ours, all of them."""
 
@@ -73,6 +86,12 @@ class Counted:
     unknown: int | None = None
     """Known to be dead; None: nobody could say."""
     refused: int | None = None
+    dead: int | None = None
+    """At domains that DNS says do not exist or take no mail (RFC 7505)."""
+    new: int | None = None
+    """Never mailed by this sender; None too where it has mailed nobody yet."""
+    unlike: float | None = None
+    """See `unlikeness`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +125,39 @@ def score(counted: Counted) -> Score:
         "random": sum(_is_random(local) for local, _ in known),
         "old": counted.old,
     }
-    found |= {} if counted.unknown is None else {"unknown": counted.unknown}
-    found |= {} if counted.refused is None else {"refused": counted.refused}
+    for name in ("unknown", "refused", "dead", "new"):
+        if (count := getattr(counted, name)) is not None:
+            found[name] = count
     shares = {name: min(1.0, count / lines) for name, count in found.items()}
+    if counted.unlike is not None:
+        shares["unlike"] = counted.unlike
     lost = sum(_lost(name, share) for name, share in shares.items())
     return Score(max(0, round(100 - lost)), counted.lines >= LEAST, shares)
+
+
+def unlikeness(addresses: Sequence[str], history: Sequence[str]) -> float | None:
+    """How far local parts differ from those of the sender's history, 0.0 to 1.0: the total variation distance of their
+    lengths or of the entropies of their letters, the larger of both. None: one of the two is too short to compare.
+    """
+    if min(len(addresses), len(history)) < LEAST:
+        return None
+    ours, theirs = ([_parts(address)[0] for address in those] for those in (addresses, history))
+    return max(_distance(map(mark, ours), map(mark, theirs)) for mark in (_length, _entropy))
+
+
+def _distance(one: Iterable[int], other: Iterable[int]) -> float:
+    left, right = Counter(one), Counter(other)
+    return sum(abs(left[key] / left.total() - right[key] / right.total()) for key in left | right) / 2
+
+
+def _length(local: str) -> int:
+    return min(len(local), 30) // 2
+
+
+def _entropy(local: str) -> int:
+    """In half bits a letter."""
+    counts = Counter(local)
+    return round(-2 * sum(n / len(local) * math.log2(n / len(local)) for n in counts.values())) if local else 0
 
 
 def _lost(name: str, share: float) -> float:

@@ -68,6 +68,12 @@ class Shaping:
         """Sites with a table of their own."""
         return frozenset(name for level, name in self.sheets if level == "site")
 
+    @property
+    def message_sizes(self) -> dict[str, int]:
+        """Provider, site or domain ("default": everybody) -> octets of the largest message there, where one is said."""
+        said = {name or level: sheet.values.get("max_message_size", 0) for (level, name), sheet in self.sheets.items()}
+        return {name: most for name, most in said.items() if isinstance(most, int) and most}
+
     def is_own(self, domain: str) -> bool:
         """Whether the domain has a table of its own, and so a path of its own."""
         return ("domain", domain) in self.sheets

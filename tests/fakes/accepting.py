@@ -280,8 +280,8 @@ class PlayedSuppression:
     def identify(self, addresses: Sequence[str]) -> list[bytes]:
         return [b"" if " " in address else b"exact---wide----" for address in addresses]
 
-    def explain(self, *asked: Any, region: str) -> Finding:
-        self.asked.append((*asked, region))
+    def explain(self, *asked: Any, region: str, override: str) -> Finding:
+        self.asked.append((*asked, region, override))
         return Finding(Decision(Verdict.BLOCK, "OPTOUT_TOPIC", ""), "TOPIC", "特定電子メール法3条3項")
 
     def events(self, exact: int, wide: int) -> list[Recorded]:

@@ -90,7 +90,7 @@ def test_a_revoked_sender_sends_nothing_until_it_is_restored(tmp_path: Path) -> 
 def in_order(running: Running) -> dict[str, Any]:
     spf = ['"v=spf1 ip4:192.0.2.7 -all"']
     return {
-        "shop.example": {"MX": ["10 mx.shop.example."], "TXT": spf},
+        "shop.example": {"MX": ["10 mx.shop.example."], "TXT": spf, "A": ["127.0.0.1"]},
         "s1._domainkey.shop.example": {"TXT": [f'"{dns_record(read_key(running.folder / "dkim.pem"))}"']},
         "_dmarc.shop.example": {"TXT": ['"v=DMARC1; p=none; rua=mailto:d@shop.example"']},
         "7.2.0.192.in-addr.arpa": {"PTR": ["out.shop.example."]},
@@ -100,14 +100,15 @@ def in_order(running: Running) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def asked(running: Running, zone: dict[str, Any]) -> Iterator[None]:
-    """The engine's resolver knows this zone; its preflight is enforced."""
+def asked(running: Running, zone: dict[str, Any], more: str = 'allow_networks = ["127.0.0.0/8"]\n') -> Iterator[None]:
+    """The engine's resolver knows this zone; its preflight is enforced. Where its own page is, nobody answers."""
     port = free_port()
     (running.folder / "zone.json").write_text(json.dumps({"zone": zone}), "utf-8")
     file = running.folder / "sokutatsu.toml"
     text = file.read_text("utf-8").partition("[resolver]")[0].replace('[preflight]\nmode = "off"\n', "")
     addresses = 'addresses = ["192.0.2.7 out.shop.example"]'
-    tables = f'[resolver]\nservers = ["127.0.0.1:{port}"]\n[preflight]\nmode = "enforce"\n{addresses}\n'
+    resolver = f'[resolver]\nservers = ["127.0.0.1:{port}"]\n{more}'
+    tables = f'{resolver}[preflight]\nmode = "enforce"\n{addresses}\n'
     file.write_text(text + tables, "utf-8")
     line = [sys.executable, "-m", "tests.fakes.dns", str(running.folder / "zone.json"), "--port", str(port)]
     with started("dns", line, running.folder / "dns.log", pipe=True) as child:
@@ -161,7 +162,7 @@ def test_the_network_is_asked_where_an_opt_out_leads_when_that_is_wanted(tmp_pat
         def lint(*more: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run([*line, *more], capture_output=True, text=True, timeout=60, check=False)
 
-        with asked(running, whole | {"shop.example": whole["shop.example"] | {"A": ["127.0.0.1"]}}):
+        with asked(running, whole, ""):
             assert lint().returncode == 0
             found = lint("--network", "--json")
             (finding,) = json.loads(found.stdout)["findings"]
@@ -170,3 +171,9 @@ def test_the_network_is_asked_where_an_opt_out_leads_when_that_is_wanted(tmp_pat
             assert "optout" not in preflight(running, "--json").stdout
             told = json.loads(preflight(running, "--network", "--json").stdout)
             assert "optout.private" in {one["code"] for one in told["findings"]}
+            running.start()
+            running.until(lambda: running.status()["preflight"].get("shop", {}).get("level") == "refuse", "looked at")
+            kept = json.loads((running.folder / "state" / "preflight.json").read_text("utf-8"))
+            assert [code for code in kept["shop"]["codes"] if code.startswith("refuse ")] == [
+                "refuse optout.private shop.example"
+            ], "the engine asks, too, before the first use"

@@ -138,6 +138,11 @@ def test_why_not_for_people_and_for_programs(door, capsys) -> None:
         assert flat(words) in flat(said), words
     assert main([*ASK, "--socket", door, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["reason"] == "OPTOUT_TOPIC"
+    as_tx = [*ASK[:5], "TX", "--override", "UNKNOWN_USER", "--region", "EU"]
+    assert main([*as_tx, "--socket", door]) == 1
+    assert flat("a@example.jp <- shop, TX, region EU, override UNKNOWN_USER") in flat(capsys.readouterr().out)
+    assert main([*ASK, "--override", "UNKNOWN_USER", "--socket", door]) == 2, "of advertising there is none"
+    assert "only mail of category TX" in capsys.readouterr().err
 
 
 def test_orders_for_people_and_for_programs(door, capsys) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from engine import wire
 from engine.flow.accept import LARGE_MESSAGE, Accept
-from engine.flow.display import MOST_TEXT, MOST_WARNINGS, LintMode
+from engine.flow.display import MOST_TEXT, MOST_WARNINGS, LintMode, Selling, refusing
 from engine.flow.senders import ConfiguredSender, reading
 from engine.mail.identity import SenderIdentity
 from engine.mail.message import decode_message, encode
@@ -76,6 +76,47 @@ def test_how_hard_is_the_setting_s_to_say(category: str, mode: LintMode, refuses
     )
     assert f"sender=shop category={category} display findings={len(warnings)} D01 text" in caplog.text
     msgspec.msgpack.encode(warnings)
+
+
+SALE = {"subject": "ご注文の確認", "text": "ご注文を承りました。[[x]]\n期間限定セール、今だけ半額です。\n"}
+
+
+def test_a_tx_that_reads_like_advertising_is_sent_back_with_the_question_what_it_is() -> None:
+    with pytest.raises(Refusal) as refused:
+        suits(SALE, "TX")
+    told = refused.value.text
+    assert (refused.value.code, refused.value.field) == ("display", "text")
+    assert told.startswith("1 findings forbid sending it")
+    assert "D14 text:2" in told
+    assert "send it as AD or TX_AD, or take it out" in told
+    assert "AD か TX_AD に改めるか" in told
+    assert "D11" not in told, "what would not refuse a TX is not told as if it did"
+    with pytest.raises(Refusal, match="D01"):
+        suits(SALE, "TX_AD")
+    assert [warning["rule"] for warning in suits(SALE, "TX", LintMode.WARN)] == ["D11", "D14"]
+    assert [warning["rule"] for warning in suits(SALE, "NP")] == ["D11"]
+
+
+def test_whoever_has_looked_gets_a_warning_only() -> None:
+    sender = ConfiguredSender(
+        IDENTITY, "株式会社ショップ", frozenset({"TX"}), TokenKey(0, b"k" * 32), selling=Selling.WARN
+    )
+    content = encode(decode_message(SALE))
+    assert [one["rule"] for one in reading({"shop": sender}).suits(content, "shop", "TX")] == ["D11", "D14"]
+    assert refusing([], LintMode.AUTO, "TX", Selling.REFUSE) == []
+    enforced = replace(sender, lint=LintMode.ENFORCE)
+    with pytest.raises(Refusal, match="2 findings"):
+        reading({"shop": enforced}).suits(content, "shop", "TX")
+
+
+def test_a_link_to_a_campaign_makes_an_advertisement() -> None:
+    profile = replace(IDENTITY.profile or Profile(), campaign_hosts=("Sale.shop.jp",))
+    order = {"subject": "ご注文の確認", "text": "ご注文内容 https://my.shop.jp/orders/1\n"}
+    assert suits(order, "TX", profile=profile) == []
+    for host in ("sale.shop.jp", "summer.SALE.shop.jp"):
+        with pytest.raises(Refusal, match=f"D14 text:1: .*{host.lower()}"):
+            suits({**order, "text": f"こちらもどうぞ https://{host}/a\n"}, "TX", profile=profile)
+    assert suits({**order, "text": "https://notsale.shop.jp/\n"}, "TX", profile=profile) == []
 
 
 def test_off_looks_at_nothing_and_lawful_mail_has_nothing_to_say() -> None:

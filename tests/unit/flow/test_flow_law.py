@@ -35,7 +35,7 @@ def refused(behind: Served, request: Mapping[str, Any]) -> tuple[str, str]:
 def test_why_not_answers_decision_words_article_and_what_is_recorded_towards_this_sender() -> None:
     behind = served()
     told = asked(behind, {**WHY, "region": "EU"})
-    assert behind.suppression.asked == [("shop", "news", "AD", b"exact---wide----", "EU")]
+    assert behind.suppression.asked == [("shop", "news", "AD", b"exact---wide----", "EU", "")]
     assert (told["verdict"], told["reason"], told["basis"]) == ("BLOCK", "OPTOUT_TOPIC", "")
     assert told["texts"] == {"ja": "受信者がこの配信リストを拒否しています", "en": "The recipient refused this topic"}
     assert (told["row"], told["article"], told["at"], told["epoch"]) == ("TOPIC", "特定電子メール法3条3項", NOW, 7)
@@ -46,6 +46,14 @@ def test_why_not_answers_decision_words_article_and_what_is_recorded_towards_thi
         "evidence": "form 12", "address": "a@example.jp", "same_spelling": False,
     }  # fmt: skip
     assert (told["orders"], told["truncated"]) == ([], False)
+
+
+def test_the_override_of_a_submit_may_be_asked_about_and_is_bounded_as_there() -> None:
+    behind = served()
+    asked(behind, {**WHY, "category": "TX", "override": "UNKNOWN_USER"})
+    assert behind.suppression.asked == [("shop", "news", "TX", b"exact---wide----", "", "UNKNOWN_USER")]
+    assert refused(behind, {**WHY, "override": "UNKNOWN_USER"}) == ("bad_request", "override"), "TX only"
+    assert refused(behind, {**WHY, "category": "TX", "override": "COMPLAINED"}) == ("bad_request", "override")
 
 
 def test_what_cannot_be_an_address_has_no_records() -> None:

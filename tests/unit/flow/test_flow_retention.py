@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engine.flow.retention import Retention
 from engine.request import Forget, Purge
 from engine.request import Retention as Show
 from engine.wire import Refusal
-from suppression import Consent, OptOut, Scope, Suppression, SuppressionSettings
+from suppression import Consent, LedgerFailed, OptOut, Scope, Suppression, SuppressionSettings
 from suppression.day import begins, day_of
 from suppression.keeping import RetentionSettings
 from suppression.sent import SentStore
@@ -69,6 +70,28 @@ async def looked(rig: Rig) -> None:
         await asyncio.sleep(0)
         await rig.retention._work(lambda: None)
     await asyncio.wrap_future(rig.sent.run(lambda _: None))
+
+
+class Full:
+    """A last-sent store whose disk is full when something is to be written."""
+
+    def __init__(self, sent: SentStore) -> None:
+        self.read = sent.read
+
+    def run(self, _work: object) -> Future[None]:
+        answer: Future[None] = Future()
+        answer.set_exception(LedgerFailed("disk full"))
+        return answer
+
+
+def test_a_day_that_could_not_be_stored_is_told(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.retention._sent = Full(rig.sent)  # type: ignore[assignment]
+        with pytest.raises(LedgerFailed, match="disk full"):
+            await asyncio.wait_for(rig.retention.run(), 10)
+        assert rig.retention.counts.passes == 1
+
+    with_retention(tmp_path, test)
 
 
 def refused(rig: Rig, address: str, days_ago: int = 100) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from lint_samples import ADDRESS, FOOT, HTML_FOOT, NAME, PROFILE, SHOP, findings, raw, rules
 
-from engine.lint import opt_out_links, rule_texts
+from engine.lint import check, octets_of, opt_out_links, rule_texts
 from engine.lint.facts import Facts, host_of
 from engine.lint.finding import MOST_FINDINGS, RULES
 from engine.lint.form import form_findings
@@ -136,8 +136,15 @@ def test_a_pictogram_in_the_name() -> None:
 
 def test_sizes() -> None:
     assert rules({"text": "x" * 900_000 + "\n" + FOOT}) == []
-    assert rules({"text": ("漢" * 300 + "\n") * 1000 + FOOT}) == ["D16"]
-    assert rules({"text": ("漢" * 300 + "\n") * 1000}, "TX") == ["d16"]
+    large = compile_message(decode_message({"subject": "s", "text": ("漢" * 300 + "\n") * 1000 + FOOT}), SHOP)
+    octets = octets_of(large, SHOP)
+    assert 1_200_000 < octets < 1_300_000
+    assert check(large, SHOP, "AD") == [], "who takes how much is data"
+    sizes = {"softbank": 1_000_000, "au": 3_000_000, "tiny": octets - 1, "exact": octets}
+    (told,) = check(large, SHOP, "AD", sizes=sizes)
+    assert (told.rule, told.severity) == ("D16", "warn")
+    assert f"has {octets} octets, more than some receivers take (softbank: 1000000, tiny: {octets - 1})" in told.en
+    assert f"全体で{octets}バイト" in told.ja
     header = "".join(f"X-Long-{number}: {'x' * 900}\r\n" for number in range(14))
     assert rules(raw(OWN, header=header)) == ["D16"]
 

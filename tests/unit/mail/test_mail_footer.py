@@ -186,6 +186,7 @@ def test_a_good_profile_has_no_faults() -> None:
         ({"mail_order": MailOrder(seller_mail="x")}, "mail_order.seller_mail", "no mail address"),
         ({"mail_order": MailOrder(seller_unsubscribe="x")}, "mail_order.seller_unsubscribe", "no mail address"),
         ({"mail_order": MailOrder(tokusho_url="x")}, "mail_order.tokusho_url", "http or https"),
+        ({"campaign_hosts": ("https://x.jp/",)}, "campaign_hosts", "name of a host"),
         ({"mail_order": MailOrder(seller_unsubscribe="x://y")}, "mail_order.seller_unsubscribe", "http or https"),
     ],
 )

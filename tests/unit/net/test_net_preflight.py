@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -361,3 +361,7 @@ def test_the_opt_out_is_asked_for_only_when_that_is_wanted() -> None:
     assert asked == ["https://news.example.jp/u/" + "0" * 64]
     assert {"optout.login", "optout.mail_dead"} <= set(bad(report))
     assert report.level is Level.REFUSE
+    inside = with_("news.example.jp", Kind.A, "127.0.0.9")
+    for allowed, code in (((), "optout.private"), ((ip_network("127.0.0.0/8"),), "optout.login")):
+        report = asyncio.run(preflight(subject, Dns(inside), sign, NOW, None, get, allowed=allowed))
+        assert code in bad(report)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from engine.policy.listscore import GOOD, LEAST, LIMITS, LOWEST, Counted, score
+from engine.policy.listscore import GOOD, LEAST, LIMITS, LOWEST, Counted, score, unlikeness
 from engine.policy.listwords import DISPOSABLE, MISSPELT, ROLES
 
 FAMILY = "sato suzuki takahashi tanaka ito watanabe yamamoto nakamura kobayashi kato yoshida yamada sasaki".split()
@@ -59,6 +59,28 @@ def test_each_way_to_spoil_a_list_is_told_and_costs_points(spoilt, name) -> None
     assert found.points < clean
 
 
+def test_dead_domains_and_people_never_mailed_cost_points() -> None:
+    assert score(counted(people(2000), dead=200)).told == ["dead"]
+    assert score(counted(people(2000), dead=200)).points < LOWEST
+    assert score(counted(people(2000), dead=0, new=1000)).told == []
+    assert score(counted(people(2000), new=2000)).points == score(counted(people(2000))).points - LIMITS["new"].points
+
+
+def test_a_list_unlike_the_senders_earlier_ones_costs_points() -> None:
+    mine, made_up = people(4000), [f"{number:x}@gmail.com" for number in range(1000, 3000)]
+    like = unlikeness(mine[::2], mine[1::2])
+    assert like is not None
+    assert like < 0.1
+    other = unlikeness(made_up, mine)
+    assert other is not None
+    assert other > 0.8
+    assert score(counted(people(2000), unlike=like)).told == []
+    assert score(counted(people(2000), unlike=other)).told == ["unlike"]
+    assert unlikeness(mine[: LEAST - 1], mine) is None
+    assert unlikeness(mine, mine[: LEAST - 1]) is None
+    assert unlikeness(["@x.jp"] * LEAST, ["@x.jp"] * LEAST) == 0.0
+
+
 @pytest.mark.parametrize(
     "more", [{"faults": 500}, {"unknown": 120}, {"refused": 1500}, {"old": 2000}, {"unknown": 60, "refused": 500}]
 )
@@ -94,7 +116,7 @@ def test_a_short_list_is_not_judged_and_an_empty_one_breaks_nothing() -> None:
 
 
 def test_every_count_has_its_limits_and_words() -> None:
-    everything = score(counted(people(300), unknown=0, refused=0)).shares
+    everything = score(counted(people(300), unknown=0, refused=0, dead=0, new=0, unlike=0.0)).shares
     assert everything.keys() == LIMITS.keys()
     for limit in LIMITS.values():
         assert 0 <= limit.fine < limit.bad <= 1

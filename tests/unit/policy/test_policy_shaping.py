@@ -69,6 +69,7 @@ def test_every_key_is_read() -> None:
         "provider_max_message_rate": "20/s",
         "quiet_hours": "22:00-07:00 Asia/Tokyo",
         "spread_minute": 5,
+        "max_message_size": 1_000_000,
     }
     limits = _limits(**table)
     assert list(table) == [field.name for field in fields(Limits)]

@@ -1,7 +1,8 @@
 """Files that earlier versions wrote: opened, brought up to date in one step or not at all, and nobody is lost.
 
 tests/data/spool holds what three earlier commits left when they were killed (46e1918, 53f2d3c, 0934337), log and all:
-twelve recipients of one mailing, of whom one was delivered, one deferred, one was in an open intent.
+twelve recipients of one mailing, of whom one was delivered, one deferred, one was in an open intent. spool-stated is one
+of layout 1 that 717ea55 left, with what a submit stated of its recipients.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 import apsw
 import pytest
 
+from engine.mail.stated import asked, with_stated
 from engine.spool import layout
 from engine.spool.layout import LAYOUT, STEPS, TABLES, SpoolUnusable
 from engine.spool.port import Cursor, Outcome, Settled
 from engine.spool.sqlite import SpoolSettings, SqliteSpool
+from suppression import Basis, Consent, Suppression, SuppressionSettings
+from suppression.decision import Verdict
 from tests.fakes.disk import Disk, nothing
 from tests.unit.spool.contract import START
 
@@ -67,6 +71,48 @@ def test_an_earlier_versions_spool_goes_on_where_it_was(name: str, tmp_path: Pat
         await again.close()
 
     asyncio.run(run())
+
+
+def test_what_was_stated_of_recipients_decides_as_if_they_were_submitted_now(tmp_path: Path) -> None:
+    """Layout 1 had it among the merge fields as well: the same people, asked about in the same words, and delivered."""
+    people = {"plain@a.example": "", "eu@a.example": "EU", "us@b.example": "US", "jp@b.example": ""}
+    own = {"plain@a.example": {"name": "A"}, "eu@a.example": {"name": "B"}, "jp@b.example": {"x": "y"}}
+    (tmp_path / "spool").mkdir(0o700)
+
+    async def pulled() -> dict[str, dict[str, str]]:
+        spool = await opened(unpacked("../spool-stated", tmp_path / "spool"))
+        assert spool._store.connection.pragma("user_version") == LAYOUT
+        lanes = [state.lane for state in await spool.lanes()]
+        everybody = [one for lane in lanes for one in (await spool.pull(lane, Cursor(), START + 900, 99))[0]]
+        await spool.settle([Settled(recipient, Outcome.DELIVERED) for recipient in everybody])
+        (totals,) = await spool.totals("shop", "spring")
+        assert (totals.accepted, totals.delivered, totals.open) == (4, 4, 0)
+        await spool.close()
+        return {one.address: dict(one.fields) for one in everybody}
+
+    found = asyncio.run(pulled())
+    assert found == {address: with_stated(own.get(address, {}), region) for address, region in people.items()}
+    assert {address: asked(fields) for address, fields in found.items()} == {
+        address: ("", region, "") for address, region in people.items()
+    }
+    suppression = Suppression.open(
+        SuppressionSettings(tmp_path / "ledger", tmp_path / "secret"), clock=lambda: START + 900
+    )
+    # What may go to a Japanese company whose address is published may not to the EU.
+    suppression.apply_now([
+        Consent(address, START - 5, "web", "shop", basis=Basis.PUBLISHED, evidence="url") for address in people
+    ])  # fmt: skip
+    verdicts = {}
+    for address, fields in found.items():
+        told = suppression.decide_identities("shop", "news", "AD", suppression.identify([address]), *asked(fields))
+        now = suppression.decide_one("shop", "news", "AD", suppression.identify([address])[0], region=people[address])
+        assert told == [now]
+        verdicts[address] = now.verdict
+    suppression.close()
+    assert verdicts == {
+        "plain@a.example": Verdict.SEND, "jp@b.example": Verdict.SEND, "us@b.example": Verdict.SEND,
+        "eu@a.example": Verdict.BLOCK,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OLD)
