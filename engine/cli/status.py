@@ -2,7 +2,7 @@
 
 Places and outcomes of all recipients with their sum, the mailings with their totals, the busiest sites and what binds
 them; --json gives the answer as it came, for programs. Texts of strange servers are shown without control characters.
-Exit codes: 0 all is well, 1 the sums do not add up, 2 no such mailing, 3 the engine did not answer.
+Exit codes: 0 all is well, 1 the sums do not add up, 2 no such sender or mailing, 3 the engine did not answer.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         _show(Console(), told, is_narrowed=bool(args.sender or args.mailing))
+    if args.sender and not args.mailing and not told["mailings"]:
+        print(f"sokutatsu: of {args.sender} no mailing is remembered", file=sys.stderr)
     if args.mailing and not told["mailings"]:
         print(f"sokutatsu: no mailing {args.mailing[:80]!a} is known", file=sys.stderr)
         return 2
