@@ -164,7 +164,7 @@ def screen(memory: Memory, width: int, height: int) -> RenderableType:
     if for_sites > 0:
         parts.append(_sites(sites[:for_sites], len(sites), width))
     if for_mailings > 0:
-        found = progress_of(mailings, memory.before, memory.seconds)
+        found = progress_of(mailings, memory.before, memory.seconds, engine.get("directives", ()))
         parts.append(table_of(found, title=_title("Mailings", for_mailings, len(mailings)), rows=for_mailings))
     parts += [*reasons, *errors]
     return Group(*parts)
