@@ -202,12 +202,13 @@ class Promote:
 
     def _checked(self, recipients: Sequence[Recipient], now: float) -> list[Recipient]:
         """Those that may go, in their order; the others are settled or held."""
-        groups: defaultdict[tuple[int, str], list[Recipient]] = defaultdict(list)
+        groups: defaultdict[tuple[str, ...], list[Recipient]] = defaultdict(list)
         for recipient in recipients:
-            if recipient.batch.closed is not None or now >= recipient.batch.expires:
+            batch = recipient.batch
+            if batch.closed is not None or now >= batch.expires:
                 self._dispatch.may_leave(recipient, now)
             else:
-                groups[recipient.batch.id, stated(recipient.fields)].append(recipient)
+                groups[batch.sender, batch.topic, batch.category, stated(recipient.fields)].append(recipient)
         allowed: list[Recipient] = []
         for group in groups.values():
             allowed += self._decided(group[0].batch, group, now)
