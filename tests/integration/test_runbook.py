@@ -7,7 +7,10 @@ follows them needs next.
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
+import signal
 import smtplib
 import socket
 import subprocess
@@ -224,3 +227,19 @@ def test_a_dkim_key_is_rotated(tmp_path: Path) -> None:
         assert running.settled()["delivered"] == 1
         receiver.flushed()
         assert b"s=s2026b" in next(receiver.samples.glob("*.eml")).read_bytes().replace(b" ", b"")
+
+
+def test_ctrl_c_ends_top_as_its_help_says(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    with engine(tmp_path, {"*": "127.0.0.1:9"}) as running:
+        line = [sys.executable, "-m", "engine", "top", "--interval", "0.2", "--socket", running.socket]
+        with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE) as top:
+            assert top.stderr
+            shown = b""
+            while b"delivered" not in shown:
+                assert select.select([ours], [], [], 30)[0], shown
+                shown += os.read(ours, 65536)
+            top.send_signal(signal.SIGINT)
+            assert (top.wait(20), top.stderr.read()) == (0, b"")
+    os.close(ours)
+    os.close(its)
