@@ -56,6 +56,7 @@ from suppression.tables import Table
 
 log = logging.getLogger(__name__)
 
+STOPPING = "the engine is stopping; start it again to take the new configuration"
 RETIRE_POLL = 0.05
 
 
@@ -146,8 +147,8 @@ class Reload:
 
     async def _run(self) -> tuple[list[str], list[str]]:
         engine = self._engine
-        if engine.dispatch.closing:
-            return ["the engine is stopping; start it again to take the new configuration"], []
+        if self._is_stopping():
+            return [STOPPING], []
         new = await asyncio.to_thread(self._read, engine.settings.file)
         if isinstance(new, list):
             return new, []
@@ -167,11 +168,17 @@ class Reload:
         except BaseException:
             await signer.close()
             raise
+        if self._is_stopping():  # since it began: nobody would close the new signer
+            await signer.close()
+            return [STOPPING], []
         changes = [*live_changes(engine.settings, new), *_key_changes(engine.signer, signer)]
         self._swap(new, opened, signer, changed, made)
         # And what was refused between the first look and now.
         await asyncio.to_thread(engine.suppression.take_over, engine.suppression.parties)
         return [], changes
+
+    def _is_stopping(self) -> bool:
+        return self._engine.dispatch.closing
 
     async def _compiled(self, new: Settings, changed: frozenset[str]) -> dict[Name, Compiled]:
         """What the batches in memory of changed senders become. When it returns, none is missing but those that do

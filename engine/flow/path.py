@@ -216,7 +216,7 @@ class Path:
             if sheet:
                 self._preparing += len(sheet)
                 self._letters.write(sheet, self._signed, self._unsigned)
-            self._feed()
+            self.feed()
 
     def _room(self) -> bool:
         if self._starved:
@@ -228,8 +228,8 @@ class Path:
         self._starved = False
         self.pump()
 
-    def _feed(self) -> None:
-        """Each priority has a budget of its own: transactional mail does not wait until the bulk queue is shorter."""
+    def feed(self) -> None:
+        """Asks for more where there is room: transactional mail does not wait until the bulk queue is shorter."""
         if self._hungry and any(len(self.ready.queues[p]) <= self.limits.max_ready // 2 for p in self._hungry):
             self._hungry.clear()
             self._desk.drained(self)
@@ -368,7 +368,7 @@ class Path:
                 queue.extend(kept)
                 self.in_flight -= len(out)
                 removed += [letter.recipient for letter in out]
-        self._feed()
+        self.feed()
         return removed
 
     def close(self) -> None:

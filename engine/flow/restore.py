@@ -124,9 +124,7 @@ def _check_secrets(folder: Path, state: Path, manifest: Manifest) -> None:
 def _put_secrets(folder: Path, state: Path, manifest: Manifest) -> None:
     for name in _secrets(manifest):
         if not (state / name).exists():
-            (state / name).touch(mode=0o600)
-            (state / name).write_bytes((folder / name).read_bytes())
-            sync_file(state / name)
+            _put(folder / name, state / name)
 
 
 def _put_orders(folder: Path, state: Path, manifest: Manifest, stamp: str) -> None:
@@ -135,9 +133,17 @@ def _put_orders(folder: Path, state: Path, manifest: Manifest, stamp: str) -> No
         if name.endswith(".json"):
             if (state / name).exists():
                 (state / name).rename(state / f"{name}.replaced-{stamp}")
-            (state / name).touch(mode=0o600)
-            (state / name).write_bytes((folder / name).read_bytes())
-            sync_file(state / name)
+            _put(folder / name, state / name)
+
+
+def _put(source: Path, place: Path) -> None:
+    """Whole or not at all: half a secret would be another one when the restore is repeated."""
+    new = place.with_name(f"{place.name}.restoring")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_bytes(source.read_bytes())
+    sync_file(new)
+    new.replace(place)
 
 
 def _secrets(manifest: Manifest) -> list[str]:

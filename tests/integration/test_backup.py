@@ -97,10 +97,14 @@ def test_a_start_after_a_restore_that_broke_off_begins_nothing_new(tmp_path: Pat
         state = tmp_path / "state"
         (state / "restore.unfinished").touch()
         (state / "spool").rename(state / "spool.replaced-x")
+        (state / "verp.secret").rename(state / "verp.secret.restoring")
+        (state / "verp.secret.restoring").write_bytes(b"half")
         started = running.launch()
         assert started.popen.wait(30) == 1
         assert "a restore broke off there" in running.log.read_text()
         assert not (state / "spool").exists()
         assert restored(running, folder).returncode == 0
+        assert (state / "verp.secret").read_bytes() == (folder / "verp.secret").read_bytes()
+        assert not list(state.glob("*.restoring"))
         running.start()
         assert running.stop() == 0

@@ -235,6 +235,21 @@ def test_promote_is_called_once_when_half_is_gone() -> None:
     staged(test, replace(LIMITS, max_ready=10))
 
 
+def test_a_path_whose_recipients_were_all_taken_away_asks_once_and_may_rest() -> None:
+    async def test(stage: Stage) -> None:
+        stage.path.ready.push(recipients(10))
+        stage.path.want_more(Priority.BULK)
+        stage.path.feed()
+        assert stage.desk.drained_ == 0, "there is no room yet"
+        stage.path.ready.take(10)
+        assert not stage.path.is_empty
+        stage.path.feed()
+        stage.path.feed()
+        assert (stage.desk.drained_, stage.path.is_empty) == (1, True)
+
+    staged(test, replace(LIMITS, max_ready=10))
+
+
 def test_who_may_not_leave_is_asked_twice_and_leaves_no_trace() -> None:
     async def test(stage: Stage) -> None:
         stage.desk.forbidden = {1}
