@@ -1,7 +1,7 @@
 """The client of Sokutatsu's socket, for programs in Python: needs only msgpack and the standard library.
 
-`Client` blocks, `AsyncClient` awaits; both pipeline, reconnect with backoff and send again what had no answer. A
-submit has a key, so sending it again is safe: the engine answers a repeat with the stored answer and mails nobody
+`Client` blocks, `AsyncClient` awaits; both pipeline, reconnect, and send again what had no answer or a passing refusal.
+A submit has a key, so sending it again is safe: the engine answers a repeat with the stored answer and mails nobody
 twice. docs/protocol.md describes the bytes. An answer means that the recipients are on disk, not that they are mailed.
 
     message = {"subject": "Order 17", "text": "Dear {{name}}, ..."}
@@ -14,21 +14,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import random
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgpack
 
 SOCKET = "/run/sokutatsu/sokutatsu.sock"
 RECIPIENTS_LIMIT = 10_000
-SUBMIT_BYTES = 24 * 1024 * 1024
-"""A submit_many is also cut here, well below the frame limit of 32 MiB."""
+SUBMIT_BYTES = 24 * 1024 * 1024  # a submit_many is also cut here, well below the frame limit of 32 MiB
 AGAIN = frozenset({"no_credit", "draining", "spool_full", "unavailable", "too_many_connections"})
-"""Refusals that pass: the same bytes are sent again, with backoff."""
+"""Refusals that pass: the same bytes are sent again, with backoff, for as long as patience lasts."""
 FIRST_DELAY, LAST_DELAY = 0.05, 5.0
 
 Recipient = str | tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, str]]  # {"region": "EU"}
@@ -48,8 +49,7 @@ class Unreachable(ConnectionError):  # noqa: N818 - a state, not one request's e
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    index: int
-    """Position among the recipients that were given."""
+    index: int  # among the recipients that were given
     code: str
     text: str
 
@@ -57,18 +57,15 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Stored:
     message: bytes
-    fields: tuple[str, ...]
-    """The merge fields that every recipient must bring, and no others."""
+    fields: tuple[str, ...]  # the merge fields that every recipient must bring, and no others
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    offset: int
-    """Position of this submit's first recipient among those given to submit_many."""
+    offset: int  # of this submit's first recipient among those given to submit_many
     count: int
     accepted: int
-    first: int
-    """Identifier of the first accepted recipient; the accepted ones are numbered on from it."""
+    first: int  # identifier of the first accepted recipient; the accepted ones are numbered on from it
     refused: tuple[Refused, ...]
     credit: int
     repeated: bool
@@ -95,31 +92,38 @@ class Terms:
 
 
 @dataclass(slots=True)
+class _Asked:
+    frame: bytes
+    tries: int = 0
+    failing_since: float = 0.0
+
+
+@dataclass(slots=True)
 class _Exchange:
     """The protocol without its socket: what is unanswered, what is to be sent, what has come."""
 
     patience: float
     to_send: deque[bytes] = field(default_factory=deque)
-    unanswered: dict[int, bytes] = field(default_factory=dict)
+    unanswered: dict[int, _Asked] = field(default_factory=dict)
     later: list[tuple[float, int]] = field(default_factory=list)
-    delay: float = FIRST_DELAY
     heard_at: float = 0.0
     credit: int = 1
+    reason: str = ""  # of the last refusal that passes
+    _connects: int = 0  # since the last answer
     _buffer: bytearray = field(default_factory=bytearray)
     _last_id: int = 0
 
     def request(self, kind: str, fields: Mapping[str, Any], recipients: bytes | None = None) -> int:
         self._last_id += 1
         body = {"type": kind, "id": self._last_id, **fields}
-        if recipients is None:
-            packed = msgpack.packb(body)
-        else:  # packed once, while the submit was cut
-            pairs = b"".join(msgpack.packb(part) for pair in body.items() for part in pair)
-            packed = msgpack.Packer().pack_map_header(len(body) + 1) + pairs + msgpack.packb("recipients") + recipients
+        parts = [msgpack.packb(part) for pair in body.items() for part in pair]
+        if recipients is not None:  # packed once, while the submit was cut
+            parts += (msgpack.packb("recipients"), recipients)
+        packed = msgpack.Packer().pack_map_header(len(parts) // 2) + b"".join(parts)
         frame = len(packed).to_bytes(4, "big") + packed
         if not self.unanswered:
             self.heard_at = time.monotonic()
-        self.unanswered[self._last_id] = frame
+        self.unanswered[self._last_id] = _Asked(frame)
         self.to_send.append(frame)
         return self._last_id
 
@@ -127,53 +131,55 @@ class _Exchange:
         """Everything without an answer goes again, in the order of its first time."""
         self._buffer.clear()
         self.later.clear()
-        self.to_send = deque(self.unanswered.values())
+        self.to_send = deque(asked.frame for asked in self.unanswered.values())
 
-    def receive(self, data: bytes) -> list[tuple[int, dict[str, Any]]]:
+    def receive(self, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
         """Answers that are final. One without id ends the connection: raises EngineError or ConnectionError."""
         self._buffer += data
-        final = []
         while len(self._buffer) >= 4 and len(self._buffer) >= 4 + (length := int.from_bytes(self._buffer[:4], "big")):
             answer = msgpack.unpackb(memoryview(self._buffer)[4 : 4 + length])
             del self._buffer[: 4 + length]
             if self._is_final(answer):
-                final.append((answer["id"], answer))
-        return final
+                yield answer["id"], answer
 
     def _is_final(self, answer: dict[str, Any]) -> bool:
-        now, code = time.monotonic(), "" if answer["ok"] else answer["error"]["code"]
-        if answer["id"] is None:
-            if code in AGAIN:
-                raise ConnectionError(answer["error"]["text"])
-            raise EngineError(**answer["error"])
-        if code in AGAIN and now - self.heard_at < self.patience:
-            self.later.append((now + self.delay, answer["id"]))
-            self.delay = min(LAST_DELAY, self.delay * 2)
-            return False
-        self.unanswered.pop(answer["id"], None)
+        now, number = time.monotonic(), answer["id"]
+        code, text = ("", "") if answer["ok"] else (answer["error"]["code"], answer["error"]["text"])
+        if number is None:
+            raise ConnectionError(text) if code in AGAIN else EngineError(**answer["error"])
+        asked = self.unanswered[number]
+        if code == "unavailable":  # a disk failed; that others are answered is no sign that it passes
+            asked.failing_since = asked.failing_since or now
+        if code in AGAIN:
+            self.reason = text
+            if now - (asked.failing_since or self.heard_at) < self.patience:
+                self.later.append((now + _delay(asked.tries), number))
+                asked.tries += 1
+                return False
+        del self.unanswered[number]
         self.credit = answer.get("credit", self.credit)
-        self.delay, self.heard_at = FIRST_DELAY, now
+        self.heard_at, self._connects = now, 0
         return True
 
     def send_due(self) -> float:
         """Puts what is to be tried again into to_send; seconds until the next."""
         now = time.monotonic()
-        self.to_send.extend(self.unanswered[number] for due, number in self.later if due <= now)
+        self.to_send.extend(self.unanswered[number].frame for due, number in self.later if due <= now)
         self.later = [(due, number) for due, number in self.later if due > now]
         return min((due - now for due, _ in self.later), default=LAST_DELAY)
 
     def back_off(self, error: OSError) -> float:
         """Seconds to wait before connecting again. Raises Unreachable when somebody's patience is at its end."""
         if self.unanswered and time.monotonic() - self.heard_at > self.patience:
-            raise Unreachable(f"no answer for {self.patience:.0f} s: {error}") from error
-        delay, self.delay = self.delay, min(LAST_DELAY, self.delay * 2)
-        return delay
+            before = f"; before that the engine said: {self.reason}" if self.reason else ""
+            raise Unreachable(f"no answer for {self.patience:.0f} s: {error}{before}") from error
+        self._connects += 1
+        return _delay(self._connects - 1)
 
 
-def _submitted(answer: dict[str, Any], offset: int, count: int) -> Submitted:
-    refused = tuple(Refused(offset + index, code, text) for index, code, text in answer["refused"])
-    told = (answer["accepted"], answer["first"], refused, answer["credit"], answer["repeated"])
-    return Submitted(offset, count, *told)
+def _delay(tries: int) -> float:
+    """Seconds, twice as many each time, with jitter: many clients must not come back in step."""
+    return min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(tries, 16)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def _pack(recipient: Recipient) -> bytes:
@@ -204,7 +210,9 @@ class AsyncClient:
     """For asyncio; any number of coroutines may use one at the same time: it is pipelined."""
 
     def __init__(self, path: str = SOCKET, *, patience: float = 600.0) -> None:
-        """`patience`: seconds without any answer before Unreachable; the first connection is tried once only."""
+        """`patience`: seconds without any answer before Unreachable, or in which a failed engine is asked again before
+        EngineError; the first connection is tried once only.
+        """
         self._path = path
         self._exchange = _Exchange(patience)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -280,7 +288,9 @@ class AsyncClient:
         return await self._answer(self._exchange.request(kind, {k: v for k, v in fields.items() if v is not None}))
 
     async def _submit(self, packed: bytes, fields: Mapping[str, Any], offset: int, count: int) -> Submitted:
-        return _submitted(await self._answer(self._exchange.request("submit", fields, packed)), offset, count)
+        told = await self._answer(self._exchange.request("submit", fields, packed))
+        refused = tuple(Refused(offset + index, code, text) for index, code, text in told["refused"])
+        return Submitted(offset, count, told["accepted"], told["first"], refused, told["credit"], told["repeated"])
 
     async def _answer(self, number: int) -> dict[str, Any]:
         future = self._answers[number] = asyncio.get_running_loop().create_future()
@@ -292,20 +302,17 @@ class AsyncClient:
             raise EngineError(**answer["error"])
         return answer
 
-    async def _run(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    async def _run(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None) -> None:
         while True:
-            self._exchange.reconnected()
-            error = await self._converse(*streams)
-            while True:
+            try:
+                await self._converse(*(streams or await asyncio.open_unix_connection(self._path)))
+            except OSError as error:
+                streams = None
                 await asyncio.sleep(self._exchange.back_off(error))
-                try:
-                    streams = await asyncio.open_unix_connection(self._path)
-                    break
-                except OSError as refused:
-                    error = refused
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> OSError:
-        """Until the connection is lost; the reason."""
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Until the connection is lost: raises OSError."""
+        self._exchange.reconnected()
         writing = asyncio.create_task(self._write(writer))
         try:
             while data := await reader.read(1 << 18):
@@ -314,10 +321,7 @@ class AsyncClient:
                     if future is not None and not future.done():
                         future.set_result(answer)
                 self._wake.set()
-        except OSError as error:
-            return error
-        else:
-            return ConnectionResetError("the engine closed the connection")
+            raise ConnectionResetError("the engine closed the connection")
         finally:
             writing.cancel()
             writer.close()
@@ -331,7 +335,8 @@ class AsyncClient:
                     writer.write(self._exchange.to_send.popleft())
                     await writer.drain()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), until_next)
+                    async with asyncio.timeout(until_next):
+                        await self._wake.wait()
 
     def _ended(self, running: asyncio.Task[None] | None) -> None:
         error = None if running is None or running.cancelled() else running.exception()
@@ -340,12 +345,23 @@ class AsyncClient:
                 future.set_exception(error or Unreachable("the client is closed"))
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _now(method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Client, P], T]:
+    @functools.wraps(method)
+    def waits(self: Client, /, *given: P.args, **named: P.kwargs) -> T:
+        return self._runner.run(method(self._client, *given, **named))
+
+    return waits
+
+
 class Client:
     """Blocking: an AsyncClient on a loop of its own. One thread at a time, and not inside a running event loop."""
 
     def __init__(self, path: str = SOCKET, *, patience: float = 600.0) -> None:
-        self._client = AsyncClient(path, patience=patience)
-        self._runner = asyncio.Runner()
+        self._client, self._runner = AsyncClient(path, patience=patience), asyncio.Runner()
 
     def __enter__(self) -> Self:
         try:
@@ -362,12 +378,6 @@ class Client:
         self._runner.run(self._client.close())
         self._runner.close()
 
-    def put_message(self, message: Mapping[str, Any]) -> Stored:
-        return self._runner.run(self._client.put_message(message))
-
-    def submit(self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None) -> Submitted:
-        return self._runner.run(self._client.submit(recipients, terms, key=key))
-
     def submit_many(
         self, recipients: Iterable[Recipient], terms: Terms, *, key: str | None = None, outstanding: int = 4
     ) -> Iterator[Submitted]:
@@ -379,22 +389,11 @@ class Client:
         while (submitted := self._runner.run(following())) is not None:
             yield submitted
 
-    def cancel(self, sender: str, mailing: str, address: str | None = None) -> dict[str, Any]:
-        return self._runner.run(self._client.cancel(sender, mailing, address))
-
-    def status(self, sender: str | None = None, mailing: str | None = None) -> dict[str, Any]:
-        return self._runner.run(self._client.status(sender, mailing))
-
-    def suppress(
-        self, address: str, sender: str | None = None, topic: str | None = None, channel: str = "client"
-    ) -> dict[str, Any]:
-        return self._runner.run(self._client.suppress(address, sender, topic, channel))
-
-    def consent(self, sender: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        return self._runner.run(self._client.consent(sender, records))
-
-    def ping(self) -> dict[str, Any]:
-        return self._runner.run(self._client.ping())
-
-    def call(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return self._runner.run(self._client.call(kind, fields))
+    put_message = _now(AsyncClient.put_message)
+    submit = _now(AsyncClient.submit)
+    cancel = _now(AsyncClient.cancel)
+    status = _now(AsyncClient.status)
+    suppress = _now(AsyncClient.suppress)
+    consent = _now(AsyncClient.consent)
+    ping = _now(AsyncClient.ping)
+    call = _now(AsyncClient.call)

@@ -11,7 +11,7 @@ import asyncio
 import sys
 import time
 
-from engine.cli.running import settings_of
+from engine.cli.checking import settings_of
 from engine.cli.speaking import guarded, tell
 from engine.client import Client
 from engine.config import Settings

@@ -24,11 +24,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from engine.cli.listscore import notes_of, refuse_low, scored
-from engine.cli.offline import import_offline, ledger_of, viewed
+from engine.cli.offline import import_offline, viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
+from engine.cli.speaking import tell
 from engine.client import Client
-from engine.policy.listscore import LOWEST
 from suppression.exchange import (
     CONSENT_COLUMNS,
     OPT_OUT_COLUMNS,
@@ -45,96 +44,10 @@ from suppression.exchange import (
 from suppression.hashed import key_fault
 from suppression.view import Told, hashed
 
-Run = Callable[[argparse.Namespace], int]
-
 BATCH = 10_000
 SHOWN_FAULTS = 20
 EXPORT_COLUMNS = (*CONSENT_COLUMNS, "sender", "event", "at_jst", "recorded_at", "asked_at", "doi_ip", "doi_user_agent")
 REFUSAL_COLUMNS = (*OPT_OUT_COLUMNS, "kind", "event", "at_jst", "recorded_at")
-CONSENTS = f"""\
-CSV with the columns in its first line, or JSON Lines (.jsonl). Columns:
-  {" ".join(CONSENT_COLUMNS[:11])}
-  {" ".join(CONSENT_COLUMNS[11:])}
-address, at and source are needed. "at" is ISO 8601 or Unix seconds; "covers"
-(AD, MAIL_ORDER) and "topics" take several words, "third_parties" several
-names with | between. "form" is a SHA-256 as `sokutatsu form add` prints it.
-What all lines share may be said once, by --set COLUMN=VALUE."""
-OPT_OUTS = """\
-CSV with the columns in its first line, or JSON Lines (.jsonl). Columns:
-  address at topic channel message_id evidence
-Only address is needed; without "at" the refusal counts from now. In the place
-of an address may stand sha256:HEX or, with --key-file, hmac-sha256:HEX, of the
-address in lower case: as `optouts export --hash` writes them.
-Say whose mail is refused: --sender NAME, or --global for every sender."""
-
-
-def register(subparsers: Any) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    consents = subparsers.add_parser("consents", help="import and export consents").add_subparsers(
-        required=True, metavar="import|export"
-    )
-    _register_consents(consents.add_parser("import", help="from a file", epilog=CONSENTS, formatter_class=raw))
-    _register_export(consents.add_parser("export", help="of all senders, or of one"), _export_consents)
-    # Its name of before, in scripts of people: not shown, and it says what it is called now.
-    before = subparsers.add_parser("consent").add_subparsers(required=True, metavar="import").add_parser("import")
-    _register_consents(before, _import_by_old_name)
-    _register_opt_outs(subparsers)
-
-
-def _register_consents(imported: argparse.ArgumentParser, run: Run | None = None) -> None:
-    _register_import(imported, run or _import_consents)
-    imported.add_argument("--sender", required=True, help="that the consents were given to")
-    imported.add_argument("--set", action="append", default=[], metavar="COLUMN=VALUE", help="for every line")
-    imported.add_argument("--norec", action="store_true", help="keep incomplete records as OPTIN_NOREC")
-    imported.add_argument("--offline", action="store_true", help="the engine is stopped: into the ledger of --config")
-    imported.add_argument(
-        "--min-score",
-        type=int,
-        default=LOWEST,
-        metavar="N",
-        help=f"lists that score less are refused (default: {LOWEST})",
-    )
-    add_config(imported)
-
-
-def _register_opt_outs(subparsers: Any) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    optouts = subparsers.add_parser("optouts", help="import and export opt-outs").add_subparsers(
-        required=True, metavar="import|export"
-    )
-    imported = optouts.add_parser("import", help="from a file", epilog=OPT_OUTS, formatter_class=raw)
-    _register_import(imported, _import_opt_outs)
-    whose = imported.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--sender", help="whose mail is refused")
-    whose.add_argument("--global", action="store_true", dest="everywhere", help="mail of every sender is refused")
-    imported.add_argument("--topic", help="only this topic of the sender, where the line names none")
-    imported.add_argument(
-        "--key-file", type=Path, metavar="FILE", help="the secret of hmac-sha256 lines, which both know"
-    )
-    imported.add_argument("--channel", default="import", help="where they came from, where the line does not say")
-    exported = optouts.add_parser("export", help="refusals and complaints, as the ledger has them")
-    _register_export(exported, _export_opt_outs)
-    exported.add_argument("--in-force", action="store_true", help="without those that a later consent lifted")
-    exported.add_argument(
-        "--hash", choices=("sha256", "hmac"), help="hashes instead of addresses, only of those in force"
-    )
-    exported.add_argument("--key-file", type=Path, metavar="FILE", help="the secret of --hash hmac")
-
-
-def _register_import(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    add_socket(parser, lambda args: guarded(args, lambda: run(args)))
-    add_json(parser)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--encoding", default="utf-8-sig", help="such as cp932 (default: UTF-8)")
-    parser.add_argument("--refused", type=Path, metavar="FILE", help="write all refused lines here, as CSV")
-
-
-def _register_export(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    add_config(parser)
-    add_json(parser, "to standard output as JSON Lines; with --out, what was written")
-    parser.add_argument("--sender", help="only of this one (and what is said to all)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .jsonl (default: CSV to standard output)")
-    parser.set_defaults(run=lambda args: ledger_of(lambda: run(args)))
 
 
 @dataclass(slots=True)
@@ -241,12 +154,12 @@ def consent_record(line: Line, shared: tuple[tuple[str, str], ...]) -> dict[str,
     return {**fields, "address": line.address, "at": at}
 
 
-def _import_by_old_name(args: argparse.Namespace) -> int:
+def import_by_old_name(args: argparse.Namespace) -> int:
     print("sokutatsu: `consent import` is called `consents import` now; the old name will go", file=sys.stderr)
-    return _import_consents(args)
+    return import_consents(args)
 
 
-def _import_consents(args: argparse.Namespace) -> int:
+def import_consents(args: argparse.Namespace) -> int:
     shared, began = shared_fields(args), time.monotonic()
     needed = ("address",) if "at" in dict(shared) else ("address", "at")
     with opened(args.file, args.encoding) as stream, reported(args) as report, progressing(stream, report) as show:
@@ -290,7 +203,7 @@ def _send(
         show()
 
 
-def _import_opt_outs(args: argparse.Namespace) -> int:
+def import_opt_outs(args: argparse.Namespace) -> int:
     began = time.monotonic()
     if args.topic and args.everywhere:
         raise FileError("--topic belongs to --sender: a topic is one of a sender's")
@@ -350,13 +263,13 @@ def _key_of(path: Path) -> bytes:
     return key
 
 
-def _export_consents(args: argparse.Namespace) -> int:
+def export_consents(args: argparse.Namespace) -> int:
     with viewed(args) as view:
         rows = ({**told, "topics": told["topic"]} for told in view.consents(args.sender) if told["address"] is not None)
         return _export(args, EXPORT_COLUMNS, rows)
 
 
-def _export_opt_outs(args: argparse.Namespace) -> int:
+def export_opt_outs(args: argparse.Namespace) -> int:
     if args.hash == "hmac" and args.key_file is None:
         raise FileError("--hash hmac needs --key-file FILE, the secret that both sides know")
     key = _key_of(args.key_file) if args.hash == "hmac" else None

@@ -15,14 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.progress import track
 
-from engine.cli.forms import _time as moment
-from engine.cli.offline import ledger_of, settings_of, viewed
+from engine.cli.offline import settings_of, viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config, add_json, tell
+from engine.cli.speaking import tell
 from engine.journal import RECORD_DECODER, Record, read_lines, segments
 from suppression.evidence import Dossier, Needle, file_stem, gather, last_sent, told_form
 from suppression.evidence_page import page
@@ -32,20 +30,7 @@ MOST_SENDS = 10_000
 """Records of the journal for one address; of more the newest are kept."""
 
 
-def register(subparsers: Any) -> None:
-    what = "write everything that is recorded of an address, or of a sender"
-    parser = subparsers.add_parser("evidence", help=what, description=what)
-    parser.add_argument("address", nargs="?", help="writes a .json and a .html into --out")
-    parser.add_argument("--sender", help="only of this one; without an address: all of it, as JSON Lines")
-    parser.add_argument("--since", type=moment, default=0, metavar="TIME", help="with --sender alone: events from then")
-    parser.add_argument("--until", type=moment, default=10**10, metavar="TIME", help="up to then, not including it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; made if it is missing")
-    add_json(parser, "which files were written, as JSON")
-    add_config(parser)
-    parser.set_defaults(run=lambda args: ledger_of(lambda: _run(args)))
-
-
-def _run(args: argparse.Namespace) -> int:
+def run_evidence(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     names = {name: sender.legal_name for name, sender in settings.senders.items()}
     if args.address is None and args.sender is None:

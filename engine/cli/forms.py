@@ -11,84 +11,22 @@ import argparse
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.cli.offline import ledger_of, viewed
+from engine.cli.offline import viewed
 from engine.cli.recipients import FileError
-from engine.cli.speaking import add_config, add_json, add_socket, guarded, tell
+from engine.cli.speaking import tell
 from engine.client import Client
-from suppression.exchange import seconds
 from suppression.forms import MAX_CONTENT, Form
 from suppression.shown import kind_of
 from suppression.view import cover_names, instant
 
 
-def register(subparsers: Any) -> None:
-    what = "store and show the forms that people consented by"
-    commands = subparsers.add_parser("form", help=what, description=what).add_subparsers(
-        required=True, metavar="COMMAND"
-    )
-    _register_add(commands.add_parser("add", help="store a form that is shown now, or was shown"))
-    retire = commands.add_parser("retire", help="say when a form was taken down; once, for ever")
-    add_json(retire)
-    add_socket(retire, lambda args: guarded(args, lambda: _retire(args)))
-    retire.add_argument("form", help="SHA-256, as add and list print it")
-    retire.add_argument("--sender", required=True)
-    retire.add_argument("--shown-to", type=_time, metavar="TIME", help="ISO 8601 or Unix seconds (default: now)")
-    listed = commands.add_parser("list", help="all forms, or those of a sender")
-    listed.add_argument("--sender")
-    shown = commands.add_parser("show", help="one form with its content")
-    shown.add_argument("form", help="SHA-256, or its first digits")
-    shown.add_argument("--sender")
-    shown.add_argument("--content", action="store_true", help="the stored bytes alone, to standard output")
-    for parser, run in ((listed, _list), (shown, _show)):
-        add_config(parser)
-        add_json(parser)
-        parser.set_defaults(run=_reading(run))
-
-
-def _reading(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    return lambda args: ledger_of(lambda: run(args))
-
-
-def _register_add(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
-    add_socket(parser, lambda args: guarded(args, lambda: _add(args)))
-    parser.add_argument(
-        "file", type=Path, help="exactly what was shown: HTML, text or mail, PDF, a picture; up to 1 MiB"
-    )
-    parser.add_argument("--sender", required=True, help="that the consent is given to")
-    parser.add_argument("--kind", required=True, choices=("paper", "mail", "web"), help="fax is paper")
-    parser.add_argument(
-        "--displayed-sender", required=True, metavar="NAME", help="the sender's name as the form shows it"
-    )
-    parser.add_argument("--statement", required=True, help="the form's words that say what will be mailed")
-    parser.add_argument("--shown-from", type=_time, default=None, metavar="TIME", help="default: now")
-    parser.add_argument("--shown-to", type=_time, metavar="TIME", help="if it is not shown any more")
-    parser.add_argument("--language", default="ja", help="default: ja")
-    parser.add_argument("--acquired-url", default="", metavar="URL", help="where the page stands (needed for web)")
-    parser.add_argument("--privacy-policy-url", default="", metavar="URL")
-    parser.add_argument("--covers", nargs="+", choices=("AD", "MAIL_ORDER"), default=["AD"], help="default: AD")
-    parser.add_argument(
-        "--auto-compiled", action="store_true", help="answers go into a list by themselves (特定商取引法)"
-    )
-
-
-def _time(text: str) -> int:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _add(args: argparse.Namespace) -> int:
+def add_form(args: argparse.Namespace) -> int:
     try:
         with args.file.open("rb") as stream:
             content = stream.read(MAX_CONTENT + 1)
@@ -110,7 +48,7 @@ def _add(args: argparse.Namespace) -> int:
     return 0
 
 
-def _retire(args: argparse.Namespace) -> int:
+def retire_form(args: argparse.Namespace) -> int:
     try:
         form = bytes.fromhex(args.form)
     except ValueError:
@@ -125,7 +63,7 @@ def _retire(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace) -> int:
+def list_forms(args: argparse.Namespace) -> int:
     if args.json:
         with viewed(args) as view:
             tell(args, [{"form": sha256.hex(), **_told(form)} for sha256, form in view.forms(args.sender)])
@@ -152,7 +90,7 @@ def _window(form: Form) -> tuple[str, str]:
     return instant(form.shown_from * 1_000_000), "" if form.shown_to is None else instant(form.shown_to * 1_000_000)
 
 
-def _show(args: argparse.Namespace) -> int:
+def show_form(args: argparse.Namespace) -> int:
     with viewed(args) as view:
         begun = {sha256 for sha256, _ in view.forms(args.sender) if sha256.hex().startswith(args.form.lower())}
         if len(begun) != 1:

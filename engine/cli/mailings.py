@@ -62,6 +62,8 @@ class Progress:
     eta_seconds: float | None
     """None: nothing moves, or nothing is known."""
     is_cancelled: bool
+    order: int | None = None
+    """That keeps all of it back."""
 
 
 def register(subparsers: Any) -> None:
@@ -96,7 +98,8 @@ def _mailings(args: argparse.Namespace) -> int:
         if args.seconds and any(one["open"] for one in before["mailings"]):
             time.sleep(args.seconds)
             now = client.status(args.sender, args.mailing)
-    found = progress_of(now["mailings"], done_of(before["mailings"]), time.monotonic() - began)
+    orders = now["engine"].get("directives", ())
+    found = progress_of(now["mailings"], done_of(before["mailings"]), time.monotonic() - began, orders)
     shown = [one for one in found if one.open or not args.open]
     if args.json:
         print(json.dumps([asdict(one) for one in shown], ensure_ascii=False, indent=2))
@@ -116,8 +119,17 @@ def done_of(mailings: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]
     return {(one["sender"], one["mailing"]): one["accepted"] - one["open"] for one in mailings}
 
 
+def order_for(sender: str, mailing: str, orders: Sequence[Mapping[str, Any]]) -> int | None:
+    """The suspension that keeps the whole mailing back, of the `directives` of a status answer."""
+    whole = {"sender": sender, "mailing": mailing}.items()
+    return next((one["number"] for one in orders if one["verb"] == "suspend" and one["scope"].items() <= whole), None)
+
+
 def progress_of(
-    mailings: Sequence[Mapping[str, Any]], before: Mapping[tuple[str, str], int], seconds: float
+    mailings: Sequence[Mapping[str, Any]],
+    before: Mapping[tuple[str, str], int],
+    seconds: float,
+    orders: Sequence[Mapping[str, Any]] = (),
 ) -> list[Progress]:
     """`before`: how many had an outcome `seconds` ago."""
     found = []
@@ -138,6 +150,7 @@ def progress_of(
                 rate=rate,
                 eta_seconds=eta,
                 is_cancelled=one["cancelled_at"] is not None,
+                order=order_for(one["sender"], one["mailing"], orders) if one["open"] else None,
             )
         )
     return found
@@ -163,6 +176,8 @@ def table_of(mailings: Sequence[Progress], *, title: str = "", rows: int = 1000)
         name = Text(printable(f"{one.sender}/{one.mailing}"))
         if one.is_cancelled:
             name.append(" cancelled", style="dim")
+        if one.order is not None:
+            name.append(f" paused, order {one.order}", style="yellow")
         bar = ProgressBar(total=max(one.accepted, 1), completed=one.done, width=12)
         eta = "-" if not one.open else "?" if one.eta_seconds is None else duration(one.eta_seconds)
         table.add_row(

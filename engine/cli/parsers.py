@@ -46,7 +46,7 @@ def _running(commands: Any) -> None:
         (
             "check",
             "read the configuration and its key files, report every error, print what is in effect",
-            later("running", "check"),
+            later("checking", "check"),
             "what is in effect, the errors and the cautions as JSON",
         ),
     ):

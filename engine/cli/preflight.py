@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.cli.checking import settings_of
 from engine.cli.preflight_words import WORDS
-from engine.cli.running import settings_of
 from engine.config import Settings
 from engine.guards import probing, subject_of
 from engine.net.dns import DnsClient

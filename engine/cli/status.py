@@ -2,7 +2,7 @@
 
 Places and outcomes of all recipients with their sum, the mailings with their totals, the busiest sites and what binds
 them; --json gives the answer as it came, for programs. Texts of strange servers are shown without control characters.
-Exit codes: 0 all is well, 1 the sums do not add up, 2 no such mailing, 3 the engine did not answer.
+Exit codes: 0 all is well, 1 the sums do not add up, 2 no such sender or mailing, 3 the engine did not answer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.cli.mailings import order_for
 from engine.cli.speaking import add_socket, guarded
 from engine.cli.standing import standing
 from engine.client import Client
@@ -59,6 +60,8 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         _show(Console(), told, is_narrowed=bool(args.sender or args.mailing))
+    if args.sender and not args.mailing and not told["mailings"]:
+        print(f"sokutatsu: of {args.sender} no mailing is remembered", file=sys.stderr)
     if args.mailing and not told["mailings"]:
         print(f"sokutatsu: no mailing {args.mailing[:80]!a} is known", file=sys.stderr)
         return 2
@@ -77,7 +80,7 @@ def _show(console: Console, told: Mapping[str, Any], *, is_narrowed: bool) -> No
         )
         console.print(_recipients(engine))
     if told["mailings"]:
-        console.print(_mailings(told["mailings"]))
+        console.print(_mailings(told["mailings"], told["engine"].get("directives", ())))
     more = len(told["mailings"]) - SHOWN_MAILINGS
     if more > 0 or told["truncated"]:
         console.print(f"... {more:,}{' or more' * told['truncated']} older mailings: --sender, --mailing, --json")
@@ -134,7 +137,7 @@ def _parts(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in ordered if number)
 
 
-def _mailings(mailings: Sequence[Mapping[str, Any]]) -> Table:
+def _mailings(mailings: Sequence[Mapping[str, Any]], orders: Sequence[Mapping[str, Any]] = ()) -> Table:
     """The last changed first; outcomes that nobody had take no column."""
     newest = sorted(mailings, key=lambda mailing: -mailing["last_change_at"])[:SHOWN_MAILINGS]
     numbers = ["accepted", "open", "delivered"]
@@ -142,6 +145,8 @@ def _mailings(mailings: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("Mailings", ("sender", "mailing"), numbers)
     for mailing in newest:
         name = mailing["mailing"] + (" (cancelled)" if mailing["cancelled_at"] else "")
+        if mailing["open"] and (order := order_for(mailing["sender"], mailing["mailing"], orders)) is not None:
+            name += f" (paused, order {order})"
         table.add_row(Text(mailing["sender"]), Text(name), *(f"{mailing[number]:,}" for number in numbers))
     return table
 

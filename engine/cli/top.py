@@ -91,12 +91,15 @@ def _top(args: argparse.Namespace) -> int:
             else:
                 console.print(screen(memory, console.width, max(console.height, 24)))
             return 0
-        with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                live.update(screen(memory, console.width, console.height), refresh=True)
-                if pressed(args.interval) in ("q", "Q", "\x1b"):
-                    return 0
-                memory.look(client.status(), time.monotonic())
+        try:
+            with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+                while True:
+                    live.update(screen(memory, console.width, console.height), refresh=True)
+                    if pressed(args.interval) in ("q", "Q", "\x1b"):
+                        return 0
+                    memory.look(client.status(), time.monotonic())
+        except KeyboardInterrupt:
+            return 0
 
 
 @contextlib.contextmanager
@@ -164,7 +167,7 @@ def screen(memory: Memory, width: int, height: int) -> RenderableType:
     if for_sites > 0:
         parts.append(_sites(sites[:for_sites], len(sites), width))
     if for_mailings > 0:
-        found = progress_of(mailings, memory.before, memory.seconds)
+        found = progress_of(mailings, memory.before, memory.seconds, engine.get("directives", ()))
         parts.append(table_of(found, title=_title("Mailings", for_mailings, len(mailings)), rows=for_mailings))
     parts += [*reasons, *errors]
     return Group(*parts)

@@ -87,9 +87,12 @@ def _summary(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("domain", told["domain"]),
         ("site", f"{told['site'] or '-'}{', provider ' + told['provider'] if told['provider'] else ''}"),
-        ("binds now", f"{BINDS.get(binds['what'], binds['what'])}{left}{where}"),
+        ("binds now", f"{BINDS.get(binds['what'], binds['what'])}{left}{where}{_kept_back(told)}"),
         ("waiting", f"{waiting['bulk']:,} bulk, {waiting['transactional']:,} transactional"),
-        ("ETA", "unknown" if eta is None else duration(eta)),
+        (
+            "ETA",
+            "unknown" if eta is None else duration(eta) + (" without what is kept back" if _kept_back(told) else ""),
+        ),
     ]
     rows += [
         ("warm-up", f"{one['source']}: day {one['day']}, {one['left']:,} of today left")
@@ -97,6 +100,15 @@ def _summary(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         if one["left"] is not None
     ]
     return rows
+
+
+def _kept_back(told: Mapping[str, Any]) -> str:
+    """Orders about a sender or a mailing bind no domain, but they may be all the reason."""
+    kept = [
+        one for one in told["directives"] if one["verb"] == "suspend" and {"sender", "mailing"} & one["scope"].keys()
+    ]
+    numbers = ", ".join(str(one["number"]) for one in kept)
+    return f"; order {numbers} keeps mail of its own back" if kept and sum(told["waiting"].values()) else ""
 
 
 def _table(title: str, *names: str) -> Table:

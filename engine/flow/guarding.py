@@ -38,6 +38,7 @@ from engine.policy.outcome import Kind, Ruling
 from engine.smtp.event import Phase
 from engine.spool.port import Lane
 from suppression import Complaint, Event, OptOut
+from suppression.day import day_of
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ SLOW_SECONDS = 3600.0
 """How long half the connections hold; another unknown user after that halves again."""
 LIVE_SECONDS = 86_400.0
 """A mailing that has had replies within this time counts as under way."""
+MOST_HEARD = 100_000
+"""Persons a day whose second complaint is known as such: 7 MB."""
 DRAW_SECONDS = 0.5
 """Between two looks at canaries of which too few are drawn."""
 _SLOWER = Action(ActionKind.SCALE, "connection_limit", 0.5)
@@ -79,6 +82,9 @@ class Guarding:
         self._place_of: Callable[[str], str] = lambda domain: provider_of(domain) or OTHER
         self.known = Watches(read_kept(file) if settings.enabled else Kept(), clock, enabled=settings.enabled)
         self._waves: dict[str, Wave] = {}
+        self._heard: set[int] = set()
+        """Who complained or refused today."""
+        self._heard_day = 0
         self._releases: asyncio.Queue[Watch] = asyncio.Queue()
         """Whose canary has passed, with people who wait for that, or has begun."""
         self._drawing: set[Watch] = set()
@@ -192,13 +198,26 @@ class Guarding:
         """A complaint or a refusal that is in force now."""
         if not self._settings.enabled:
             return
-        if isinstance(event, Complaint) and event.sender:
+        if isinstance(event, Complaint) and event.sender and self._is_news(event):
             self._complained(event.sender, self._place_of(event.address.rpartition("@")[2].lower()))
-        elif isinstance(event, OptOut) and event.sender:
+        elif isinstance(event, OptOut) and event.sender and self._is_news(event):
             self._opted_out(event.sender)
+
+    def _is_news(self, event: Complaint | OptOut) -> bool:
+        """A person counts once a day: reports are sent twice, and who has one mail of ours could send his for ever."""
+        day = day_of(self._clock())
+        if day != self._heard_day or len(self._heard) >= MOST_HEARD:
+            self._heard_day = day
+            self._heard.clear()
+        who = hash((type(event), event.sender, event.address.lower()))
+        is_news = who not in self._heard
+        self._heard.add(who)
+        return is_news
 
     def _complained(self, sender: str, place: str) -> None:
         daily = self.known.daily(sender, place)
+        if daily.verdict >= Verdict.PAUSE and not self._is_paused(sender, place):
+            daily.renew()
         daily.complaints += 1
         self.known.is_changed = True
         verdict = judge_complaints(daily, self._settings)
@@ -238,10 +257,18 @@ class Guarding:
 
     def _pause_mailings(self, sender: str, told: str) -> None:
         """Those that are under way; a sender's single mails go on."""
-        now = self._clock()
-        live = [one for one in self.known.watches.values() if one.sender == sender and now - one.touched < LIVE_SECONDS]
-        for scope in {self._scope(watch) for watch in live}:
+        for scope in self._live(sender):
             self._suspend(scope, told)
+
+    def _live(self, sender: str) -> set[Scope]:
+        now = self._clock()
+        watches = [one for one in self.known.watches.values() if one.sender == sender]
+        return {self._scope(watch) for watch in watches if now - watch.touched < LIVE_SECONDS}
+
+    def _is_paused(self, sender: str, place: str) -> bool:
+        """Nothing that complaints there would pause goes on."""
+        scopes = self._live(sender) if place == OTHER else {Scope(provider=place, sender=sender)}
+        return all(self._standing(scope) for scope in scopes)
 
     def _suspend(self, scope: Scope, told: str) -> None:
         try:

@@ -126,6 +126,9 @@ class Requests:
 
     async def _status(self, request: wire.Status) -> Mapping[str, object]:
         totals = await self._spool.totals(request.sender, request.mailing)
+        if request.sender is not None and not totals:
+            # one that was taken out of the configuration is known as long as its mailings are
+            self._accept.check_sender(request.sender, None)
         return {
             "engine": self._engine.status(),
             "draining": self._engine.draining,

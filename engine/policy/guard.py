@@ -179,6 +179,12 @@ class Daily:
             self.before = self.delivered if day == self.day + 1 else 0
             self.day, self.delivered, self.complaints, self.verdict = day, 0, 0, Verdict.CLEAR
 
+    def renew(self) -> None:
+        """Somebody has looked and resumed: what was delivered stays what later complaints are held against."""
+        self.before = self.base
+        self.delivered = self.complaints = 0
+        self.verdict = Verdict.CLEAR
+
     @property
     def base(self) -> int:
         return max(self.delivered, self.before)

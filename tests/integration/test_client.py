@@ -13,6 +13,7 @@ import uvloop
 
 from engine.client import AsyncClient, Client, EngineError, Terms, Unreachable
 from engine.flow.door import Door, DoorSettings
+from engine.spool.port import SpoolFailed
 from tests.fakes.accepting import MESSAGE, PLAIN, open_door, served, until
 
 TERMS = Terms(sender="shop", category="AD", mailing="m1", message=MESSAGE)
@@ -123,6 +124,27 @@ def test_patience_ends_with_the_engines_own_words_or_unreachable(tmp_path: Path)
                 await client.ping()
 
     asyncio.run(scenario())
+
+
+def test_a_failed_disk_is_asked_again_and_when_patience_ends_its_reason_is_the_error(tmp_path: Path, run) -> None:
+    async def scenario() -> None:
+        behind = served()
+        behind.spool.failing = SpoolFailed("Input/output error")
+        path = str(tmp_path / "s.sock")
+        async with open_door(tmp_path, behind), AsyncClient(path) as client, AsyncClient(path, patience=0.3) as hasty:
+            submitting = asyncio.create_task(client.submit(["a@x.example"], replace(TERMS, message=PLAIN)))
+            giving_up = asyncio.create_task(hasty.submit(["b@x.example"], replace(TERMS, message=PLAIN)))
+            while not giving_up.done():
+                assert (await hasty.ping())["ok"], "others are answered meanwhile"
+                await asyncio.sleep(0.02)
+            with pytest.raises(EngineError, match=r"unavailable: the spool's disk failed and the engine stops"):
+                await giving_up
+            assert not submitting.done()
+            behind.spool.failing = None
+            assert (await submitting).accepted == 1
+        assert behind.spool.accepted() == 1
+
+    run(scenario())
 
 
 def test_nobody_there_is_said_at_once(tmp_path: Path) -> None:

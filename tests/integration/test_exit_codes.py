@@ -26,7 +26,7 @@ UNKNOWN = [
     (["resume", "99"], "no order 99 stands"),
     (["resume", "--sender", "shpo"], "is not in the configuration"),
     (["cancel", *SHOP, "--mailing", "slae"], "no mailing 'slae'"),
-    (["cancel", "--sender", "shpo", "--mailing", "sale"], "no mailing 'sale' of sender 'shpo'"),
+    (["cancel", "--sender", "shpo", "--mailing", "sale"], "sender 'shpo' is not configured"),
     (["cancel", *SHOP, "--mailing", "sale", "--address", "nobody@d.example"], "nobody waits there"),
     (["cancel", *SHOP, "--mailing", "sale", "--recipient", "0000000000000001"], "nobody waits there"),
     (["cancel", *SHOP, "--mailing", "sale", "--recipient", "1"], "recipient"),
@@ -34,6 +34,9 @@ UNKNOWN = [
     (["trace", "d.exmaple"], "neither a site nor a domain"),
     (["trace", "mx.nowhere.example:25"], "neither a site nor a domain"),
     (["status", "--mailing", "slae"], "no mailing 'slae'"),
+    (["status", "--sender", "shpo"], "sender 'shpo' is not configured"),
+    (["status", "--sender", "shpo", "--mailing", "sale", "--json"], "sender 'shpo' is not configured"),
+    (["mailings", "--sender", "shpo"], "sender 'shpo' is not configured"),
 ]
 
 

@@ -57,7 +57,7 @@ export const WORDS = {
     outcomes: "Outcomes", since: (t) => `since the start ${t} ago`,
     bounced: "bounced", expired: "expired", cancelled: "cancelled",
     outcomes_note: (d) => `${d} deferrals in all`, unbalanced: (n) => `The sums do not add up: ${n} recipients are in no place or in two. Keep journal and log, and report this.`, in_doubt: (n) => `${n} may or may not have arrived`, resent: (n) => `${n} may be duplicates`,
-    suppressed_by: "Why mail was held back", suppressed_empty: "Nobody has been suppressed.",
+    suppressed_by: "Suppressed, by reason", suppressed_empty: "Nobody has been suppressed.",
     orders: "Suspended now", mailings: "Mailings", mailings_empty: "No mailing yet.",
     done: (p) => `${p} done`, open: "open", eta: (t) => `about ${t} left`, is_cancelled: "cancelled", is_done: "done", began: (t) => `accepted from ${t}`, of: (n) => `of ${n}`,
     sites: "Sites", sites_sum: (shown, total) => total !== shown ? `top ${shown} of ${total}` : `${total}`, sites_empty: "Nothing is on its way anywhere.",

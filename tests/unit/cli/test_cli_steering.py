@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from engine.__main__ import main
+from engine.cli.mailings import order_for
 from engine.cli.standing import standing
 from engine.cli.why import duration, show
 
@@ -89,6 +90,34 @@ def test_why_on_one_screen() -> None:
     assert "\x07" not in text
     show(Console(file=out, width=140), TOLD, every_limit=True)
     assert "max_ready" in out.getvalue()
+
+
+def test_why_says_when_an_order_about_others_than_the_domain_keeps_mail_back() -> None:
+    order = {"number": 4, "verb": "suspend", "scope": {"sender": "shop", "mailing": "sale"}, "seconds": None,
+             "reason": "", "by": "guard", "pool": "", "to": ""}  # fmt: skip
+    told = {**TOLD, "binds": {"what": "", "from": "", "seconds": None}, "eta_seconds": 60.0, "directives": [order]}
+
+    def said(**more: Any) -> str:
+        out = io.StringIO()
+        show(Console(file=out, width=140), {**told, **more})
+        return out.getvalue()
+
+    assert "as fast as the receiver answers; order 4 keeps mail of its own back" in said()
+    assert "ETA       1 min 0 s without what is kept back" in said()
+    for others in ({"directives": [{**order, "verb": "reroute"}]}, {"waiting": {"bulk": 0, "transactional": 0}}):
+        assert "back" not in said(**others)
+
+
+def test_a_mailing_that_an_order_keeps_back_says_which() -> None:
+    orders = [
+        {"number": 3, "verb": "bounce", "scope": {"sender": "shop"}},
+        {"number": 4, "verb": "suspend", "scope": {"sender": "shop", "provider": "docomo"}},
+        {"number": 5, "verb": "suspend", "scope": {"sender": "shop", "mailing": "sale"}},
+        {"number": 6, "verb": "suspend", "scope": {"sender": "other"}},
+    ]
+    assert order_for("shop", "sale", orders) == 5
+    assert order_for("shop", "news", orders) is None, "one provider's, or another sender's"
+    assert order_for("other", "news", orders) == 6
 
 
 def test_status_shows_what_stands() -> None:

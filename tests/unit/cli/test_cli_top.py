@@ -94,6 +94,11 @@ def test_progress_is_a_difference() -> None:
     console.print(table_of([a, b, new, over]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "shop/over cancelled" in text
+    held = [{"number": 7, "verb": "suspend", "scope": {"mailing": "a"}}]
+    a, *_, over = progress_of(now, before, 2.0, held)
+    assert (a.order, over.order) == (7, None)
+    console.print(table_of([a]))
+    assert "paused, order 7" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "8 s" in text
 
 

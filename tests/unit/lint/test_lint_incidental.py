@@ -22,7 +22,6 @@ BLOCKING: dict[str, tuple[str, dict[str, object]]] = {
     "screens of nothing before it": ("D06", {"text": LINES + "\n" * 200 + NAME}),
     "a merge field left": ("D11", {"text": "[[NAME]] 様\n" + NAME}),
     "a reply that is none": ("D13", {"subject": "Re: 先日の件", "text": NAME}),
-    "too large for some carriers": ("D16", {"text": ("漢" * 300 + "\n") * 1000 + NAME}),
     "advertising in the variant without": ("D14", {"text": NAME, "without_ad": {"text": "期間限定セール 今だけ半額"}}),
 }
 FREE: dict[str, dict[str, object]] = {

@@ -139,6 +139,16 @@ def test_today_s_complaints_may_be_about_yesterday_s_mail() -> None:
     assert daily == Daily(day=13)
 
 
+def test_whoever_looked_counts_anew_on_what_was_delivered() -> None:
+    daily = Daily(day=10, delivered=4000, complaints=40, before=3000, verdict=Verdict.PAUSE)
+    daily.renew()
+    assert daily == Daily(day=10, before=4000)
+    daily.complaints = 11
+    assert judge_complaints(daily, DEFAULT) is Verdict.WARN
+    daily.complaints = 12
+    assert judge_complaints(daily, DEFAULT) is Verdict.PAUSE
+
+
 def test_a_wave_is_what_came_within_the_time() -> None:
     wave = Wave()
     assert [wave.note(now, 60.0) for now in (0.0, 10.0, 59.9, 60.0, 71.0)] == [1, 2, 3, 3, 3]

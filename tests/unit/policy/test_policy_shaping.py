@@ -214,6 +214,12 @@ def test_the_sites_with_a_table_of_their_own_are_known_by_name() -> None:
     assert Shaping(by_site={"mx.example.jp:25": {}}, by_domain={"example.jp": {}}).site_names == {"mx.example.jp:25"}
 
 
+def test_the_sizes_that_are_said() -> None:
+    assert Shaping().message_sizes == {}
+    said = Shaping({"max_message_size": 9}, by_domain={"a.jp": {"max_message_size": 5}, "b.jp": {}})
+    assert said.message_sizes == {"default": 9, "a.jp": 5}
+
+
 def test_a_domain_with_a_table_of_its_own_is_known() -> None:
     shaping = Shaping(by_domain={"docomo.ne.jp": {"connection_limit": 2}})
     assert shaping.is_own("docomo.ne.jp")
