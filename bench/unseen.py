@@ -70,7 +70,7 @@ class Unseen:
             texts[group(row["file"])].append(text_of((messages / row["file"]).read_bytes()))
         self._strict = strict
         self._texts = {name: "\n".join(those) for name, those in texts.items()}
-        self._tables = [
+        self._tables: list[list[dict[str, Any]]] = [
             [rule for name in names for rule in tomllib.loads(files(place).joinpath(name).read_text("utf-8"))["rule"]]
             for place, names in TABLES
         ]
@@ -86,7 +86,7 @@ class Unseen:
         reports, replies, fallback = (self._without(name, table) for table in self._tables)
         return Reader(reports, replies, fallback)
 
-    def _without(self, name: str, table: Sequence[Mapping[str, Any]]) -> Rules:
+    def _without(self, name: str, table: Sequence[dict[str, Any]]) -> Rules:
         kept = []
         for rule in table:
             if "source" in rule and not self._strict:

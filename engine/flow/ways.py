@@ -7,7 +7,7 @@ nothing. What divides a lane (one sender's suspension, one source's block) is se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -188,6 +188,20 @@ class Ways:
             self._renew(path, outlets.sources.get(path.source.name, path.source), path.provider)
             self._send_back(path)
             path.recheck = partial(self._recheck, path)
+
+    def take_out(self, sender: str, sources: Collection[str]) -> bool:
+        """The sender's mail leaves from these sources no more; what waits on their paths goes back. False: one of its
+        pools would be left without any, and nothing is changed.
+        """
+        before = self.outlets.out.get(sender)
+        if not self.outlets.take_out(sender, sources):
+            return False
+        if self.outlets.out.get(sender) != before:
+            for path in list(self.paths.values()):
+                if path.source.name in sources:
+                    self._recheck(path)
+                    path.recheck = partial(self._recheck, path)
+        return True
 
     def _renew(self, path: Path, source: Source, provider: str) -> None:
         limits = self._shaping.limits(path.route.site, path.domain, provider, source.name)

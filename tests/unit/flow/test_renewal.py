@@ -179,3 +179,28 @@ def test_hosts_named_by_dns_are_reached_at_the_new_port_and_routes_of_the_operat
         assert first.route.port == 2525, "routes alone: what DNS named is asked for no more"
 
     flowing(test, Setting(limits=SLOW))
+
+
+def test_a_source_that_is_taken_out_carries_nothing_more_and_comes_back() -> None:
+    sources = {name: Source(name, f"192.0.2.{n}") for n, name in enumerate("ab", 1)}
+    pools = {"two": make_pool("two", dict.fromkeys(sources, 1))}
+
+    async def test(world: World) -> None:
+        await world.submit(three_hundred())
+        await asyncio.sleep(10.0)
+        assert world.dispatch.ways.take_out("shop", ["b"])
+        sent = len(world.journal)
+        assert {record.egress_source for record in world.journal} == {"a", "b"}
+        await asyncio.sleep(100.0)
+        later = [record.egress_source for record in world.journal][sent:]
+        assert later.count("b") <= 2, "what was in flight"
+        assert later.count("a") > 50
+        assert not world.dispatch.ways.take_out("shop", ["a", "b"])
+        assert world.dispatch.ways.take_out("shop", [])
+        await world.settled(3600)
+        sent = len(world.journal)
+        await world.submit([f"later{n}@d1.example" for n in range(60)])
+        await world.settled(3600)
+        assert [record.egress_source for record in world.journal][sent:].count("b") == 30
+
+    flowing(test, Setting(limits=SLOW, outlets=Outlets(sources, pools, {"shop": ("two", "two")})))
