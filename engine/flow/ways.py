@@ -32,6 +32,8 @@ COLD_SPREAD = 3600
 """Seconds over which a new day's budget is asked for: not everybody at midnight."""
 
 MOST_LEADS = 20_000
+MOST_SITES = 20_000
+"""Twice as many as there may be paths, so that forgetting is rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,22 @@ class Ways:
         is_relay = bool(to) or (not hosts and route is self._resolver.route("*"))
         provider = self._shaping.providers.of("" if is_relay else domain, hosts or (route.host,))
         own = domain if self._shaping.is_own(domain) else ""
-        first = self._provider_at.setdefault(route.site, provider)
+        first = self._provider_at.get(route.site)
+        if first is None:
+            first = self._remembered(route.site, provider)
         # One host for several providers' domains, as static routes may have it: their limits must not mix.
         site = route.site if first == provider else f"{route.site} ({provider or 'others'})"
         if route.standing is not None and route.standing.label:
             site = f"{site} ({route.standing.label})"
         return Place(route, own, provider, f"{site} for {own}" if own else site, domain)
+
+    def _remembered(self, site: str, provider: str) -> str:
+        """Of more sites than there may be paths, those that have none are forgotten: what goes there next names it."""
+        if len(self._provider_at) >= MOST_SITES:
+            in_use = {path.route.site for path in self.paths.values()}
+            self._provider_at = {name: known for name, known in self._provider_at.items() if name in in_use}
+        self._provider_at[site] = provider
+        return provider
 
     def path(self, place: Place, source: Source) -> Path:
         name = self._name(place, source.name)

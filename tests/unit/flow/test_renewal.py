@@ -18,7 +18,7 @@ from engine.policy.shaping import Shaping
 from engine.policy.source import Source, make_pool
 from engine.policy.throttle import Rate
 from engine.spool.port import Outcome
-from tests.fakes.flow import LIMITS, Routes, Setting, World
+from tests.fakes.flow import LIMITS, REFUSED, Routes, Setting, World
 from tests.fakes.virtual import virtually
 
 SLOW = replace(LIMITS, max_message_rate=Rate(1, 1, 1))
@@ -204,3 +204,38 @@ def test_a_source_that_is_taken_out_carries_nothing_more_and_comes_back() -> Non
         assert [record.egress_source for record in world.journal][sent:].count("b") == 30
 
     flowing(test, Setting(limits=SLOW, outlets=Outlets(sources, pools, {"shop": ("two", "two")})))
+
+
+def test_what_the_old_port_refused_is_not_held_against_the_new_one() -> None:
+    async def test(world: World) -> None:
+        site = world.site("d1")
+        site.refusal = REFUSED
+        await world.submit(["a@d1.example"])
+        while "d1" not in world.dispatch.paths or not world.dispatch.paths["d1"].pool.failures:
+            await asyncio.sleep(0.1)
+        path = world.dispatch.paths["d1"]
+        assert path.pool.paused_until > world.clock()
+        site.refusal = None
+        use(world, routes=[replace(path.route, tls=path.route.tls)])
+        assert path.pool.paused_until, "the same server: a reload is no way around it"
+        use(world, routes=[replace(path.route, port=path.route.port + 1)])
+        assert not path.pool.paused_until
+        assert not path.pool.failures
+
+    flowing(test)
+
+
+def test_sites_are_forgotten_with_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.flow.ways.MOST_SITES", 3)
+
+    async def test(world: World) -> None:
+        ways = world.dispatch.ways
+        await world.submit(["a@d1.example"])
+        await world.settled(60)
+        for number in range(2, 20):
+            assert ways.place(f"d{number}.example") is not None
+            assert len(ways._provider_at) <= 3
+        assert ways.knows_site("d1")
+        assert not ways.knows_site("d2")
+
+    flowing(test)
