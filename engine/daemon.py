@@ -92,12 +92,8 @@ class Daemon:
                 log.info("stopping: no new work; transactions on the wire finish")
                 await self._stop(engine)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._end_tasks(engine)
             await admin.close()
-            if self._fault is not None:
-                await self._last_words(engine)
             await engine.close()
         if self._fault is not None:
             log.critical(
@@ -112,6 +108,18 @@ class Daemon:
             await engine.stop()
         except FATAL as error:
             self.fail(error)
+
+    async def _end_tasks(self, engine: Engine) -> None:
+        """After a fault first of all no mail begins to leave: freeing the parts takes seconds, and of what left in them
+        nothing would be written down.
+        """
+        if self._fault is not None:
+            engine.halt()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._fault is not None:
+            await self._last_words(engine)
 
     async def _last_words(self, engine: Engine) -> None:
         try:

@@ -224,7 +224,7 @@ class Engine:
             spool=self.spool,
             signer=self.signer,
             senders=senders,
-            sent=LastSent(self.sent),
+            sent=LastSent(self.sent, wall=time.time),
             verp_secret=secret_at(state / "verp.secret"),
             clock=self.clock,
         )
@@ -315,6 +315,11 @@ class Engine:
         await self.settle.drain()
         await self.guards.guarding.close()
         await self.steering.close()
+
+    def halt(self) -> None:
+        """After a fault: nothing more leaves."""
+        if hasattr(self, "dispatch"):
+            self.dispatch.halt()
 
     async def last_words(self) -> None:
         """After a fault, when nothing else moves any more. Raises JournalFailed when that was the fault."""

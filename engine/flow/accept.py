@@ -133,6 +133,7 @@ class Accept:
         self._suited: dict[tuple[bytes, str, str, str], Warnings] = {}
         """Messages known to suit a sender in a category and region, with what is doubtful about them."""
         self._pending = 0
+        self._storing: set[asyncio.Task[Receipt]] = set()
         self._gate = asyncio.Lock()
         self.carry: Carry | None = None
         """Asked for each submit of CONFIRM."""
@@ -208,15 +209,24 @@ class Accept:
             submission = _submission(
                 request, (key, digest), message=message, dates=dates, recipients=recipients, refused=stored
             )
-            receipt = await self._commit(request, submission)
+            storing = asyncio.ensure_future(self._store(request, submission, len(refused)))
+            self._storing.add(storing)
+            storing.add_done_callback(self._storing.discard)
+            return await asyncio.shield(storing), warnings
         finally:
             self._pending -= len(raws)
+
+    async def _store(self, request: wire.Submit, submission: Submission, refused: int) -> Receipt:
+        """A caller that is gone (aiosmtpd cancels with the connection) undoes no commit: what is in the spool is told
+        to the engine all the same. Its repeat gets the stored answer, and nobody else would wake those recipients.
+        """
+        receipt = await self._commit(request, submission)
         if not receipt.repeated:
             self.counts.submits += 1
             self.counts.recipients += receipt.accepted
-            self.counts.recipients_refused += len(refused)
+            self.counts.recipients_refused += refused
             self._engine.on_accepted(receipt, submission)
-        return receipt, warnings
+        return receipt
 
     async def _read(
         self, raws: Sequence[Raw], needed: FieldUse, override: str, roles: frozenset[str]

@@ -149,10 +149,12 @@ class Dispatch:
         self._ladders.pop(name, None)
 
     def _make_path(self, place: Place, limits: Limits, source: Source, share: Share | None) -> Path:
-        return Path(
+        path = Path(
             place.route, limits, name=place.name, letters=self._letters, desk=self, clock=self._clock, loop=self._loop,
             source=source, provider=place.provider, domain=place.domain, share=share,
         )  # fmt: skip
+        path.closing = self.closing
+        return path
 
     def unroutable(self, recipient: Recipient, failure: ResolveFailure, now: float) -> None:
         """Nobody takes mail there, for good: it bounces. Or no route names the domain: the operator may add one, so
@@ -356,14 +358,20 @@ class Dispatch:
         for name in self.paths.tidy(clock):
             self._ladders.pop(name, None)
 
-    async def close(self, seconds: float) -> None:
-        """No new work; transactions on the wire finish. What takes longer than `seconds` is cut off: its fate is
-        then unknown and says so.
+    def halt(self) -> None:
+        """No transaction begins from here on, whoever has letters or connections ready. After a fault this is all: what
+        would leave now could not be written down, and would be sent again.
         """
         self.closing = True
         self.lookups.close()
         for path in self.paths.values():
             path.close()
+
+    async def close(self, seconds: float) -> None:
+        """No new work; transactions on the wire finish. What takes longer than `seconds` is cut off: its fate is
+        then unknown and says so.
+        """
+        self.halt()
         deadline = self._loop.time() + seconds
         while not all(path.is_quiet for path in self.paths.values()) and self._loop.time() < deadline:
             await asyncio.sleep(0.02)

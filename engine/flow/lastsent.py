@@ -3,7 +3,9 @@
 A sheet of letters is noted while it is signed and its intent is synced, so a note costs no time of its own. It is made
 for the day in Japan half an hour ahead, and the letter is good until a quarter of an hour before that day ends: longer
 than a transaction may take. A letter that comes later is made anew, and noted anew. So the day on disk may be later
-than that of the send (harmless: kept longer) and never earlier. Mail without advertising is not noted.
+than that of the send (harmless: kept longer) and never earlier. Mail without advertising is not noted. The engine's
+clock never jumps, so that it stays behind the wall's where a machine was suspended or started with a wrong time: the
+later of both counts.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from engine.mail.envelope import Recipient
@@ -29,6 +31,9 @@ PATIENCE = 0.01
 ENOUGH = 128
 """Addresses worth a write at once."""
 
+MOST_BEHIND = 366 * 86400.0
+"""Seconds that the wall clock is believed to be ahead: a day must fit where days are kept."""
+
 UNNOTED = frozenset({Category.TX, Category.NP})
 
 
@@ -41,8 +46,10 @@ class Store(Protocol):
 
 
 class LastSent:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, wall: Callable[[], float]) -> None:
+        """`wall`: Unix seconds as the machine has them now."""
         self._store = store
+        self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._groups: defaultdict[tuple[str, int, bool], list[bytes]] = defaultdict(list)
         """(sender, day, mail order) -> identities that wait for company."""
@@ -57,7 +64,8 @@ class LastSent:
         """What to wait for before any of these is sent, and the time after which none may begin to be. A failed store
         is a failed future.
         """
-        day = day_of(now + AHEAD_SECONDS)
+        behind = min(max(0.0, self._wall() - now), MOST_BEHIND)
+        day = day_of(now + behind + AHEAD_SECONDS)
         groups = self._groups
         count = 0
         for recipient in recipients:
@@ -73,7 +81,7 @@ class LastSent:
             self._flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(PATIENCE, self._flush)
-        return synced, begins(day + 1) - ON_THE_WIRE_SECONDS
+        return synced, begins(day + 1) - behind - ON_THE_WIRE_SECONDS
 
     def _flush(self) -> None:
         if self._timer is not None:

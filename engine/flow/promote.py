@@ -17,7 +17,6 @@ from engine.flow.conclude import HOLD_SECONDS
 from engine.flow.counts import Counts
 from engine.flow.dispatch import Dispatch
 from engine.flow.letters import Letters, UnknownSender
-from engine.flow.path import Path
 from engine.flow.settle import Settle
 from engine.flow.ways import PULL, Gate
 from engine.mail.envelope import Batch, Priority, Recipient
@@ -186,8 +185,10 @@ class Promote:
         allowed = self._checked(await self._pull(lane, min(gate.room, PULL), now), now)
         if self.screen is not None:
             allowed = await self.screen.screened(lane.domain, allowed, now)
-        for path, those in self._dispatch.ways.assign(lane, allowed, now):
-            await self._ready(path, those)
+        allowed = await self._loaded(allowed)
+        # Nothing is awaited from here on: an order, a cancel or a reload that comes later finds them in their path.
+        for path, those in self._dispatch.ways.assign(lane, allowed, self._clock()):
+            path.push(those)
 
     async def _pull(self, lane: Lane, most: int, now: float) -> list[Recipient]:
         cursor = self._timeline.cursor(lane)
@@ -202,12 +203,13 @@ class Promote:
 
     def _checked(self, recipients: Sequence[Recipient], now: float) -> list[Recipient]:
         """Those that may go, in their order; the others are settled or held."""
-        groups: defaultdict[tuple[int, str], list[Recipient]] = defaultdict(list)
+        groups: defaultdict[tuple[str, ...], list[Recipient]] = defaultdict(list)
         for recipient in recipients:
-            if recipient.batch.closed is not None or now >= recipient.batch.expires:
+            batch = recipient.batch
+            if batch.closed is not None or now >= batch.expires:
                 self._dispatch.may_leave(recipient, now)
             else:
-                groups[recipient.batch.id, stated(recipient.fields)].append(recipient)
+                groups[batch.sender, batch.topic, batch.category, stated(recipient.fields)].append(recipient)
         allowed: list[Recipient] = []
         for group in groups.values():
             allowed += self._decided(group[0].batch, group, now)
@@ -232,9 +234,11 @@ class Promote:
                 self._dispatch.suppress(recipient, decision.reason, now)
         return allowed
 
-    async def _ready(self, path: Path, recipients: Sequence[Recipient]) -> None:
+    async def _loaded(self, recipients: Sequence[Recipient]) -> list[Recipient]:
+        """Those that may go still when the content of all is in memory."""
         unfit: dict[int, Exception] = {}
-        for batch in {recipient.batch.id: recipient.batch for recipient in recipients}.values():
+        batches = {recipient.batch.id: recipient.batch for recipient in recipients}.values()
+        for batch in batches:
             try:
                 await self._letters.load(batch)  # from memory mostly; a reload may have made another one of it
             except (MessageError, UnknownSender) as error:
@@ -243,8 +247,9 @@ class Promote:
             # Accept compiled it once, so the configuration has changed since: an operator may change it back.
             stuck = [recipient for recipient in recipients if recipient.batch.id == batch_id]
             self._dispatch.unsigned(stuck, why)
-        self._dispatch.paths.used(path.name)
+        now, has_variant, may_leave = self._clock(), self._dispatch.has_variant, self._dispatch.may_leave
         ready = [recipient for recipient in recipients if recipient.batch.id not in unfit]
+        if any(batch.closed for batch in batches):
+            ready = [recipient for recipient in ready if may_leave(recipient, now)]
         # Only the loaded content tells whether there is a variant without the advertisement.
-        now, has_variant = self._clock(), self._dispatch.has_variant
-        path.push([recipient for recipient in ready if not recipient.strip or has_variant(recipient, now)])
+        return [recipient for recipient in ready if not recipient.strip or has_variant(recipient, now)]

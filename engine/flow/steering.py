@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path as Folder
 from typing import Protocol
@@ -140,13 +140,30 @@ class Steering:
         to: str = "",
     ) -> Directive:  # fmt: skip
         """In force when it returns, and on disk. Raises TooManyDirectives and OSError (then it is not in force)."""
+        before = list(self.directives.values())
         directive = self.put(verb, scope, seconds, reason, by=by, pool=pool, to=to)
+        replaced = [one for one in before if one.number not in self.directives]
         try:
             await self._keep()
         except OSError:
+            self._restore(replaced)
             self._end(directive)
             raise
         return directive
+
+    def _restore(self, replaced: Sequence[Directive]) -> None:
+        """What a new order had taken the place of stands again: it was acknowledged, and is on disk still."""
+        self.directives |= {one.number: one for one in replaced}
+        self.directives = dict(sorted(self.directives.items()))
+        for one in replaced:
+            self._apply(one.scope)
+
+    def _apply(self, scope: Scope) -> None:
+        """Takes back what is ready, and what is being made when it comes."""
+        for path in list(self._paths.values()):
+            if _concerns(scope, path):
+                self.sift(path)
+                path.recheck = partial(self.sift, path)
 
     def put(
         self, verb: Verb, scope: Scope, seconds: float | None, reason: str, *, by: str, pool: str = "", to: str = ""
@@ -161,10 +178,7 @@ class Steering:
         directive = Directive(self._number, verb, scope, now, until, reason, by, pool, to)
         self.directives[directive.number] = directive
         log.warning("%s %s by %s: %s", verb, scope, by, ascii(reason)[1:-1][:200])
-        for path in list(self._paths.values()):
-            if _concerns(scope, path):
-                self.sift(path)
-                path.recheck = partial(self.sift, path)
+        self._apply(scope)
         if verb is Verb.BOUNCE:
             self._walks.put_nowait(directive)
         for one in same:
@@ -273,14 +287,18 @@ class Steering:
         if budgets == self._kept_budgets and self._written == tuple(self.directives):
             self._kept_at = now
             return
-        await self._keep()
+        try:
+            await self._keep()
+        except OSError as error:
+            # In force all the same, and tried again with a later tick: a full disk must not stop anybody's mail.
+            log.error("directives could not be written: %s; free disk space", error.strerror)  # noqa: TRY400 - said
 
     async def _keep(self) -> None:
         self._kept_at = self._clock()
-        self._written = tuple(self.directives)
-        budgets = self.outlets.kept()
-        self._kept_budgets = {name: {"day": one["day"], "used": dict(one["used"])} for name, one in budgets.items()}
-        await self._file.write(self._number, list(self.directives.values()), self._kept_budgets)
+        numbers, budgets = tuple(self.directives), self.outlets.kept()
+        kept = {name: {"day": one["day"], "used": dict(one["used"])} for name, one in budgets.items()}
+        await self._file.write(self._number, list(self.directives.values()), kept)
+        self._written, self._kept_budgets = numbers, kept
 
     def _begin_rests(self, now: float) -> None:
         """When quiet hours begin, bulk that is ready goes back: its letters would be as old as the night."""
@@ -322,7 +340,7 @@ class Steering:
 
             await self._walker.over(scope.sender, scope.mailing, wanted, act)
             if directive.until is None:
-                await self.resume(lambda one: one is directive)
+                self.withdraw(lambda one: one is directive)
             return
         # Parked since before this start: whom it held back nobody remembers, so that all of them are looked at.
         held = self._held.pop(directive.number, None if directive.at < self._began else set())

@@ -19,6 +19,9 @@ from engine.spool.port import Cursor, Lane, Spool
 
 CHUNK = 500
 EXPIRED_AT_ONCE = 100
+LOOK_SECONDS = 1.0
+LOOKS_AFTER = 5
+"""Looks at the paths after a sweep: who was at the signer when it began comes back later, perhaps to one that rests."""
 TIDY_SECONDS = 60.0
 
 
@@ -40,6 +43,8 @@ class Sweep:
         self._roster = roster
         self._clock = clock
         self._closed: asyncio.Queue[int] = asyncio.Queue()
+        self._looks_left = 0
+        self._looked = self._tidied = 0.0
 
     def cancel_batches(self, batches: Sequence[int]) -> None:
         """The spool has closed them, durably: from here on nothing of them starts. The recipients' records follow
@@ -67,31 +72,41 @@ class Sweep:
         return count
 
     async def run(self) -> None:
-        """Sweeps what was closed, and looks for expired batches each second."""
-        tidied = 0.0
+        """Sweeps what was closed, and looks for expired batches each second, however much there is to sweep."""
         while True:
             try:
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(LOOK_SECONDS):
                     batch = await self._closed.get()
-                await self._sweep(batch)
-                continue
             except TimeoutError:
-                now = self._clock()
-            for batch in await self._spool.expired_batches(now, EXPIRED_AT_ONCE):
-                self._closed.put_nowait(batch)
-            if not self._closed.empty():
-                self._dispatch.recall_closed(now)
-            self._dispatch.tidy()
-            if now - tidied > TIDY_SECONDS:
-                tidied = now
-                await self._spool.tidy(now)
+                await self._look(self._clock())
+                continue
+            await self._sweep(batch)
+            await self._look_in_time()
+
+    async def _look_in_time(self) -> None:
+        if (now := self._clock()) - self._looked >= LOOK_SECONDS:
+            await self._look(now)
+
+    async def _look(self, now: float) -> None:
+        self._looked = now
+        for batch in await self._spool.expired_batches(now, EXPIRED_AT_ONCE):
+            self._closed.put_nowait(batch)
+        if self._looks_left or not self._closed.empty():
+            self._looks_left = max(0, self._looks_left - 1)
+            self._dispatch.recall_closed(now)
+        self._dispatch.tidy()
+        if now - self._tidied > TIDY_SECONDS:
+            self._tidied = now
+            await self._spool.tidy(now)
 
     async def _sweep(self, batch: int) -> None:
+        self._looks_left = LOOKS_AFTER
         after = -1
         while found := await self._spool.sweep(batch, after, CHUNK):
             after = found[-1][1].id
             self._settle_waiting(found)
             await self._settle.drain()
+            await self._look_in_time()
 
     def _settle_waiting(self, found: Sequence[tuple[Lane, Recipient]]) -> int:
         """Those that only the spool holds. They enter the roster first: promote must not meet them again."""

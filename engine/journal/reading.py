@@ -18,8 +18,16 @@ PORTION = 64 * 1024
 
 
 def segments(folder: Path) -> list[Path]:
-    """Oldest first: a name begins with the segment's number."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    """Oldest first: a name begins with the segment's number. What has none is somebody's copy, and would stand behind
+    the newest, where recovery looks.
+    """
+    return [path for _, path in sorted((number_of(path), path) for path in folder.glob("[0-9]*-*" + SUFFIX))]
+
+
+def number_of(segment: Path) -> int:
+    """0 for a name that only looks like ours."""
+    number = segment.name.partition("-")[0]
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

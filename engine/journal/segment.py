@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 import zstandard
 
-from engine.journal.reading import SUFFIX, segments
+from engine.journal.reading import SUFFIX, number_of, segments
 from engine.journal.record import Record, encode_records
 
 NEWEST_KEPT = 3
@@ -90,8 +90,7 @@ def expired(folder: Path, keep_seconds: float, now: float) -> list[Path]:
 
 
 def _next_name(folder: Path) -> str:
-    last = max((path.name.partition("-")[0] for path in segments(folder)), default="0")
-    number = int(last) + 1 if last.isdecimal() else 1
+    number = max(map(number_of, segments(folder)), default=0) + 1
     return f"{number:010d}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{SUFFIX}"
 
 

@@ -45,6 +45,7 @@ class Journal:
         self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._encoder = msgspec.json.Encoder()
         self._error: JournalFailed | None = None
+        self._closed = False
         self._retained_at = -RETENTION_INTERVAL
         self.records = 0
         self.bytes_written = 0
@@ -60,12 +61,15 @@ class Journal:
         """
         if self._error:
             raise self._error
+        if self._closed:
+            raise JournalFailed(f"journal {self._settings.folder}: closed; nothing may be noted behind its end")
         future: asyncio.Future[None] = self._loop.create_future()
         self._groups.put((records, future))
         await future
 
     async def close(self) -> None:
         """Ends the last segment. Whatever fails here was synced before: it is logged, not raised."""
+        self._closed = True
         self._groups.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 

@@ -8,8 +8,8 @@ HostName.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +40,13 @@ def ends(name: str, suffix: str) -> bool:
     return name == suffix or name.endswith("." + suffix)
 
 
+def _ends_of(name: str) -> Iterator[str]:
+    """All that it may end in: "mx.example.jp", "example.jp", "jp"."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
 def read_matches(value: object) -> tuple[Match, ...]:
     """`[{MXSuffix = ".google.com"}, ...]`. Raises ValueError, whose text is the remedy."""
     remedy = 'write a list such as [{MXSuffix = ".google.com"}, {DomainSuffix = "docomo.ne.jp"}]'
@@ -61,10 +68,15 @@ def _read_match(entry: object, remedy: str) -> Match:
 class Providers:
     """The first provider that fits has the domain, in the order of the tables."""
 
-    __slots__ = ("_known", "matches")
+    __slots__ = ("_known", "_named", "matches")
 
     def __init__(self, matches: Mapping[str, Iterable[Match]]) -> None:
         self.matches: Final = tuple((name, tuple(those)) for name, those in matches.items())
+        self._named: Final[defaultdict[str, set[int]]] = defaultdict(set)
+        """Places in `matches`, by the text that a name must end in."""
+        for number, (_, those) in enumerate(self.matches):
+            for match in those:
+                self._named[match.text.removeprefix(".")].add(number)
         self._known: Final[dict[tuple[str, tuple[str, ...]], str]] = {}
 
     def of(self, domain: str, hosts: tuple[str, ...]) -> str:
@@ -77,7 +89,10 @@ class Providers:
         return known
 
     def _find(self, domain: str, hosts: tuple[str, ...]) -> str:
-        for name, matches in self.matches:
+        nothing: set[int] = set()
+        ends_of = (end for name in (domain, *hosts[:1]) for end in _ends_of(name))
+        for number in sorted(nothing.union(*(self._named.get(end, nothing) for end in ends_of))):
+            name, matches = self.matches[number]
             if any(match.fits(domain, hosts) for match in matches):
                 return name
         return ""

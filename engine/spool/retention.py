@@ -59,17 +59,41 @@ def drop_old_keys(store: Store, before: float) -> bool:
         (before, PORTION),
     )
     more = store.connection.changes() == PORTION
-    store.execute("UPDATE batch SET key = NULL WHERE remaining > 0 AND accepted_at < ? AND key IS NOT NULL", (before,))
-    return more
+    return _free_keys(store, before) or more
 
 
-def drop_contents(store: Store, untouched_since: float) -> bool:
+def _free_keys(store: Store, before: float) -> bool:
+    """Of open batches. Their numbers are in the order of their coming, so that each is looked at once in a process, up
+    to the first that is too young: millions of single mails, looked at each minute, would keep the writer for seconds.
+    """
+    count, last, young = store.execute(
+        "SELECT count(*), max(id), min(CASE WHEN accepted_at >= ? THEN id END) FROM"
+        " (SELECT id, accepted_at FROM batch WHERE id > ? ORDER BY id LIMIT ?)",
+        (before, store.keyless, PORTION),
+    ).get
+    if not count:
+        return False
+    upto = last if young is None else young - 1
     store.execute(
-        "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE touched < ?"
-        " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.message = message.id AND remaining > 0) LIMIT ?)",
-        (untouched_since, PORTION // 10),
+        "UPDATE batch SET key = NULL WHERE id > ? AND id <= ? AND remaining > 0 AND key IS NOT NULL",
+        (store.keyless, upto),
     )
-    return store.connection.changes() == PORTION // 10
+    store.freed = upto
+    return young is None and count == PORTION
+
+
+def drop_contents(store: Store, untouched_since: float, after: int) -> int | None:
+    """Of the next contents behind `after`; where to go on, None: those were all."""
+    count, last = store.execute(
+        "SELECT count(*), max(id) FROM (SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?)",
+        (after, PORTION // 10),
+    ).get
+    store.execute(
+        "DELETE FROM message WHERE id > ? AND id <= ? AND touched < ?"
+        " AND NOT EXISTS (SELECT 1 FROM batch WHERE batch.message = message.id AND remaining > 0)",
+        (after, last, untouched_since),
+    )
+    return last if count == PORTION // 10 else None
 
 
 def drop_totals(store: Store, unchanged_since: float) -> bool:

@@ -219,11 +219,14 @@ class SqliteSpool:
         await self._writer.read(self._refill)
         for drop, before in (
             (retention.drop_old_keys, now - settings.key_seconds),
-            (retention.drop_contents, now - settings.content_grace_seconds),
             (retention.drop_totals, now - settings.totals_seconds),
         ):
             while await self._writer.write(partial(drop, self._store, before)):
                 pass
+        after: int | None = 0
+        while after is not None:
+            drop_some = partial(retention.drop_contents, self._store, now - settings.content_grace_seconds, after)
+            after = await self._writer.write(drop_some)
 
     async def close(self) -> None:
         self._intents.flush()

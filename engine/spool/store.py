@@ -52,6 +52,10 @@ class Store:
         """Ids settled whose rows are still in the table (see clearing.py)."""
         self.unswept: list[int] = []
         """Batches closed before this start whose recipients are still here."""
+        self.keyless = 0
+        """The batch up to which the keys of open ones have been dropped."""
+        self.stale: list[int] = []
+        """Rows of intents whose last recipient was intended anew: to go with the next commit."""
         self._begin()
 
     def _begin(self) -> None:
@@ -62,6 +66,7 @@ class Store:
         self.intended: list[tuple[Intent, Iterable[int]]] = []
         self.closing: list[tuple[int, str]] = []
         self.offered = 0
+        self.freed = self.keyless
 
     def begin(self) -> None:
         self._begin()
@@ -78,7 +83,7 @@ class Store:
         self._write_sums(now)
         if self.ended:
             self.execute("INSERT INTO settled (recipients) VALUES (?)", (packed(self.ended).tobytes(),))
-        finished = self._finished_intents()
+        finished = self._finished_intents() + self.stale
         if finished:
             self.execute("DELETE FROM intent WHERE id IN carray(?)", (apsw.carray(packed(finished)),))
         self.execute("COMMIT")
@@ -108,8 +113,10 @@ class Store:
         """After the commit only: what is in memory was true on disk first."""
         self.settled |= self.ended
         self._leave(self.left)
+        self.keyless = self.freed
+        self.stale = []
         for intent, recipients in self.intended:
-            self._leave(recipients)  # intended twice: the later record is the one that counts
+            self.stale += self._leave(recipients)  # intended twice: the later record is the one that counts
             self.intents.update(dict.fromkeys(recipients, intent))
         del self.unswept[: self.offered]
         for batch, why in self.closing:
@@ -117,11 +124,16 @@ class Store:
             if live is not None:
                 live.closed = why
 
-    def _leave(self, recipients: Iterable[int]) -> None:
+    def _leave(self, recipients: Iterable[int]) -> list[int]:
+        """Rows of the intents in which nobody is left."""
+        empty: list[int] = []
         for recipient in recipients:
             intent = self.intents.pop(recipient, None)
             if intent is not None:
                 intent.left -= 1
+                if not intent.left:
+                    empty.append(intent.row)
+        return empty
 
     def id_lists(self, table: str) -> Iterator[tuple[int, array[int]]]:
         """The rows of `intent` or `settled`, one at a time."""

@@ -401,7 +401,7 @@ class World:
             senders={"shop": sender},
             verp_secret=b"v" * 32,
             clock=self.clock,
-            sent=LastSent(self.sent),
+            sent=LastSent(self.sent, wall=self.clock),
         )
         self.dispatch = Dispatch(
             identity=Identity("n0", "out"),

@@ -86,6 +86,35 @@ def test_a_fault_while_it_stops_is_told_too() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("is_fault", [True, False])
+def test_after_a_fault_nothing_leaves_while_the_parts_are_freed(is_fault: bool) -> None:
+    told: list[str] = []
+
+    class Engine:
+        def halt(self) -> None:
+            told.append("halt")
+
+        async def last_words(self) -> None:
+            told.append("last words")
+
+    async def part() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            told.append("part ended")
+
+    async def main() -> None:
+        made = daemon()
+        made._spawn("part", part())
+        await asyncio.sleep(0)
+        if is_fault:
+            made.fail(SpoolFailed("disk"))
+        await made._end_tasks(Engine())  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    assert told == (["halt", "part ended", "last words"] if is_fault else ["part ended"])
+
+
 def test_the_first_signal_asks_to_stop() -> None:
     async def main() -> None:
         made = daemon()

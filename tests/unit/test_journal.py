@@ -182,6 +182,27 @@ def test_a_name_that_is_not_ours_does_not_stop_the_journal(tmp_path) -> None:
     assert len(read_all(tmp_path)) == 1
 
 
+def test_copies_of_others_never_stand_in_the_place_of_the_newest(tmp_path) -> None:
+    """Recovery reads the last segments, and retention spares them."""
+    write(tmp_path, [record(1)])
+    for name in ("zz-copy", "9old-copy", "old"):
+        (tmp_path / f"{name}.jsonl.zst").write_bytes(b"")
+    write(tmp_path, [record(2)])
+    assert [path.name[:10] for path in segments(tmp_path)][-2:] == ["0000000001", "0000000002"]
+    assert [one.id for one in read_all(tmp_path)] == [record(1).id, record(2).id]
+
+
+def test_what_comes_behind_the_end_is_refused_and_waits_for_nobody(tmp_path) -> None:
+    async def run() -> None:
+        journal = Journal(JournalSettings(tmp_path))
+        await journal.close()
+        with pytest.raises(JournalFailed, match="closed"):
+            async with asyncio.timeout(10):
+                await journal.append([record(1)])
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 def test_a_failing_disk_at_any_call_is_final_and_never_acknowledged(tmp_path, code) -> None:
     for fail_at in range(1, 200):

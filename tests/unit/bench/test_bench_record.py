@@ -40,14 +40,16 @@ def test_no_loss_needs_one_measurement_only() -> None:
     assert losses(entry(4.7)) == {}
 
 
-def test_a_loss_that_the_second_measurement_does_not_show_is_noise() -> None:
+def test_a_loss_that_a_later_measurement_does_not_show_is_noise() -> None:
     assert losses(entry(6.0), entry(4.5)) == {}
+    assert losses(entry(6.0), entry(6.0), entry(4.7)) == {}
+    assert losses(entry(6.0), entry(6.0, 2.0), entry(4.0, 2.0)) == {}, "another loss each time"
     assert losses(entry(6.0), entry(4.0, 2.0)) == {}
 
 
-def test_a_loss_found_twice_counts_by_its_smaller_figure() -> None:
-    assert losses(entry(6.0), entry(5.2)) == {"core_ratio": pytest.approx(0.3)}
-    assert losses(entry(4.0, 1.5), entry(4.0, 1.3)) == {"signer_ratio": pytest.approx(0.3)}
+def test_a_loss_found_each_time_counts_by_its_smallest_figure() -> None:
+    assert losses(entry(6.0), entry(5.2), entry(7.0)) == {"core_ratio": pytest.approx(0.3)}
+    assert losses(entry(4.0, 1.5), entry(4.0, 1.4), entry(4.0, 1.3)) == {"signer_ratio": pytest.approx(0.3)}
 
 
 def test_the_signer_is_not_judged_across_kinds_of_machine() -> None:

@@ -48,6 +48,39 @@ def submitted(behind, **changes: Any) -> Any:
     return asked(behind, {**SUBMIT, **changes})
 
 
+def test_a_caller_that_is_gone_before_the_sync_leaves_nobody_behind() -> None:
+    """The connection ends behind the end of DATA: the commit goes on, and the repeat is answered from it."""
+    behind = served()
+    submit = behind.spool.submit
+
+    async def as_in_a_thread(submission: Any) -> Any:
+        return await asyncio.shield(asyncio.ensure_future(submit(submission)))
+
+    behind.spool.submit = as_in_a_thread
+
+    async def leave() -> Any:
+        behind.spool.synced = asyncio.Event()
+        request = wire.decode_request(msgpack.packb(SUBMIT))
+        behind.spool.synced.set()
+        await behind.accept.submit(wire.decode_request(msgpack.packb({**SUBMIT, "key": "first"})))
+        behind.spool.synced.clear()
+        gone = asyncio.ensure_future(behind.accept.submit(request))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert gone.cancelled()
+        behind.spool.synced.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return await behind.accept.submit(request)
+
+    told = asyncio.run(leave())
+    assert (told["accepted"], told["repeated"]) == (1, True)
+    assert behind.engine.receipts == list(behind.spool.receipts.values())
+    assert (behind.accept.counts.submits, behind.accept.counts.recipients) == (2, 2)
+
+
 def test_a_submit_becomes_a_submission_with_all_it_said() -> None:
     behind = served()
     told = submitted(behind, topic="news", priority="transactional", not_before=int(NOW) + 60, expires=int(NOW) + 120)

@@ -362,6 +362,22 @@ def test_nothing_new_begins_during_a_stop() -> None:
     flowing(test)
 
 
+def test_after_a_fault_nothing_begins_any_more_also_on_paths_that_come_later() -> None:
+    async def test(world: World) -> None:
+        world.site("d1").rtt = 0.2
+        await world.submit([f"r{n}@d1.example" for n in range(200)])
+        await world.until(lambda: len(world.site("d1").received) > 5, 10)
+        world.dispatch.halt()
+        begun = world.counts.attempts
+        world.dispatch.closing = False  # promote was in the middle of it
+        await world.submit(["a@d2.example"])
+        world.dispatch.closing = True
+        await asyncio.sleep(100)
+        assert (world.counts.attempts, world.site("d2").received) == (begun, [])
+
+    flowing(test)
+
+
 def test_a_stop_that_lasts_too_long_is_cut_and_says_what_is_in_doubt() -> None:
     async def test(world: World) -> None:
         await world.submit(["stall-dot-1-x@d1.example", "stall-1-y@d2.example"])

@@ -52,7 +52,7 @@ def recipients(category: str, *names: str, sender: str = "shop") -> list[Recipie
 def noting(test: Callable[[Store, LastSent], Awaitable[None]]) -> None:
     async def main() -> None:
         store = Store()
-        await test(store, LastSent(store))
+        await test(store, LastSent(store, wall=lambda: 0.0))
 
     virtually(main())
 
@@ -151,6 +151,23 @@ def test_the_day_noted_covers_every_moment_until_which_the_letter_is_good(before
         assert day_of(good_until + ON_THE_WIRE_SECONDS - 0.001) == noted
 
     noting(test)
+
+
+@pytest.mark.parametrize("behind", [-3600.0, 0.0, 3600.0, 7200.0, 30 * 86400.0])
+def test_a_clock_that_stayed_behind_the_walls_understates_no_day(behind: float) -> None:
+    """A machine that was suspended: the engine's clock has not seen the time go by."""
+
+    async def main() -> None:
+        store = Store()
+        now = begins(TODAY + 1) - 5400.0
+        _, good_until = LastSent(store, wall=lambda: now + behind).note(recipients("AD", "a"), now, urgent=True)
+        noted = store.notes[0][1]
+        ahead = max(0.0, behind)
+        assert noted >= day_of(now + ahead)
+        assert now < good_until
+        assert day_of(good_until + ahead + ON_THE_WIRE_SECONDS - 0.001) == noted
+
+    virtually(main())
 
 
 def test_letters_that_a_midnight_overtakes_are_noted_and_made_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -268,6 +269,84 @@ def test_an_order_that_cannot_be_written_is_not_in_force(tmp_path: Path) -> None
         await world.settled(30)
 
     flowing(test, Setting(directives=kept(tmp_path / "missing" / "directives.json")))
+
+
+class FullDisk:
+    """Full when told to be."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+
+    async def __call__(self, replace_file: Callable[[Path, bytes], None], path: Path, raw: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(path, raw)
+
+
+def test_an_order_that_cannot_be_written_leaves_the_one_it_replaces_in_force(tmp_path: Path) -> None:
+    disk = FullDisk()
+
+    async def test(world: World) -> None:
+        number = await suspend(world, Scope(domain="d1.example"), 3600.0)
+        disk.is_full = True
+        with pytest.raises(OSError):
+            await suspend(world, Scope(domain="d1.example"), 7200.0)
+        assert list(world.steering.directives) == [number]
+        await world.submit(["a@d1.example"])
+        await asyncio.sleep(60)
+        assert world.site("d1").received == []
+        disk.is_full = False
+        await world.settled(3700)
+
+    flowing(test, Setting(directives=DirectiveFile(tmp_path / "directives.json", disk)))
+
+
+def test_a_full_disk_stops_nobodys_mail_and_what_was_ordered_is_written_later(tmp_path: Path) -> None:
+    file, disk = tmp_path / "directives.json", FullDisk()
+
+    async def test(world: World) -> None:
+        disk.is_full = True
+        directive = world.steering.put(Verb.SUSPEND, Scope(domain="d1.example"), 3600.0, "rule", by="automation")
+        world.steering.put(Verb.BOUNCE, Scope(domain="d3.example"), None, "", by="automation")
+        await world.submit(["a@d2.example", "b@d3.example"])
+        await world.settled(60)
+        assert (world.faults, file.exists()) == ([], False)
+        disk.is_full = False
+        await asyncio.sleep(30)
+        assert [one.number for one in DirectiveFile(file).read().directives] == [directive.number]
+
+    flowing(test, Setting(directives=DirectiveFile(file, disk)))
+
+
+def test_an_order_that_comes_while_a_message_is_loaded_holds_for_it() -> None:
+    """Its recipients are in promote's hands, and the letters of others come back from the signer meanwhile."""
+
+    async def test(world: World) -> None:
+        received = world.site("d1").received
+        world.signer.hold = []
+        await world.submit(["a@d1.example"], mailing="spring")
+        await world.until(lambda: bool(world.signer.hold), 10)
+        asked, go, content = asyncio.Event(), asyncio.Event(), world.spool.content
+
+        async def slowly(number: int) -> bytes:
+            asked.set()
+            await go.wait()
+            return await content(number)
+
+        world.spool.content = slowly
+        await world.submit(["b@d1.example"], mailing="autumn", message={"subject": "Autumn", "text": "Leaves\n"})
+        await asked.wait()
+        number = await suspend(world, Scope(sender="shop", mailing="autumn"))
+        world.signer.release()
+        await world.until(lambda: received == ["a@d1.example"], 10)
+        go.set()
+        await asyncio.sleep(60)
+        assert received == ["a@d1.example"]
+        await resume(world, number)
+        await world.settled(30)
+        assert len(received) == 2
+
+    flowing(test)
 
 
 def test_the_same_order_again_replaces_the_first_and_there_is_a_bound() -> None:

@@ -177,6 +177,64 @@ def test_a_batch_that_a_start_finds_half_swept_is_swept_to_its_own_end() -> None
     virtually(main())
 
 
+def test_who_was_in_promotes_hands_does_not_wait_for_a_site_that_rests() -> None:
+    async def test(world: World) -> None:
+        world.site("d1").refusal = REFUSED
+        await world.submit(["a@d1.example"], mailing="other")
+        await world.until(lambda: world.site("d1").attempts > 5, 1000)
+        asked, go, content = asyncio.Event(), asyncio.Event(), world.spool.content
+
+        async def slowly(number: int) -> bytes:
+            asked.set()
+            await go.wait()
+            return await content(number)
+
+        world.spool.content = slowly
+        await world.submit(["b@d1.example"], message={"subject": "Autumn", "text": "Leaves\n"})
+        await asked.wait()
+        await world.cancel()
+        await asyncio.sleep(1)
+        go.set()
+        await asyncio.sleep(1)
+        assert world.outcome(Outcome.CANCELLED) == 1
+
+    flowing(test)
+
+
+def test_who_comes_back_from_the_signer_to_a_site_that_rests_is_not_forgotten() -> None:
+    async def test(world: World) -> None:
+        await bring(world, "signing")
+        world.dispatch.paths["d1"].pool.pause(world.clock(), 7200.0)
+        await world.cancel()
+        await asyncio.sleep(0.1)
+        world.signer.release()
+        await asyncio.sleep(3)
+        assert world.outcome(Outcome.CANCELLED) == 1
+
+    flowing(test)
+
+
+def test_a_long_sweep_leaves_time_for_what_is_done_each_second() -> None:
+    async def test(world: World) -> None:
+        looks: list[float] = []
+        tidy = world.dispatch.tidy
+
+        def watched() -> None:
+            looks.append(world.clock())
+            tidy()
+
+        world.dispatch.tidy = watched  # type: ignore[method-assign]
+        world.sweep.cancel_batches(range(1_000_000, 1_005_000))
+        await world.submit(["late@d1.example"], not_before=5, expires=4)
+        began = world.clock()
+        await asyncio.sleep(10)
+        assert not world.sweep._closed.empty(), "it still sweeps"
+        assert len([at for at in looks if at >= began]) >= 8
+        world.sweep._closed = asyncio.Queue()
+
+    flowing(test)
+
+
 def test_the_spool_is_tidied_now_and_then() -> None:
     async def test(world: World) -> None:
         tidied: list[float] = []

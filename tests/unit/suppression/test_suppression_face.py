@@ -31,10 +31,13 @@ from suppression import (
     Withdrawal,
 )
 from suppression.day import begins, number_of
+from suppression.face import FEW
 
 NOW = 1_800_000_000.0
 SEND = Decision(Verdict.SEND, "", "C1_OPTIN")
 FREE = Decision(Verdict.SEND, "", "NOT_SPECIFIED")
+BATCH = FEW + 1
+"""So often repeated, it is asked about in one go and not one by one."""
 
 
 def block(reason) -> Decision:
@@ -45,6 +48,7 @@ def ask(suppression, *addresses, sender="acme", topic="", category="AD") -> list
     made = suppression.decide(sender, topic, category, addresses)
     alone = [suppression.decide_one(sender, topic, category, one) for one in suppression.identify(addresses)]
     assert made == alone
+    assert suppression.decide(sender, topic, category, addresses * BATCH) == made * BATCH
     return made
 
 
@@ -366,10 +370,12 @@ def test_whoever_asks_first_after_midnight_gets_the_new_day(clocked, asked) -> N
     suppression, clock = clocked
     suppression.apply_now([yes("b@x.jp", basis=Basis.BIZREL, until=date(2027, 1, 15))])
     identity = suppression.identify(["b@x.jp"])
-    assert suppression.decide_identities("acme", "", "AD", identity)[0].verdict is Verdict.SEND
+    assert suppression.decide_identities("acme", "", "AD", identity * BATCH)[0].verdict is Verdict.SEND
     clock.at = MIDNIGHT
     many = suppression.decide_identities if asked == "many" else None
-    said = many("acme", "", "AD", identity)[0] if many else suppression.decide_one("acme", "", "AD", identity[0])
+    said = (
+        many("acme", "", "AD", identity * BATCH)[0] if many else suppression.decide_one("acme", "", "AD", identity[0])
+    )
     assert said == block("BIZREL_ENDED")
 
 
@@ -429,6 +435,7 @@ def test_the_caller_says_what_the_message_lacks_and_where_the_recipient_is(opene
     identities = suppression.identify(["a@x.jp", "b@x.jp"])
     told = suppression.decide_identities("acme", "", "AD", identities, region="EU")
     assert told == [SEND, block("REGION_EU")]
+    assert suppression.decide_identities("acme", "", "AD", identities * BATCH, region="EU") == told * BATCH
     assert suppression.decide_one("acme", "", "AD", identities[1], region="EU") == block("REGION_EU")
     assert suppression.decide_identities("acme", "", "AD", [*identities, b""], "DISPLAY_NAME") == [
         block("DISPLAY_NAME"), block("DISPLAY_NAME"), block("ADDR_SYNTAX"),
@@ -443,6 +450,7 @@ def test_an_override_is_asked_alone_and_for_many(opened, override) -> None:
     identities = suppression.identify(["a@x.jp", "b@x.jp"])
     goes = Decision(Verdict.SEND, "", "TX_UNKNOWN") if override else block("ADDR_UNKNOWN")
     assert suppression.decide_identities("acme", "", "TX", identities, "", "", override) == [goes, FREE]
+    assert suppression.decide_identities("acme", "", "TX", identities * BATCH, "", "", override) == [goes, FREE] * BATCH
     assert suppression.decide_identities("acme", "", "TX", [*identities, b""], "", "", override)[0] == goes
     assert suppression.decide_one("acme", "", "TX", identities[0], override=override) == goes
     assert suppression.decide_one("acme", "", "AD", identities[0], override=override) == block("ADDR_UNKNOWN")
