@@ -90,7 +90,7 @@ class Scenario:
     opt_outs: int = 0
     """How many in all."""
     hold_seconds: float = 0.0
-    """Nothing may go before so many seconds after the injection began, when all is queued; the rate counts from then."""
+    """Nothing may go before so many seconds after the injection began, when all is queued. The rate is from then."""
     parked: bool = False
     """Nothing may go before tomorrow: only the queue is measured."""
     restart: bool = False
