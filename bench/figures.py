@@ -59,7 +59,7 @@ def figures(run: Run, baseline: dict[str, Any] | None = None) -> dict[str, Any]:
     assert run.after is not None
     assert run.queued is not None
     messages = run.counts["received"]
-    span = max(run.last_at - injection.began, 1e-9)
+    span = max(run.last_at - max(injection.began, injection.released), 1e-9)
     told: dict[str, Any] = {"scenario": scenario.name, "description": scenario.description}
     told["accepted"] = injection.count + len(injection.urgent)
     told["inject_rate"] = round(injection.count / max(injection.ended - injection.began, 1e-9), 1)

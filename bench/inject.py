@@ -34,6 +34,8 @@ class Injection:
     """A few of the engine's reasons."""
     began: float = 0.0
     ended: float = 0.0
+    released: float = 0.0
+    """When it might go, if it was held."""
     urgent: dict[int, float] = field(default_factory=dict)
     """Transactional mail number -> when it was submitted."""
 
@@ -54,19 +56,22 @@ async def inject(scenario: Scenario, people: People, socket: Path, *, label: str
     """Returns when the last submit is acknowledged. `label` makes the mailing and the keys of this run."""
     injection = Injection(people, bytearray(people.total))
     face = client_face()
+    later = PARKED_SECONDS if scenario.parked else scenario.hold_seconds
     terms = face.Terms(
         sender=SENDER,
         category=scenario.category,
         topic=TOPIC,
         mailing=label,
         message=message(scenario.message_bytes),
-        not_before=int(time.time()) + PARKED_SECONDS if scenario.parked else None,
+        not_before=int(time.time() + later) if later else None,
     )
     async with face.AsyncClient(str(socket), patience=60) as client:
         injection.began = time.time()
         async for submitted in client.submit_many(people.recipients(0, people.total), terms, key=label):
             injection.note(submitted)
         injection.ended = time.time()
+        if scenario.hold_seconds:
+            injection.released = float(terms.not_before)
         if scenario.transactional:
             await _inject_urgent(client, scenario, injection, label)
     return injection

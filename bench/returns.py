@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.unseen import Unseen
+from bench.unseen import Unseen, family
 from engine.flow.returning import load_reader
 from engine.returns import AutoReply, Bounce, Delayed, Feedback, OptOutMail, Reader, Return, Returned, read_returned
 
@@ -172,13 +172,19 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--messages", type=Path, required=True, help="folder of the files that the labels name")
     parser.add_argument("--half", choices=["", "even", "odd"], default="", help="only every second line")
     parser.add_argument(
-        "--unseen", action="store_true", help="each family of messages without the words that only it has"
+        "--unseen",
+        choices=["family", "message"],
+        nargs="?",
+        const="family",
+        help="each family of messages, or each message, without the words that only it has",
     )
+    parser.add_argument("--strict", action="store_true", help="unseen: also without words that are published")
     parser.add_argument("--misses", action="store_true", help="each row that was not understood")
     arguments = parser.parse_args(words)
     rows = read_rows(arguments.labels, arguments.half)
     if arguments.unseen:
-        unseen = Unseen(rows, arguments.messages)
+        group = family if arguments.unseen == "family" else str
+        unseen = Unseen(rows, arguments.messages, group, strict=arguments.strict)
         score = Score()
         for name, own in unseen.rows.items():
             measure(iter(own), arguments.messages, unseen.reader(name), score)

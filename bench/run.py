@@ -161,6 +161,7 @@ def run_named(scenario: Scenario, folder: Path, *, keep: bool) -> dict[str, Any]
     if scenario.baseline:
         other = replace(read_scenario(scenario.baseline), recipients=scenario.recipients, baseline="")
         other = replace(other, domains=max(other.sites, min(other.domains, scenario.domains)))
+        other = replace(other, hold_seconds=scenario.hold_seconds)
         baseline = run_named(replace(other, suppression_entries=scenario.suppression_entries), folder, keep=keep)
         show(f"baseline {other.name}", baseline)
     place = folder.resolve() / scenario.name

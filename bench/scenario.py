@@ -89,6 +89,8 @@ class Scenario:
     """A storm: so many of the recipients opt out every second while the mailing goes out."""
     opt_outs: int = 0
     """How many in all."""
+    hold_seconds: float = 0.0
+    """Nothing may go before so many seconds after the injection began, when all is queued. The rate is from then."""
     parked: bool = False
     """Nothing may go before tomorrow: only the queue is measured."""
     restart: bool = False
@@ -170,6 +172,8 @@ def _contradictions(scenario: Scenario) -> list[str]:
         (scenario.category not in CATEGORIES, f"category: {scenario.category[:80]!a} is none of {CATEGORIES}"),
         (scenario.until == "transactional" and not scenario.transactional, "transactional: how many?"),
         (scenario.parked and scenario.until != "queued", "parked: nothing will arrive, so until must be queued"),
+        (scenario.hold_seconds > 25, "hold_seconds: at most 25, or the run is over before anything moves"),
+        (scenario.hold_seconds > 0 and scenario.parked, "hold_seconds, parked: one of them"),
         (scenario.dead and not scenario.stalled, "dead: which share of additional recipients? (stalled)"),
         (scenario.opt_outs > scenario.recipients, "opt_outs: at most as many as recipients"),
         (

@@ -1,8 +1,10 @@
-"""How well a program that no rule was made for is understood: each family of messages measured without its own words.
+"""How well what no rule was made for is understood: each group of messages measured without its own words.
 
-A rule's words were found in messages, so a figure over the same messages flatters. For each family (the files of one
-mail program: the name without its number) every word that occurs in messages of this family alone is taken out of all
-rules; then the family is measured. A bound from below: some of those words are anybody's, and were known without it.
+A rule's words were found in messages, so a figure over the same messages flatters. For each group every word that
+occurs in messages of this group alone is taken out of all rules; then the group is measured. A group is a family (the
+files of one mail program: the name without its number), for a program never seen, or a single message, for another
+message of programs that are known. Bounds from below: some of those words are anybody's, and were known without them.
+Rules with a `source` have their words from what vendors publish; they stay, unless `strict` takes theirs out too.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +24,11 @@ from engine.policy.classify import Rules
 from engine.policy.rules import compile_rules
 from engine.returns import Reader
 
-SOURCES = (("engine.returns", "rules.toml"), ("engine.policy", "rules.toml"), ("engine.returns", "fallback.toml"))
+TABLES = (
+    ("engine.returns", ("documented.toml", "rules.toml")),
+    ("engine.policy", ("rules.toml",)),
+    ("engine.returns", ("fallback.toml",)),
+)
 CHARSETS = ("utf-8", "iso-2022-jp", "euc-jp", "latin-1")
 
 
@@ -48,29 +54,44 @@ def _decoded(payload: bytes, charset: str) -> str | None:
 
 
 class Unseen:
-    def __init__(self, rows: Iterable[Mapping[str, Any]], messages: Path) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        messages: Path,
+        group: Callable[[str], str] = family,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """`group`: a file's name -> the group it belongs to."""
         texts: dict[str, list[str]] = defaultdict(list)
         self.rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
-            self.rows[family(row["file"])].append(dict(row))
-            texts[family(row["file"])].append(text_of((messages / row["file"]).read_bytes()))
+            self.rows[group(row["file"])].append(dict(row))
+            texts[group(row["file"])].append(text_of((messages / row["file"]).read_bytes()))
+        self._strict = strict
         self._texts = {name: "\n".join(those) for name, those in texts.items()}
-        self._tables = [tomllib.loads(files(place).joinpath(name).read_text("utf-8")) for place, name in SOURCES]
+        self._tables: list[list[dict[str, Any]]] = [
+            [rule for name in names for rule in tomllib.loads(files(place).joinpath(name).read_text("utf-8"))["rule"]]
+            for place, names in TABLES
+        ]
         self._where = cache(self._found)
 
     def _found(self, words: str) -> frozenset[str]:
-        """Families in whose messages these words stand."""
+        """Groups in whose messages these words stand."""
         parts = [part.strip() for part in words.lower().strip("^").split("*") if part.strip()]
         return frozenset(name for name, text in self._texts.items() if all(part in text for part in parts))
 
     def reader(self, name: str) -> Reader:
-        """Without what only messages of this family could have taught."""
+        """Without what only messages of this group could have taught."""
         reports, replies, fallback = (self._without(name, table) for table in self._tables)
         return Reader(reports, replies, fallback)
 
-    def _without(self, name: str, table: Mapping[str, Any]) -> Rules:
+    def _without(self, name: str, table: Sequence[dict[str, Any]]) -> Rules:
         kept = []
-        for rule in table["rule"]:
+        for rule in table:
+            if "source" in rule and not self._strict:
+                kept.append(rule)
+                continue
             words = [text for text in rule.get("words", ()) if self._where(text) != {name}]
             if words or "words" not in rule:
                 kept.append(rule | ({"words": words} if words else {}))

@@ -84,12 +84,13 @@ def subject_of(settings: Settings, name: str, keys: Sequence[KeyInfo]) -> Subjec
     return Subject(
         sender.identity,
         tuple(keys),
-        outlets_of(settings),
+        outlets_of(settings, name),
         bool(sender.categories - UNNOTED),
         host,
         is_bulk=wanted.bulk,
         probes_replies=wanted.reply_probe,
         blocklists=wanted.blocklists,
+        pools=pools_of(settings, name),
     )
 
 
@@ -99,15 +100,27 @@ def probing(settings: Settings, dns: DnsClient) -> Probe:
     return Replies(MxResolver(table, dns, settings.resolver.mx), settings.engine.ehlo_name).probe
 
 
-def outlets_of(settings: Settings) -> tuple[Outlet, ...]:
-    """preflight.addresses, else those of the sources that the internet can see."""
+def pools_of(settings: Settings, sender: str) -> tuple[tuple[str, ...], ...]:
+    """The sources of each pool that the sender's mail leaves from."""
+    own = settings.senders[sender]
+    pools = (settings.pools.get(name) for name in dict.fromkeys((own.pool, own.pool_transactional or own.pool)))
+    return tuple(tuple(pool.weights if pool else settings.sources) for pool in pools)
+
+
+def outlets_of(settings: Settings, sender: str) -> tuple[Outlet, ...]:
+    """preflight.addresses, else those of the sender's sources that the internet can see. An address that is a source's
+    own knows its name.
+    """
+    named = {source.address: name for name, source in settings.sources.items() if source.address}
     said = [entry.partition(" ")[::2] for entry in settings.preflight.addresses]
     if said:
         return tuple(
-            Outlet(ipaddress.ip_address(address), host.strip() or settings.engine.ehlo_name) for address, host in said
+            Outlet(ipaddress.ip_address(address), host.strip() or settings.engine.ehlo_name, named.get(address, ""))
+            for address, host in said
         )
-    sources = [source for source in settings.sources.values() if source.address]
-    found = [Outlet(ipaddress.ip_address(source.address), source.ehlo_name) for source in sources]
+    names = dict.fromkeys(name for pool in pools_of(settings, sender) for name in pool)
+    sources = [settings.sources[name] for name in names if settings.sources[name].address]
+    found = [Outlet(ipaddress.ip_address(source.address), source.ehlo_name, source.name) for source in sources]
     return tuple(outlet for outlet in found if outlet.address.is_global)
 
 
@@ -169,6 +182,7 @@ def open_fitness(
         check,
         steering=dispatch.steering,
         establish=establish,
+        take_out=dispatch.ways.take_out,
         file=settings.engine.state / "preflight.json",
         clock=clock,
     )

@@ -124,6 +124,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("guard_paused", "gauge", "Mailings and senders that a guard has suspended."),
     Metric("canary_held", "counter", "Times that a never-mailed address waited for its mailing's canary."),
     Metric("preflight_senders", "gauge", "Senders by the level of their last preflight.", ("level",)),
+    Metric("preflight_sources_out", "gauge", "Sources that carry nothing of a sender, by its preflight."),
     Metric("automation_fired", "counter", "Times that a rule of automation fired."),
     Metric("unclassified_replies", "counter", "Refusals that no rule knew: `sokutatsu status` shows them."),
     Metric("warmup_left", "gauge", "Messages that a source may still send today, while it warms up.", ("source",)),

@@ -35,6 +35,7 @@ STYLES = {
     Level.OK: ("green", "✓"),
     Level.NOTE: ("cyan", "·"),
     Level.WARN: ("yellow", "!"),
+    Level.REMOVE: ("dark_orange", "−"),
     Level.UNKNOWN: ("magenta", "?"),
     Level.REFUSE: ("red", "✗"),
 }
@@ -42,6 +43,7 @@ VERDICTS = {
     Level.OK: "送信できます / fit to send",
     Level.NOTE: "送信できます / fit to send",
     Level.WARN: "送信できますが、直すべき点があります / fit to send, with something to mend",
+    Level.REMOVE: "「−」の送信元を除いて送信できます / fit to send, but not from the sources marked −",
     Level.UNKNOWN: "確認できない項目があります / not everything could be checked",
     Level.REFUSE: "送信できません / not fit to send",
 }
@@ -103,7 +105,7 @@ def show(console: Console, report: Report) -> None:
     grid = Table(box=box.SIMPLE, show_header=False, pad_edge=False, padding=(0, 1))
     grid.add_column("")
     grid.add_column("", overflow="fold")
-    for level in (Level.REFUSE, Level.UNKNOWN, Level.WARN, Level.NOTE, Level.OK):
+    for level in (Level.REFUSE, Level.REMOVE, Level.UNKNOWN, Level.WARN, Level.NOTE, Level.OK):
         for finding in report.of(level):
             grid.add_row(Text(STYLES[level][1], style=STYLES[level][0]), _words(finding))
     console.print(Text(f"preflight {report.sender}", style="bold"))
@@ -122,4 +124,6 @@ def _words(finding: Finding) -> Text:
     japanese, english = WORDS[finding.code]
     text = Text(japanese).append(f"\n{english}", style="dim")
     about = f"{finding.subject}: {finding.found}" if finding.found else finding.subject
+    if finding.level is Level.REMOVE:
+        about += f"; source {finding.source}"
     return text.append(f"\n{about}", style="dim italic")

@@ -3,7 +3,9 @@
 特定電子メール法 5条. Each finding has its own level: what must not go out is refused, the rest is logged (`law`, where
 receivers see us; `enforce`, behind a relay too). A sender that nothing is known of waits (its mail is suspended, not
 lost); one that is not fit is refused by suppression (IDENTITY_REFUSED) until it is; one that was fit yesterday waits
-for a second look first, because DNS has bad minutes; what Japanese carriers alone would refuse waits for them alone.
+for a second look first, because DNS has bad minutes; a source that is not in order (reverse name, greeting, SPF,
+blocklists) is taken out of the sender's pools as long as another is left, and comes back with a look that finds it
+mended; what Japanese carriers alone would refuse waits for them alone.
 With `warn` all findings are only logged. What DNS could not answer changes nothing.
 """
 
@@ -15,7 +17,7 @@ import ipaddress
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +28,7 @@ from msgspec import Meta
 from engine.flow.directives import replace_whole
 from engine.flow.steering import Steering, TooManyDirectives
 from engine.policy.directive import Scope, Verb
-from engine.policy.readiness import Level, Report
+from engine.policy.readiness import Level, Report, removed
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ MODES = ("law", "enforce", "warn", "off")
 CARRIERS = ("docomo", "au")
 """Providers that look at the From domain's SPF, too."""
 CARRIERS_MIND = tuple(f"spf.from.{verdict}" for verdict in ("none", "neutral", "softfail", "fail", "permerror"))
-AGAIN_SECONDS = {Level.UNKNOWN: 300.0, Level.REFUSE: 900.0}
+AGAIN_SECONDS = {Level.UNKNOWN: 300.0, Level.REMOVE: 900.0, Level.REFUSE: 900.0}
 """Until the next look; with other results PreflightSettings.max_age."""
 FIRST_LOOK = 30.0
 """Seconds after the start, where nobody waits for it: a start has better things to do."""
@@ -91,6 +93,8 @@ class Standing(msgspec.Struct, forbid_unknown_fields=True):
     strikes: Annotated[int, Meta(ge=0)] = 0
     """Looks in a row that found it unfit."""
     codes: list[str] = []
+    out: list[str] = []
+    """Sources that its mail does not leave from."""
 
 
 class Fitness:
@@ -102,15 +106,19 @@ class Fitness:
         *,
         steering: Steering,
         establish: Callable[[str, str], None],
+        take_out: Callable[[str, Sequence[str]], bool] = lambda _sender, _sources: True,
         file: Path,
         clock: Callable[[], float],
     ) -> None:
-        """`fingerprints`: of all senders. `establish`: sender, why its identity is not established or empty."""
+        """`fingerprints`: of all senders. `establish`: sender, why its identity is not established or empty.
+        `take_out`: sender, the sources that its mail may not leave from; false when it would be left without any.
+        """
         self._settings = settings
         self._fingerprints = fingerprints
         self._check = check
         self._steering = steering
         self._establish = establish
+        self._take_out = take_out
         self._file = file
         self._clock = clock
         self._changed = asyncio.Event()
@@ -124,10 +132,13 @@ class Fitness:
         """Before anything is sent: what is known counts, who is not known waits."""
         if not self.is_enforced:
             self._steering.withdraw(lambda one: one.by == PREFLIGHT)
+            for sender in self._fingerprints:
+                self._take_out(sender, ())
             return
         for sender in self._fingerprints:
             standing = self.standings.get(sender)
             if standing is None:
+                self._take_out(sender, ())
                 self._hold(sender, "its preflight has not been done yet")
             else:
                 self._heed(sender, standing)
@@ -177,9 +188,10 @@ class Fitness:
         elif report.level is not Level.UNKNOWN:
             passed, strikes = True, 0
         codes = [f"{one.level} {one.code} {one.subject}" for one in report.findings if one.level is not Level.OK]
-        standing = Standing(looked_at, report.at, report.level, passed, strikes, codes[:100])
-        self._say(report, before)
+        out = removed(report.findings, before.out if before else ())
+        standing = Standing(looked_at, report.at, report.level, passed, strikes, codes[:100], out)
         self.standings[sender] = standing
+        self._say(report, before)
         if self.is_enforced:
             self._heed(sender, standing)
         try:
@@ -204,7 +216,10 @@ class Fitness:
                 self._hold(sender, "its From domain has no SPF for us, which this carrier wants", scope)
             elif standing.level is not Level.UNKNOWN:
                 self._release(scope)
-        self._heed_all(sender, standing)
+        if self._take_out(sender, standing.out):
+            self._heed_all(sender, standing)
+        else:
+            self._hold(sender, "none of its sources was in order at its last look")
 
     def _heed_all(self, sender: str, standing: Standing) -> None:
         if standing.strikes and (not standing.passed or standing.strikes > 1):
@@ -247,6 +262,14 @@ class Fitness:
                 one.found,
                 publish,
             )
+        out, was_out = set(self.standings[report.sender].out), set(before.out) if before else set()
+        for source in sorted(out ^ was_out):
+            does = (
+                "is not in order and carries none of its mail"
+                if source in out
+                else "is in order and carries its mail again"
+            )
+            log.warning("sender=%s preflight: source %s %s", report.sender, source, does)
         if before is not None and before.level is Level.REFUSE and report.level in (Level.OK, Level.WARN):
             log.info("sender=%s preflight: fit now", report.sender)
 

@@ -41,7 +41,8 @@ def guarded(guarding: Guarding, fitness: Fitness) -> dict[str, Any]:
             "canary_held": guarding.screen.held,
         },
         "preflight": {
-            name: {"level": str(one.level), "at": one.at, "passed": one.passed, "findings": one.codes}
+            name: {"level": str(one.level), "at": one.at, "passed": one.passed, "findings": one.codes,
+                   "sources_out": one.out}
             for name, one in list(fitness.standings.items())[:SHOWN]
         },
     }  # fmt: skip
@@ -75,4 +76,5 @@ def guards_observed(guarding: Guarding, fitness: Fitness) -> dict[str, Any]:
         "guard_paused": sum(one.by == GUARD for one in guarding.standing()),
         "canary_held": guarding.screen.held,
         "preflight_senders": {str(level): levels.count(level) for level in Level},
+        "preflight_sources_out": len({name for one in fitness.standings.values() for name in one.out}),
     }

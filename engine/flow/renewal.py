@@ -34,10 +34,13 @@ def renew(path: Path, limits: Limits, source: Source, provider: str, share: Shar
 
 
 def reroute(path: Path, route: Route) -> None:
-    """The same site; how it is reached may be new."""
-    if route != path.route:
+    """The same site; how it is reached may be new. What another host or port has refused is held against nobody."""
+    old, path.route = path.route, route
+    if route != old:
         end_connections(path)
-    path.route = route
+    if (route.host, route.port) != (old.host, old.port):
+        path.pool.forget_refusals()
+        path.pump()
 
 
 def end_connections(path: Path) -> None:

@@ -19,14 +19,14 @@ from suppression import Complaint, Event, OptOut, Suppression
 def load_reader() -> Reader:
     """The three tables of rules that reports are read by."""
     return Reader(
-        _rules("engine.returns", "rules.toml"),
+        _rules("engine.returns", "documented.toml", "rules.toml"),
         _rules("engine.policy", "rules.toml"),
         _rules("engine.returns", "fallback.toml"),
     )
 
 
-def _rules(package: str, name: str) -> Rules:
-    return compile_rules(files(package).joinpath(name).read_text(encoding="utf-8"))
+def _rules(package: str, *names: str) -> Rules:
+    return compile_rules("\n".join(files(package).joinpath(name).read_text(encoding="utf-8") for name in names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ class Steering:
     def adopt(self, outlets: Outlets) -> None:
         """Other sources and pools; what a day's warm-up has used stays used."""
         outlets.restore(self.outlets.kept())
+        outlets.inherit(self.outlets)
         self.outlets = outlets
 
     # -- asking --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ nothing. What divides a lane (one sender's suspension, one source's block) is se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -32,6 +32,8 @@ COLD_SPREAD = 3600
 """Seconds over which a new day's budget is asked for: not everybody at midnight."""
 
 MOST_LEADS = 20_000
+MOST_SITES = 20_000
+"""Twice as many as there may be paths, so that forgetting is rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,22 @@ class Ways:
         is_relay = bool(to) or (not hosts and route is self._resolver.route("*"))
         provider = self._shaping.providers.of("" if is_relay else domain, hosts or (route.host,))
         own = domain if self._shaping.is_own(domain) else ""
-        first = self._provider_at.setdefault(route.site, provider)
+        first = self._provider_at.get(route.site)
+        if first is None:
+            first = self._remembered(route.site, provider)
         # One host for several providers' domains, as static routes may have it: their limits must not mix.
         site = route.site if first == provider else f"{route.site} ({provider or 'others'})"
         if route.standing is not None and route.standing.label:
             site = f"{site} ({route.standing.label})"
         return Place(route, own, provider, f"{site} for {own}" if own else site, domain)
+
+    def _remembered(self, site: str, provider: str) -> str:
+        """Of more sites than there may be paths, those that have none are forgotten: what goes there next names it."""
+        if len(self._provider_at) >= MOST_SITES:
+            in_use = {path.route.site for path in self.paths.values()}
+            self._provider_at = {name: known for name, known in self._provider_at.items() if name in in_use}
+        self._provider_at[site] = provider
+        return provider
 
     def path(self, place: Place, source: Source) -> Path:
         name = self._name(place, source.name)
@@ -188,6 +200,20 @@ class Ways:
             self._renew(path, outlets.sources.get(path.source.name, path.source), path.provider)
             self._send_back(path)
             path.recheck = partial(self._recheck, path)
+
+    def take_out(self, sender: str, sources: Collection[str]) -> bool:
+        """The sender's mail leaves from these sources no more; what waits on their paths goes back. False: one of its
+        pools would be left without any, and nothing is changed.
+        """
+        before = self.outlets.out.get(sender)
+        if not self.outlets.take_out(sender, sources):
+            return False
+        if self.outlets.out.get(sender) != before:
+            for path in list(self.paths.values()):
+                if path.source.name in sources:
+                    self._recheck(path)
+                    path.recheck = partial(self._recheck, path)
+        return True
 
     def _renew(self, path: Path, source: Source, provider: str) -> None:
         limits = self._shaping.limits(path.route.site, path.domain, provider, source.name)

@@ -22,6 +22,7 @@ DEAD_SITE_PAUSE = 60.0
 
 class Pool:
     __slots__ = (
+        "_backed_off_until",
         "_is_short",
         "_limits",
         "_share",
@@ -49,6 +50,8 @@ class Pool:
         self.connections: set[Connection] = set()
         self.opening = 0
         self.paused_until = 0.0
+        self._backed_off_until = 0.0
+        """The latest end of a pause that failed connections made, and not a reply."""
         self.failures = 0
         """Connections refused in a row."""
         self.last_error = ""
@@ -66,7 +69,7 @@ class Pool:
         if self.window.dead:
             # Failures without a success between them: a rest, then one connection to try with.
             self.window.revive()
-            self.pause(now, DEAD_SITE_PAUSE)
+            self._back_off(now, DEAD_SITE_PAUSE)
             self.last_error = self.last_error or "sessions failed in a row without a success between"
             return 0, DEAD_SITE_PAUSE
         most = 1 if self.failures else self.window.size
@@ -116,7 +119,7 @@ class Pool:
         self.failures += 1
         self.last_error = error
         self.window.failure()
-        self.pause(now, max(pause_seconds, min(LONGEST_PAUSE, pause_seconds * 2 ** min(self.failures - 1, 10))))
+        self._back_off(now, max(pause_seconds, min(LONGEST_PAUSE, pause_seconds * 2 ** min(self.failures - 1, 10))))
 
     def lost(self, connection: Connection) -> None:
         self.closed_total += 1
@@ -135,6 +138,19 @@ class Pool:
 
     def pause(self, now: float, seconds: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)
+
+    def _back_off(self, now: float, seconds: float) -> None:
+        self.pause(now, seconds)
+        self._backed_off_until = max(self._backed_off_until, now + seconds)
+
+    def forget_refusals(self) -> None:
+        """Another server is tried from now on, which has refused nothing. What a reply asked for stays."""
+        self.failures, self.last_error = 0, ""
+        if self.paused_until <= self._backed_off_until:
+            self.paused_until = 0.0
+        self._backed_off_until = 0.0
+        if self.window.dead:
+            self.window.revive()
 
     def knows_nothing(self, now: float) -> bool:
         """What a new pool would not know as well: a rest, failures in a row, a rate in use."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.mail.identity import SenderIdentity, cancel_url
@@ -20,7 +20,7 @@ from engine.net.dns import Asker, Kind
 from engine.net.landing import Get, landing
 from engine.net.proof import Outlet, Sign, dkim_findings, dmarc_findings, spf_findings
 from engine.net.replies import Probe, listed, reply_findings, takes_none
-from engine.policy.readiness import Finding, Level, Report, foreign, is_generic, shown
+from engine.policy.readiness import Finding, Level, Report, foreign, is_generic, shown, spare
 from engine.signer.settings import KeyInfo
 
 MOST_OUTLETS: Final = 64
@@ -40,6 +40,7 @@ class Subject:
     keys: tuple[KeyInfo, ...]
     """Of its signing domain."""
     outlets: tuple[Outlet, ...]
+    """Of all its pools."""
     advertises: bool = True
     host: tuple[str, int] | None = None
     """Our own, whose TLS is looked at: where the links of unsubscribing lead."""
@@ -49,6 +50,10 @@ class Subject:
     """Whether `probe` is used."""
     blocklists: tuple[str, ...] = ()
     """DNS zones of addresses that receivers refuse."""
+    pools: tuple[tuple[str, ...], ...] = ()
+    """The sources of each pool that its mail leaves from. A source that is not in order is taken out where another is
+    left; without pools it refuses the sender.
+    """
 
     @property
     def unanswered(self) -> Level:
@@ -91,7 +96,7 @@ async def preflight(
         checks.append(spf_findings(asker, "from", subject.from_domain, outlets, Level.WARN))
         checks.append(_domain(asker, "envelope", envelope, outlets, Level.REFUSE))
     checks += [_outlet(asker, outlet) for outlet in outlets]
-    checks += [listed(asker, outlet.address, zone) for outlet in outlets for zone in subject.blocklists]
+    checks += [_listed(asker, outlet, zone) for outlet in outlets for zone in subject.blocklists]
     if subject.probes_replies and probe is not None:
         checks.append(reply_findings(probe, identity.from_address, subject.unanswered))
     if subject.host is not None and greet is not None:
@@ -99,7 +104,7 @@ async def preflight(
     if get is not None:
         checks += [_landing(asker, get, url, allowed) for url in opt_outs_of(identity)]
     found = [*_said(subject), *(one for those in await asyncio.gather(*checks) for one in those)]
-    return Report(identity.name, now, tuple(dict.fromkeys(found)))
+    return Report(identity.name, now, tuple(dict.fromkeys(spare(found, subject.pools))))
 
 
 def opt_outs_of(identity: SenderIdentity) -> list[str]:
@@ -145,7 +150,15 @@ async def _domain(asker: Asker, kind: str, domain: str, outlets: Sequence[Outlet
     ]
 
 
+async def _listed(asker: Asker, outlet: Outlet, zone: str) -> list[Finding]:
+    return [replace(one, source=outlet.source) for one in await listed(asker, outlet.address, zone)]
+
+
 async def _outlet(asker: Asker, outlet: Outlet) -> list[Finding]:
+    return [replace(one, source=outlet.source) for one in await _names(asker, outlet)]
+
+
+async def _names(asker: Asker, outlet: Outlet) -> list[Finding]:
     """Reverse name, forward again (FCrDNS), and the greeting."""
     address, text = outlet.address, str(outlet.address)
     kind = Kind.A if address.version == 4 else Kind.AAAA

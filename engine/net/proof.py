@@ -8,7 +8,7 @@ name the record to publish. Nothing is sent anywhere.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -44,6 +44,8 @@ class Outlet:
 
     address: Address
     helo: str
+    source: str = ""
+    """Whose it is, by its name in the configuration; empty: nobody knows, so that it cannot be taken out."""
 
 
 # -- SPF ---------------------------------------------------------------------------------------------------
@@ -56,21 +58,19 @@ async def spf_findings(asker: Asker, kind: str, domain: str, outlets: Sequence[O
     for outlet in outlets:
         result = await check_host(asker, outlet.address, domain, f"postmaster@{domain}", outlet.helo)
         if result.verdict is Spf.TEMPERROR:
-            findings.append(Finding("dns.failed", Level.UNKNOWN, f"{domain} TXT", shown(result.text)))
+            text = shown(result.text)
+            findings.append(Finding("dns.failed", Level.UNKNOWN, f"{domain} TXT", text, source=outlet.source))
         elif result.verdict is Spf.PASS:
-            findings.append(Finding(f"spf.{kind}.pass", Level.OK, f"{domain}, {outlet.address}", result.text))
+            subject = f"{domain}, {outlet.address}"
+            findings.append(Finding(f"spf.{kind}.pass", Level.OK, subject, result.text, source=outlet.source))
         else:
             lacking.append(outlet.address)
             text = f"{result.verdict}: {shown(result.text)}"
-            findings.append(Finding(f"spf.{kind}.{result.verdict}", level, f"{domain}, {outlet.address}", text))
+            subject = f"{domain}, {outlet.address}"
+            findings.append(Finding(f"spf.{kind}.{result.verdict}", level, subject, text, source=outlet.source))
     if lacking:
         record = txt_line(domain, with_addresses(await _spf_record(asker, domain), lacking))
-        findings = [
-            finding
-            if finding.level is not level
-            else Finding(finding.code, level, finding.subject, finding.found, (record,))
-            for finding in findings
-        ]
+        findings = [replace(one, records=(record,)) if one.level is level else one for one in findings]
     return findings
 
 

@@ -8,8 +8,8 @@ words for people stand in the command; a code names each finding for programs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -24,6 +24,8 @@ class Level(StrEnum):
     """Good to know; nothing is wrong."""
     WARN = "warn"
     """Some receivers will mind."""
+    REMOVE = "remove"
+    """The source that it is about is taken out of the sender's pools; its mail leaves from the others."""
     UNKNOWN = "unknown"
     """DNS, or a host, did not answer: ask again."""
     REFUSE = "refuse"
@@ -44,6 +46,8 @@ class Finding:
     """What DNS, or the host, said; cut and escaped."""
     records: tuple[str, ...] = ()
     """Lines of a zone file that would put it right."""
+    source: str = ""
+    """The source of the configuration whose address this is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,30 @@ class Report:
 
 def worst(levels: Iterable[Level]) -> Level:
     return max(levels, key=_ORDER.index, default=Level.OK)
+
+
+def spare(findings: Iterable[Finding], pools: Iterable[Collection[str]]) -> list[Finding]:
+    """What is wrong with single sources costs the sender these, not its mail, as long as each of its pools (names of
+    sources) keeps one: their refusals become removals. Else, and without pools, all stays as it is.
+    """
+    found, pools = list(findings), list(pools)
+    bad = {one.source for one in found if one.source and one.level is Level.REFUSE}
+    if not pools or any(bad.issuperset(pool) for pool in pools):
+        return found
+    return [
+        replace(one, level=Level.REMOVE) if one.source in bad and one.level is Level.REFUSE else one for one in found
+    ]
+
+
+def removed(findings: Iterable[Finding], before: Iterable[str]) -> list[str]:
+    """The sources that are out by these findings; one of which something is not known stays as it was `before`."""
+    levels: dict[str, set[Level]] = {}
+    for one in findings:
+        if one.source:
+            levels.setdefault(one.source, set()).add(one.level)
+    unsure = {name for name, own in levels.items() if own & {Level.UNKNOWN, Level.REFUSE}}
+    out = {name for name, own in levels.items() if Level.REMOVE in own}
+    return sorted(out | (unsure & set(before)))
 
 
 FOREIGN: Final = frozenset(

@@ -66,6 +66,7 @@ def read_reply(line: str) -> Reply:
 
 _KEYS: Final = frozenset(
     {"name", "class", "codes", "enhanced", "phases", "words", "temporary", "pause", "reply", "at", "scope", "providers"}
+    | {"source"}
 )
 _TRANSACTION: Final = ("MAIL", "RCPT", "DATA", "DOT")
 
@@ -78,6 +79,8 @@ def _compile(table: object, number: int, errors: list[str]) -> tuple[Rule, Phase
     reading = _Reading(given, where, errors)
     errors += [f"{where}.{ascii(key)[1:-1][:60]}: unknown key; remove it" for key in given if key not in _KEYS]
     reply = reading.text("reply")
+    if "source" in given:
+        reading.text("source")
     phases = [Phase[phase] for phase in reading.words("phases", tuple(Phase.__members__)) or Phase.__members__]
     own_name = reading.text("name")
     bounce_class = Class(reading.words("class", tuple(Class), single=True, required=True)[0])

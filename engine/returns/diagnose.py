@@ -17,7 +17,15 @@ from engine.returns.value import HARD
 from engine.smtp.event import Phase
 from engine.smtp.reply import Reply
 
-_REPLY: Final = re.compile(r"(?<![\d.#-])([245]\d\d)(?::[ \t]|[ \t-]{1,3})(?:#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?")
+_REPLY: Final = re.compile(
+    r"(?<![\d.#-])([245]\d\d)(?::[ \t]|[ \t-]{1,3})['\"]?(?:#?([245]\.\d{1,3}\.\d{1,3})(?![\d.]))?"
+)
+_WRAPPED: Final = re.compile(
+    r"[45]\.\d\.\d{1,3} - (?:unknown address error|other mail system problem|other address status"
+    r"|other network problem|other status|bad destination mailbox address) (?=[45]\d\d)",
+    re.IGNORECASE,
+)
+"""A gateway's name (Cisco ESA, Amazon SES) for the status that it made up in front of the reply that it got."""
 _STATUS: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _PHASES: Final = (
     (
@@ -102,7 +110,9 @@ class Reader:
 def _is_rcpt(told_at: Phase | None, status: str, reply: Reply, context: str, *, is_report: bool) -> bool:
     """Whether it answered RCPT, as far as can be known."""
     # A transcript shows the reply to a pipelined RCPT behind DATA: the status knows better.
-    if told_at is Phase.RCPT or _is_address_status(status, reply.enhanced):
+    if _is_address_status(status, reply.enhanced):
+        return True
+    if told_at is Phase.RCPT and not _is_policy_status(status, reply.enhanced):
         return True
     if not is_report or told_at is not None or _is_filter_status(status, reply.enhanced):
         return False
@@ -111,6 +121,11 @@ def _is_rcpt(told_at: Phase | None, status: str, reply: Reply, context: str, *, 
 
 def _is_address_status(*codes: str) -> bool:
     return any(code.startswith(("5.1.", "5.2.1", "4.1.")) for code in codes)
+
+
+def _is_policy_status(*codes: str) -> bool:
+    """Of security and policy (RFC 3463 X.7): "user unknown" beside it is what a filter wants senders to read."""
+    return any(code.startswith("5.7.") for code in codes)
 
 
 def _is_filter_status(*codes: str) -> bool:
@@ -137,7 +152,7 @@ def _diagnosis(bounce_class: Class, reply: Reply, status: str, rule: str) -> Dia
 
 def _replies(text: str, status: str) -> list[Reply]:
     """The text as one reply, with the first code in it; and from that code on when words stand before it."""
-    text = text[:_MAX_TEXT]
+    text = _WRAPPED.sub("", text[:_MAX_TEXT])
     found = _REPLY.search(text)
     code = int(found[1]) if found and int(found[1][0]) > 3 else _NO_CODE
     enhanced = (found[2] if found and found[2] else "") or status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from pathlib import Path
 
 from bench.crash import crash
@@ -46,10 +45,10 @@ def test_a_graceful_stop_under_load_hands_back_the_rest_without_doubt(tmp_path: 
 
 
 def test_the_second_sigterm_ends_it_at_once_and_loses_nobody(tmp_path: Path) -> None:
-    """The receiver stalls behind the dot, so that a graceful stop would take its ten seconds."""
+    """The receiver stalls behind the dot, so that a graceful stop would take its 300 seconds."""
     limits = {"data_dot_timeout": 600}
     with sink(tmp_path) as receiver, engine(
-        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, shaping=limits
+        tmp_path, {"*": f"127.0.0.1:{receiver.ports[0]}"}, shaping=limits, stop=300
     ) as running:  # fmt: skip
         with running.client() as client:
             client.submit(["stall-dot-1-x@d.example"], terms())
@@ -58,10 +57,8 @@ def test_the_second_sigterm_ends_it_at_once_and_loses_nobody(tmp_path: Path) -> 
         assert child is not None
         child.popen.send_signal(signal.SIGTERM)
         running.until(lambda: "stopping" in running.log.read_text(), "stopping")
-        began = time.monotonic()
         child.popen.send_signal(signal.SIGTERM)
-        assert child.popen.wait(10) == -signal.SIGKILL
-        assert time.monotonic() - began < 3
+        assert child.popen.wait(60) == -signal.SIGKILL, "far less than the 300"
         child.stop()
         running.start()
         assert running.status()["recovered_in_doubt"] == 1
@@ -77,9 +74,7 @@ def test_a_stop_is_not_held_up_by_a_receiver_that_stalls(tmp_path: Path) -> None
         with running.client() as client:
             client.submit(["stall-dot-1-x@d.example", "behind@d.example"], terms())
         running.until(lambda: receiver.counts()["events"].get("fault stall-dot", 0) == 1, "stalled")
-        began = time.monotonic()
-        assert running.stop() == 0
-        assert time.monotonic() - began < 5
+        assert running.stop(60) == 0, "far less than the 600 that the receiver may take"
         running.start()
         assert running.status()["recovered"] == 2
         status = running.settled()

@@ -110,8 +110,11 @@ def test_transactional_mail_does_not_wait_behind_a_mailing(tmp_path: Path) -> No
     ) as running, running.client() as client:  # fmt: skip
         client.submit([f"r{n}@d.example" for n in range(3000)], terms())
         running.until(lambda: running.status()["delivered"] > 20, "begun")
-        began = time.monotonic()
         client.submit(["now@d.example"], terms("orders", priority="transactional"))
-        running.until(lambda: received(receiver)["now@d.example"] == 1, "delivered", 10)
-        assert time.monotonic() - began < 3
-        assert running.status()["first_attempt_p99_seconds"]["transactional"] <= 0.5
+        before = sum(received(receiver).values())
+        running.until(lambda: received(receiver)["now@d.example"] == 1, "delivered", 60)
+        order = [receipt.recipient for receipt in receiver.read()]
+        # Not by the clock, which says what else the machine does: the hundred that are ready already stay behind it.
+        assert order.index("now@d.example") - before < 50
+        waited = running.status()["first_attempt_p99_seconds"]
+        assert waited["transactional"] < waited["bulk"]

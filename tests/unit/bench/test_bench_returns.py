@@ -74,3 +74,24 @@ def test_a_family_is_measured_without_its_own_words(tmp_path: Path) -> None:
     for name in ("full", "other"):
         assert unseen.reader(name).diagnose(["550 User unknown"], "", "RCPT TO").bounce_class is Class.UNKNOWN_USER
     assert text_of(b"Subject: x\nContent-Type: text/plain; charset=iso-2022-jp\n\n" + "宛先".encode("iso-2022-jp"))
+
+
+def test_a_message_is_measured_without_its_own_words_and_published_ones_stay(tmp_path: Path) -> None:
+    said = {"a-1.eml": "their mailfolder is full", "a-2.eml": "421 RP:TRL wait", "a-3.eml": "nothing"}
+    for name, text in said.items():
+        (tmp_path / name).write_text(f"From: MAILER-DAEMON@a.example\nSubject: failure\n\n{text}\n")
+    rows = [{"file": name, "expected": []} for name in said]
+    lenient, strict = (Unseen(rows, tmp_path, str, strict=strict) for strict in (False, True))
+    assert set(lenient.rows) == set(said)
+    for unseen in (lenient, strict):
+        assert unseen.reader("a-1.eml").diagnose([said["a-1.eml"]], "", "").bounce_class is Class.OTHER
+        assert unseen.reader("a-2.eml").diagnose([said["a-1.eml"]], "", "").bounce_class is Class.MAILBOX_FULL
+    assert lenient.reader("a-2.eml").diagnose(["421 RP:TRL wait"], "", "").bounce_class is Class.RATE
+    assert strict.reader("a-2.eml").diagnose(["421 RP:TRL wait"], "", "").bounce_class is not Class.RATE
+
+
+def test_unseen_from_the_command_line(tmp_path, capsys) -> None:
+    labels = labelled(tmp_path)
+    for more in (["--unseen"], ["--unseen", "message", "--strict"]):
+        assert main(["--labels", str(labels), "--messages", str(tmp_path), *more]) == 0
+        assert "messages    5, rows 6" in capsys.readouterr().out

@@ -69,6 +69,8 @@ def test_values() -> None:
         ({"category": "SPAM"}, "category"),
         ({"parked": True}, "parked"),
         ({"restart": True}, "restart"),
+        ({"hold_seconds": 26}, "hold_seconds: at most 25"),
+        ({"hold_seconds": 5, "parked": True, "until": "queued"}, "hold_seconds, parked"),
         ({"sites": 0}, "sites"),
         ({"sites": 30}, "domains: at least"),
         ({"opted_out": 1.5}, "opted_out"),

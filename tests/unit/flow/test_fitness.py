@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -286,3 +286,72 @@ def test_blocklists_are_zones() -> None:
     for wrong in (("nodots",), ("a b.example",), ("UPPER.example",), ("x" * 190 + ".example",), ("a.example",) * 9):
         with pytest.raises(ValueError, match="write at most 8 DNS zones"):
             PreflightSettings(blocklists=wrong)
+
+
+class Sourced(Gate):
+    """A sender with two sources, whose findings the test names."""
+
+    def __init__(self, folder: Path, settings: PreflightSettings = ENFORCE) -> None:
+        self.out: dict[str, list[str]] = {}
+        self.findings: dict[str, Level] = {}
+        super().__init__(folder)
+        self.fitness = Fitness(
+            settings, {"shop": "f1"}, self.check, steering=self.steering, establish=self.identity.__setitem__,
+            take_out=self.take_out, file=self.file, clock=self.clock,
+        )  # fmt: skip
+        self.fitness.begin()
+
+    def take_out(self, sender: str, sources: Sequence[str]) -> bool:
+        if {"a", "b"}.issubset(sources):
+            return False
+        self.out[sender] = list(sources)
+        return True
+
+    async def check(self, sender: str) -> Report:
+        findings = (Finding("ptr.missing", level, "", source=name) for name, level in self.findings.items())
+        return Report(sender, self.now, tuple(findings))
+
+    async def find(self, **findings: Level) -> tuple[list[str], tuple[str | None, bool]]:
+        self.findings = findings
+        await self.fitness.look("shop")
+        return self.out["shop"], self.standing
+
+
+def test_a_source_is_taken_out_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+
+    async def test() -> None:
+        gate = Sourced(tmp_path)
+        assert await gate.find(a=Level.REMOVE, b=Level.OK) == (["a"], ("", False))
+        assert "source a is not in order" in caplog.text
+        assert gate.fitness._due("shop") == gate.now + 900.0, "looked at again soon"
+        assert await gate.find(a=Level.UNKNOWN, b=Level.OK) == (["a"], ("", False))
+        assert Sourced(tmp_path).out == {"shop": ["a"]}, "a restart knows it"
+        assert await gate.find(a=Level.OK, b=Level.OK) == ([], ("", False))
+        assert "source a is in order" in caplog.text
+
+    running(test)
+
+
+def test_a_sender_of_whose_sources_none_is_known_to_be_in_order_waits(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Sourced(tmp_path)
+        await gate.find(a=Level.REMOVE, b=Level.OK)
+        assert await gate.find(a=Level.UNKNOWN, b=Level.REMOVE) == (["a"], ("", True))
+        assert await gate.find(a=Level.OK, b=Level.REMOVE) == (["b"], ("", False))
+
+    running(test)
+
+
+def test_a_mode_that_only_warns_takes_no_source_out(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = Sourced(tmp_path)
+        await gate.find(a=Level.REMOVE, b=Level.OK)
+        gate.fitness.adopt(PreflightSettings("warn"), {"shop": "f1"})
+        assert gate.out == {"shop": []}
+        gate.fitness.adopt(ENFORCE, {"shop": "f1"})
+        assert gate.out == {"shop": ["a"]}, "what was found still counts"
+        gate.fitness.adopt(ENFORCE, {"shop": "f2"})
+        assert gate.out == {"shop": []}, "of another configuration nothing is known"
+
+    running(test)

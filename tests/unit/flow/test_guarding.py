@@ -640,6 +640,6 @@ def test_what_metrics_show() -> None:
         assert found["guard_paused"] == 1
         assert found["guard_trips"].keys() == set(TRIPS)
         assert sum(found["guard_trips"].values()) == sum(world.guards.guarding.trips.values())
-        assert found["preflight_senders"] == dict.fromkeys(("ok", "note", "warn", "unknown", "refuse"), 0)
+        assert found["preflight_senders"] == dict.fromkeys(("ok", "note", "warn", "remove", "unknown", "refuse"), 0)
 
     flowing(test, guards())

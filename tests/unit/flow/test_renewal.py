@@ -18,7 +18,7 @@ from engine.policy.shaping import Shaping
 from engine.policy.source import Source, make_pool
 from engine.policy.throttle import Rate
 from engine.spool.port import Outcome
-from tests.fakes.flow import LIMITS, Routes, Setting, World
+from tests.fakes.flow import LIMITS, REFUSED, Routes, Setting, World
 from tests.fakes.virtual import virtually
 
 SLOW = replace(LIMITS, max_message_rate=Rate(1, 1, 1))
@@ -179,3 +179,63 @@ def test_hosts_named_by_dns_are_reached_at_the_new_port_and_routes_of_the_operat
         assert first.route.port == 2525, "routes alone: what DNS named is asked for no more"
 
     flowing(test, Setting(limits=SLOW))
+
+
+def test_a_source_that_is_taken_out_carries_nothing_more_and_comes_back() -> None:
+    sources = {name: Source(name, f"192.0.2.{n}") for n, name in enumerate("ab", 1)}
+    pools = {"two": make_pool("two", dict.fromkeys(sources, 1))}
+
+    async def test(world: World) -> None:
+        await world.submit(three_hundred())
+        await asyncio.sleep(10.0)
+        assert world.dispatch.ways.take_out("shop", ["b"])
+        sent = len(world.journal)
+        assert {record.egress_source for record in world.journal} == {"a", "b"}
+        await asyncio.sleep(100.0)
+        later = [record.egress_source for record in world.journal][sent:]
+        assert later.count("b") <= 2, "what was in flight"
+        assert later.count("a") > 50
+        assert not world.dispatch.ways.take_out("shop", ["a", "b"])
+        assert world.dispatch.ways.take_out("shop", [])
+        await world.settled(3600)
+        sent = len(world.journal)
+        await world.submit([f"later{n}@d1.example" for n in range(60)])
+        await world.settled(3600)
+        assert [record.egress_source for record in world.journal][sent:].count("b") == 30
+
+    flowing(test, Setting(limits=SLOW, outlets=Outlets(sources, pools, {"shop": ("two", "two")})))
+
+
+def test_what_the_old_port_refused_is_not_held_against_the_new_one() -> None:
+    async def test(world: World) -> None:
+        site = world.site("d1")
+        site.refusal = REFUSED
+        await world.submit(["a@d1.example"])
+        while "d1" not in world.dispatch.paths or not world.dispatch.paths["d1"].pool.failures:
+            await asyncio.sleep(0.1)
+        path = world.dispatch.paths["d1"]
+        assert path.pool.paused_until > world.clock()
+        site.refusal = None
+        use(world, routes=[replace(path.route, tls=path.route.tls)])
+        assert path.pool.paused_until, "the same server: a reload is no way around it"
+        use(world, routes=[replace(path.route, port=path.route.port + 1)])
+        assert not path.pool.paused_until
+        assert not path.pool.failures
+
+    flowing(test)
+
+
+def test_sites_are_forgotten_with_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.flow.ways.MOST_SITES", 3)
+
+    async def test(world: World) -> None:
+        ways = world.dispatch.ways
+        await world.submit(["a@d1.example"])
+        await world.settled(60)
+        for number in range(2, 20):
+            assert ways.place(f"d{number}.example") is not None
+            assert len(ways._provider_at) <= 3
+        assert ways.knows_site("d1")
+        assert not ways.knows_site("d2")
+
+    flowing(test)

@@ -161,6 +161,7 @@ def test_raw_messages_have_no_variant() -> None:
 
 def test_a_good_profile_has_no_faults() -> None:
     assert list(profile_faults(PROFILE)) == []
+    assert list(profile_faults(dataclasses.replace(PROFILE, campaign_hosts=("a.example.jp", "b.example.jp")))) == []
     assert list(foreign_texts(PROFILE, "株式会社速達")) == []
 
 

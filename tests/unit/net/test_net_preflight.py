@@ -16,7 +16,7 @@ from engine.net.dns import Answer, Kind, Mx, Status
 from engine.net.fetch import Got
 from engine.net.preflight import Subject, greet_https, preflight
 from engine.net.proof import Outlet, make_probe, name_of, record_of
-from engine.policy.readiness import Finding, Level, Report
+from engine.policy.readiness import Finding, Level, Report, removed
 from engine.signer.backend import OpensslBackend
 from engine.signer.keys import PrivateKey, algorithm_of, generate_key, public_text, signature_size
 from engine.signer.settings import KeyInfo
@@ -365,3 +365,50 @@ def test_the_opt_out_is_asked_for_only_when_that_is_wanted() -> None:
     for allowed, code in (((), "optout.private"), ((ip_network("127.0.0.0/8"),), "optout.login")):
         report = asyncio.run(preflight(subject, Dns(inside), sign, NOW, None, get, allowed=allowed))
         assert code in bad(report)
+
+
+# -- sources --------------------------------------------------------------------------------------------------------
+
+SOURCED = replace(
+    SUBJECT,
+    outlets=(replace(OUT, source="a"), replace(OUT6, source="b")),
+    pools=(("a", "b"),),
+    blocklists=("bl.example",),
+)
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        (without((OUT.address.reverse_pointer, Kind.PTR)), "ptr.missing"),
+        (with_(OUT.address.reverse_pointer, Kind.PTR, "elsewhere.example"), "ptr.unconfirmed"),
+        (
+            with_(OUT.address.reverse_pointer, Kind.PTR, "other.example.jp")
+            | {("other.example.jp", Kind.A): ["192.0.2.7"]},
+            "helo.differs",
+        ),
+        (with_("rp.example.jp", Kind.TXT, b"v=spf1 ip6:2001:db8::7 -all"), "spf.envelope.fail"),
+        (with_("7.2.0.192.bl.example", Kind.A, "127.0.0.2"), "blocklist.listed"),
+    ],
+)
+def test_a_source_that_is_not_in_order_is_taken_out_and_the_sender_stays_fit(records: Zone, code: str) -> None:
+    report = checked(records, SOURCED)
+    found = bad(report)[code]
+    assert (found.level, found.source, report.level) == (Level.REMOVE, "a", Level.REMOVE)
+    assert removed(report.findings, ()) == ["a"]
+
+
+def test_with_no_source_left_the_sender_is_refused() -> None:
+    report = checked(
+        without((OUT.address.reverse_pointer, Kind.PTR), (OUT6.address.reverse_pointer, Kind.PTR)), SOURCED
+    )
+    assert report.level is Level.REFUSE
+    alone = checked(without((OUT.address.reverse_pointer, Kind.PTR)), replace(SOURCED, pools=(("a",), ("a", "b"))))
+    assert alone.level is Level.REFUSE
+
+
+def test_a_source_whose_names_dns_does_not_tell_is_not_taken_out() -> None:
+    report = checked(zone() | {(OUT.address.reverse_pointer, Kind.PTR): Status.SERVFAIL}, SOURCED)
+    assert report.level is Level.UNKNOWN
+    assert removed(report.findings, ()) == []
+    assert removed(report.findings, ("a",)) == ["a"]

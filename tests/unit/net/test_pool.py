@@ -109,3 +109,31 @@ def test_lost_and_idle_ones_are_known() -> None:
     pool.lost(idle)  # type: ignore[arg-type]
     pool.lost(busy)  # type: ignore[arg-type]
     assert (pool.connections, pool.opened_total, pool.closed_total) == (set(), 2, 2)
+
+
+def test_another_server_is_not_held_to_what_this_one_refused() -> None:
+    pool = Pool(FREE)
+    for _ in range(3):
+        pool.opening += 1
+        pool.refused(0.0, error="CONNECT refused", pause_seconds=60.0)
+    assert pool.assign(1.0, 100)[0] == 0
+    pool.forget_refusals()
+    assert (pool.failures, pool.last_error) == (0, "")
+    assert pool.assign(1.0, 100)[0] > 0
+    assert pool.knows_nothing(1.0) is True
+
+
+def test_what_a_reply_asked_for_stays() -> None:
+    pool = Pool(FREE)
+    pool.opening += 1
+    pool.refused(0.0, error="CONNECT refused", pause_seconds=60.0)
+    pool.pause(0.0, 600.0)
+    pool.forget_refusals()
+    assert pool.paused_until == 600.0
+
+
+def test_a_dead_site_is_tried_elsewhere_at_once() -> None:
+    pool = Pool(FREE)
+    pool.window.size = 0
+    pool.forget_refusals()
+    assert pool.assign(0.0, 100)[0] > 0

@@ -6,7 +6,18 @@ from ipaddress import ip_address
 
 import pytest
 
-from engine.policy.readiness import Finding, Level, Report, foreign, is_generic, shown, txt_line, worst
+from engine.policy.readiness import (
+    Finding,
+    Level,
+    Report,
+    foreign,
+    is_generic,
+    removed,
+    shown,
+    spare,
+    txt_line,
+    worst,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +82,39 @@ def test_long_records_are_cut_into_strings() -> None:
 def test_strangers_text_is_shown_escaped_and_short() -> None:
     assert shown("a\x1b[31m\r\n b") == "a\\x1b[31m b"
     assert len(shown("x" * 1000)) == 160
+
+
+def about(source: str, level: Level = Level.REFUSE) -> Finding:
+    return Finding("ptr.missing", level, "192.0.2.1", source=source)
+
+
+def levels(findings: list[Finding]) -> dict[str, Level]:
+    return {one.source: one.level for one in findings}
+
+
+def test_what_is_wrong_with_one_source_of_several_costs_that_source() -> None:
+    spared = spare([about("a"), about("b", Level.OK)], [("a", "b"), ("b", "c")])
+    assert levels(spared) == {"a": Level.REMOVE, "b": Level.OK}
+    assert Report("shop", 1.0, tuple(spared)).level is Level.REMOVE
+
+
+@pytest.mark.parametrize("pools", [[], [("a",)], [("a", "b"), ("a",)]])
+def test_without_a_source_left_in_each_pool_the_sender_is_refused(pools: list[tuple[str, ...]]) -> None:
+    assert levels(spare([about("a"), about("b", Level.OK)], pools)) == {"a": Level.REFUSE, "b": Level.OK}
+
+
+def test_refusals_that_are_no_source_s_stay() -> None:
+    spared = spare([about("a"), about("")], [("a", "b")])
+    assert levels(spared) == {"a": Level.REMOVE, "": Level.REFUSE}
+
+
+def test_a_source_is_back_when_it_is_known_to_be_in_order() -> None:
+    found = [
+        about("a", Level.REMOVE),
+        about("b", Level.UNKNOWN),
+        about("c", Level.OK),
+        about("d", Level.UNKNOWN),
+        about(""),
+    ]
+    assert removed(found, ["b", "c", "gone"]) == ["a", "b"]
+    assert removed([about("a"), about("b")], ["b"]) == ["b"], "the sender is refused: nothing new of its sources"

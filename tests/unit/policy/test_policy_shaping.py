@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.policy import limits
-from engine.policy.shaping import MARKS, Limits, Shaping, overlay, read_limits, read_shaping
+from engine.policy.shaping import MARKS, Limits, Shaping, Sheet, overlay, read_limits, read_shaping
 from engine.policy.throttle import Rate
 
 
@@ -216,7 +216,10 @@ def test_the_sites_with_a_table_of_their_own_are_known_by_name() -> None:
 
 def test_the_sizes_that_are_said() -> None:
     assert Shaping().message_sizes == {}
-    said = Shaping({"max_message_size": 9}, by_domain={"a.jp": {"max_message_size": 5}, "b.jp": {}})
+    said = Shaping(
+        sheets={("default", ""): Sheet({"max_message_size": 9})},
+        by_domain={"a.jp": {"max_message_size": 5}, "b.jp": {}},
+    )
     assert said.message_sizes == {"default": 9, "a.jp": 5}
 
 

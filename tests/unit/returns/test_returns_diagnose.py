@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
+
 import pytest
 
 from engine.flow.returning import load_reader
@@ -72,3 +75,80 @@ def test_languages(text: str, expected: Class) -> None:
 
 def test_a_text_about_nothing_is_nothing() -> None:
     assert READER.diagnose(["could not be delivered to: <neko@example.jp>"], "", "").bounce_class is Class.OTHER
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("421 4.7.0 RP:TRL smtp3 too many mails", Class.RATE),
+        ("451 MI:SFQ 163 smtp2", Class.RATE),
+        ("554 DT:SPM 163 smtp5", Class.CONTENT),
+        ("554 5.7.1 [2] Message rejected under suspicion of SPAM", Class.CONTENT),
+        ("550 spam message rejected. Please visit http://help.mail.ru/notspam-support/id?c=x", Class.CONTENT),
+        ("550 Mail is rejected by recipients", Class.FILTERED),
+        ("550 5.1.1 Not our Customer", Class.UNKNOWN_USER),
+        ("550 [SUSPEND] Mailbox currently suspended", Class.INACTIVE_USER),
+        ("550 IPBL1000: see the postmaster page", Class.BLOCK),
+        ("521 Blocked for abuse. See http://att.net/blocks", Class.BLOCK),
+        ("554 IP=192.0.2.1 - A problem occurred. Contact tosa@rx.t-online.de", Class.BLOCK),
+        ("554 No SMTP service: Bad DNS PTR resource record", Class.AUTH),
+        ("550 DMARC Sender Invalid - envelope rejected", Class.AUTH),
+        ("553 you are trying to use me as a relay, but I have not been configured to let you", Class.RELAY),
+        ("550 Envelope blocked - User Entry", Class.FILTERED),
+        ("554 Email rejected due to security policies", Class.POLICY),
+        ("550 5.7.1 TRANSPORT.RULES.RejectMessage; the message was rejected", Class.POLICY),
+        ("550 5.4.14 Hop count exceeded - possible mail loop", Class.NETWORK),
+        ("550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient", Class.SIZE),
+        ("cannot append message to file /var/mail/neko: file too big", Class.SYSTEM),
+        ("retry time not reached for any host after a long failure period", Class.NETWORK),
+        ("The recipient server did not accept our requests to connect.", Class.NETWORK),
+    ],
+)
+def test_published_words(text: str, expected: Class) -> None:
+    assert READER.diagnose([text], "", "RCPT TO").bounce_class is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Your mail ran in a loop", Class.NETWORK),
+        ("the mailbox of neko is, alas, full", Class.MAILBOX_FULL),
+        ("your letter is far too big", Class.SIZE),
+        ("at most 40 letters: limit for a day", Class.RATE),
+        ("we keep too many other connections", Class.CONNECTIONS),
+        ("we will relay nothing", Class.RELAY),
+        ("nothing is taken from your IP", Class.BLOCK),
+        ("your certificate is of no use", Class.TLS),
+        ("only subscribers write here", Class.SENDER),
+        ("this domain could nowhere be found", Class.UNKNOWN_HOST),
+        ("neko is deactivated", Class.INACTIVE_USER),
+        ("a recipient called neko was never found", Class.UNKNOWN_USER),
+        ("tried for 5 days", Class.NETWORK),
+        ("the machine is overloaded", Class.SYSTEM),
+    ],
+)
+def test_single_words_of_texts_that_nobody_has_written_down(text: str, expected: Class) -> None:
+    assert READER.diagnose([text], "", "RCPT TO").bounce_class is expected
+
+
+def test_a_gateway_s_own_status_hides_nothing() -> None:
+    """Cisco's and Amazon's servers put a name of their own in front: the reply behind it decides."""
+    wrapped = "5.1.0 - Unknown address error 550-'5.7.1 Message rejected under suspicion of SPAM'"
+    assert READER.diagnose([wrapped], "5.1.0", "").bounce_class is Class.CONTENT
+    quoted = READER.diagnose(["5.3.0 - Other mail system problem 552-'5.2.2 something'"], "", "")
+    assert (quoted.code, quoted.status, quoted.bounce_class) == (552, "5.2.2", Class.MAILBOX_FULL)
+
+
+def test_user_unknown_under_a_policy_s_status_proves_nothing() -> None:
+    """RFC 3463 X.7 is security or policy: such a text must not suppress the address."""
+    said = "550 5.7.1 <neko@example.jp>: Recipient address rejected: User unknown (in reply to RCPT TO command)"
+    assert READER.diagnose([said], "5.7.1", "").bounce_class is Class.FILTERED
+    assert READER.diagnose([said.replace("5.7.1", "5.1.1")], "5.1.1", "").bounce_class is Class.UNKNOWN_USER
+
+
+def test_words_behind_each_rule_with_a_source_are_published_somewhere() -> None:
+    texts = [files("engine.returns").joinpath(name).read_text("utf-8") for name in ("documented.toml", "fallback.toml")]
+    documented, fallback = (tomllib.loads(text)["rule"] for text in texts)
+    assert len(documented) > 25
+    assert all(len(rule["source"]) > 10 for rule in documented)
+    assert sum("source" in rule for rule in fallback) == 5
