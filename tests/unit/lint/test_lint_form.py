@@ -231,3 +231,14 @@ def test_the_links_that_serve_to_opt_out_are_told_with_their_place() -> None:
     assert {part for part, _, _ in found} == {"text", "html"}
     assert all(line > 0 and target.startswith("https://") for _, line, target in found)
     assert opt_out_links(compile_message(decode_message({"subject": "s", "text": BODY}), SHOP), SHOP, "AD") == []
+
+
+def test_a_link_to_a_campaign_is_enough_to_make_a_transaction_sell() -> None:
+    """特定電子メール法 2条2号: a mail that leads to a site which advertises, too."""
+    selling = replace(SHOP, profile=replace(PROFILE, campaign_hosts=("Sale.yamabuki.co.jp",)))
+    text = f"ご注文ありがとうございます。\nhttps://www.sale.yamabuki.co.jp/spring\n{NAME}\n"
+    (finding,) = findings({"text": text}, "TX", selling)
+    assert (finding.rule, finding.severity) == ("D14", "block")
+    assert "www.sale.yamabuki.co.jp" in finding.one_line()
+    assert rules({"text": text}, "TX") == [], "another sender's profile names no such host"
+    assert rules({"text": text.replace("sale.", "order.")}, "TX", selling) == []

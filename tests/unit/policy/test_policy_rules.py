@@ -137,6 +137,12 @@ def test_what_is_missing_is_named(key: str) -> None:
     assert f".{key}: None: write" in error
 
 
+def test_where_a_wording_is_published_is_text() -> None:
+    assert compile_rules(PLAIN + 'source = "postmaster.example.jp"\n').rules
+    (error,) = _errors(PLAIN + "source = 3\n")
+    assert error.startswith("rules.b.source: 3: write")
+
+
 def test_all_errors_at_once_and_escaped() -> None:
     errors = _errors('[[rule]]\nname = "n\\u001b"\nclass = "x"\nfoo = 1\ncodes = []\n"\\u001b" = 2')
     assert [error.split(": ")[0] for error in errors] == [
