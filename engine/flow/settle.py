@@ -96,8 +96,8 @@ class Settle:
         self._note(record)
 
     def deferred(self, recipient: Recipient, due: int, *, counted: bool, in_doubt: bool, record: Record | None) -> None:
-        """`due` in Unix seconds. Without a record nothing was tried (put back, held)."""
-        self._changes.append(Deferred(recipient, due, counted, in_doubt))
+        """`due` in Unix seconds. Without a record nothing was tried (put back, held), which is no deferral."""
+        self._changes.append(Deferred(recipient, due, counted, in_doubt, record is not None))
         self._note(record)
 
     def note(self, record: Record) -> None:
@@ -176,7 +176,7 @@ class Settle:
                 roster.pop(recipient.id, None)
                 counts.outcomes[change.outcome] += 1
                 continue
-            counts.deferrals += 1
+            counts.deferrals += change.tried
             if recipient.cancelled or recipient.batch.closed is not None:
                 self.on_closed(recipient)
                 continue

@@ -110,6 +110,8 @@ class Deferred:
     due: int
     counted: bool
     in_doubt: bool
+    tried: bool = True
+    """False: put back or held, which is nobody's reply. Of no meaning to the spool."""
 
 
 @dataclass(frozen=True, slots=True)

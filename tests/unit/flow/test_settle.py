@@ -65,9 +65,10 @@ class Disk:
         self.settle_.settled(one, Outcome.DELIVERED, record_of("Delivery", one, now=1.0, node="n0"))
         return one
 
-    def deferred(self, number: int, due: int = 5) -> Recipient:
+    def deferred(self, number: int, due: int = 5, *, tried: bool = False) -> Recipient:
         one = self.roster[number] = recipient(number)
-        self.settle_.deferred(one, due, counted=True, in_doubt=False, record=None)
+        told = record_of("TransientFailure", one, now=1.0, node="n0") if tried else None
+        self.settle_.deferred(one, due, counted=True, in_doubt=False, record=told)
         return one
 
 
@@ -99,12 +100,15 @@ def test_the_journal_is_synced_before_the_spool_and_the_ledger_between() -> None
 def test_nothing_counts_and_nobody_leaves_memory_before_the_commit() -> None:
     async def test(disk: Disk) -> None:
         disk.delivered(1)
-        disk.deferred(2)
+        disk.deferred(2, tried=True)
         disk.on_settle = lambda: seen.append((dict(disk.roster).keys(), disk.timeline.total()))
         seen: list[object] = []
         await disk.settle_.drain()
         assert seen == [({1, 2}, 0)]
         assert (disk.timeline.total(), disk.counts.deferrals) == (1, 1)
+        disk.deferred(3)
+        await disk.settle_.drain()
+        assert (disk.timeline.total(), disk.counts.deferrals) == (2, 1), "put back: nobody has said later"
 
     running(test)
 
