@@ -8,6 +8,7 @@ engine stops, and nothing is then half done. One at a time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +33,16 @@ from suppression.sent import SentStore
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 REST_SECONDS = 0.02
 """After each portion, so that the pass takes a fraction of a core and of the disk."""
 LOOK_SECONDS = 60.0
 """Between two looks at the clock for the daily pass."""
+LEAP_DAYS = 40
+"""Since the last pass: after more of them the clock is not believed at once."""
+BELIEVED_AFTER = 86400.0
+"""Seconds that the engine has to run with it until it is."""
 ORDER_NAMES = {1: "ORDER7", 2: "INSTR14", 3: "SUSP15"}
 
 
@@ -45,6 +52,13 @@ class Queue(Protocol):
     async def queued(self, wanted: Sequence[str]) -> list[str]:
         """Addresses of waiting messages that are one of these plain forms, or not ASCII."""
         ...
+
+
+def is_believed(today: int, last: int, seconds_up: float) -> bool:
+    """Whether a pass may delete what is past its day. A machine that starts with a clock years ahead would lose
+    evidence that nothing brings back; one that was off for so long loses nothing by another day. `last`: 0 for never.
+    """
+    return not last or today - last <= LEAP_DAYS or seconds_up >= BELIEVED_AFTER
 
 
 class Stopped(Exception):  # noqa: N818 - the engine's state
@@ -88,10 +102,21 @@ class Retention:
 
     async def run(self) -> None:
         """Once a day, at the hour of the settings or as soon after it as the engine runs."""
+        began, is_told = self._loop.time(), False
         while True:
             today = day_of(self._clock() - 3600 * self._settings.hour)
-            if today > await self._work(lambda: self._sent.read(_last_pass)):
-                await self._work(partial(self._pass, today))
+            last_pass = await self._work(lambda: self._sent.read(_last_pass))
+            if is_believed(today, last_pass, self._loop.time() - began):
+                if today > last_pass:
+                    await self._work(partial(self._pass, today))
+            elif not is_told:
+                is_told = True
+                log.warning(
+                    "retention: the last pass was on %s, %d days ago; nothing is deleted until the engine has run for "
+                    "a day with this clock; see that it is right (`sokutatsu retention purge` does not wait)",
+                    _day(last_pass),
+                    today - last_pass,
+                )
             await asyncio.sleep(LOOK_SECONDS)
 
     def _pass(self, day: int) -> None:

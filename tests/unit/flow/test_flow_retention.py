@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.flow.retention import Retention
+from engine.flow.retention import BELIEVED_AFTER, LEAP_DAYS, Retention, is_believed
 from engine.request import Forget, Purge
 from engine.request import Retention as Show
 from engine.wire import Refusal
@@ -120,6 +120,40 @@ def test_it_passes_once_a_day_from_the_hour_on(tmp_path: Path) -> None:
         running.cancel()
 
     with_retention(tmp_path, test)
+
+
+def test_a_clock_that_leapt_far_ahead_deletes_nothing_for_a_day(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(rig: Rig) -> None:
+        refused(rig, "a@x.jp")
+        rig.now[0] = begins(DAY) + 3 * 3600
+        rig.sent.run(
+            lambda database: database.execute("INSERT INTO meta VALUES ('pass', ?)", (DAY - LEAP_DAYS - 2,)).get
+        )
+        running = asyncio.create_task(rig.retention.run())
+        await looked(rig)
+        running.cancel()
+        assert rig.retention.counts.passes == 0
+        assert "42 days ago" in caplog.text or "41 days ago" in caplog.text
+
+    with_retention(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds_up", "believed"),
+    [
+        (0, 0.0, True),
+        (DAY - 1, 0.0, True),
+        (DAY - LEAP_DAYS, 0.0, True),
+        (DAY - LEAP_DAYS - 1, 0.0, False),
+        (DAY - LEAP_DAYS - 1, BELIEVED_AFTER - 1, False),
+        (DAY - LEAP_DAYS - 1, BELIEVED_AFTER, True),
+        (DAY + 400, 0.0, True),
+    ],
+)
+def test_when_a_clock_is_believed(last: int, seconds_up: float, believed: bool) -> None:
+    assert is_believed(DAY, last, seconds_up) is believed
 
 
 def test_a_stop_ends_a_pass_and_refuses_requests(tmp_path: Path) -> None:
