@@ -128,14 +128,13 @@ def test_a_clock_that_leapt_far_ahead_deletes_nothing_for_a_day(
     async def test(rig: Rig) -> None:
         refused(rig, "a@x.jp")
         rig.now[0] = begins(DAY) + 3 * 3600
-        rig.sent.run(
-            lambda database: database.execute("INSERT INTO meta VALUES ('pass', ?)", (DAY - LEAP_DAYS - 2,)).get
-        )
+        told = ("INSERT INTO meta VALUES ('pass', ?)", (DAY - LEAP_DAYS - 2,))
+        await asyncio.wrap_future(rig.sent.run(lambda database: database.execute(*told).get))
         running = asyncio.create_task(rig.retention.run())
         await looked(rig)
         running.cancel()
         assert rig.retention.counts.passes == 0
-        assert "42 days ago" in caplog.text or "41 days ago" in caplog.text
+        assert "41 days ago" in caplog.text, "the day begins at four"
 
     with_retention(tmp_path, test)
 
