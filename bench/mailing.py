@@ -36,7 +36,7 @@ _HTML = """<!DOCTYPE html><html lang="ja"><body><h1>秋の感謝祭</h1><p>{{nam
 <p>%s</p>
 %%footer%%</body></html>
 """
-_SHORT = "{{name}} 様 {{points}} ポイント {{shop}} {{coupon}}\n配信停止: %cancelurl%\n"
+_SHORT = "{{name}} 様 {{points}} ポイント {{shop}} {{coupon}}\n%footer%\n"
 _SMALL = 2048
 _HEADER_BYTES = 1900
 """Header, signature and MIME frame of a message on the wire, about."""
