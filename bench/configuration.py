@@ -82,6 +82,8 @@ def engine_configuration(
         # The list of the bench stands for one that was mailed before, though the last-sent store is empty.
         "[guard]",
         "canary = 0",
+        # And its storm of opt-outs is to be endured, not ended by pausing the mailing.
+        "optout_share = 0.0",
         "[preflight]",
         'mode = "off"',
         f"[senders.{SENDER}]",

@@ -240,6 +240,8 @@ class Guarding:
         if not is_mass_opt_out(recent, delivered, self._settings):
             return
         wave.times.clear()  # counting begins anew
+        if self._is_paused(sender, OTHER):
+            return  # those who still opt out had their mail before
         self.trips["optout"] += 1
         minutes = self._settings.optout_seconds / 60
         self._pause_mailings(sender, f"{recent} opt-outs within {minutes:g} minutes on {delivered} deliveries")

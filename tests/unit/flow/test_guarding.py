@@ -531,11 +531,22 @@ def test_a_wave_of_opt_outs_pauses_what_is_under_way() -> None:
         await world.submit(people(1000), mailing="m", category="AD")
         await world.submit(people(10), mailing="n", category="AD")
         await world.settled()
-        for number in range(21):
-            event = OptOut(f"x{number}@d1.example", world.clock(), "web", OptOutScope.SENDER, "shop")
-            world.guards.guarding.told(event)
+
+        def refused(first: int, behind: int) -> None:
+            for number in range(first, behind):
+                event = OptOut(f"x{number}@d1.example", world.clock(), "web", OptOutScope.SENDER, "shop")
+                world.guards.guarding.told(event)
+
+        refused(0, 21)
         assert {scope.mailing for scope in paused(world)} == {"m", "n"}
         assert world.guards.guarding.trips == {"optout": 1}
+        orders = list(world.steering.directives)
+        refused(21, 200)
+        assert list(world.steering.directives) == orders, "they had their mail before: nothing is paused over again"
+        assert world.guards.guarding.trips == {"optout": 1}
+        world.steering.withdraw(lambda one: one.scope.mailing == "m")
+        refused(200, 300)
+        assert world.guards.guarding.trips == {"optout": 2}, "what goes on again is paused again"
 
     flowing(test, guards())
 
